@@ -1,0 +1,114 @@
+"""Randomness as a function of (seed, purpose, counters): the same on any number of ranks, and after any resume.
+
+Nothing here keeps state between draws, so nothing needs to be saved: a resumed run asks with the same counters and is
+answered with the same numbers. Keys pass through `numpy.random.SeedSequence`; the purpose enters by its CRC-32, since
+`hash()` of a string differs from process to process.
+"""
+
+import random
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gan_lab import collectives
+
+
+def seed_sequence(seed: int, purpose: str, *counters: int) -> np.random.SeedSequence:
+    """The root of all numbers drawn for `purpose` at these counters (all non-negative)."""
+    return np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), *counters])
+
+
+def torch_generator(seed: int, purpose: str, *counters: int) -> torch.Generator:
+    """A CPU generator at the beginning of the stream of (seed, purpose, counters)."""
+    state = seed_sequence(seed, purpose, *counters).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state) >> 1)
+
+
+def numpy_generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:
+    """A NumPy generator at the beginning of the stream of (seed, purpose, counters)."""
+    return np.random.default_rng(seed_sequence(seed, purpose, *counters))
+
+
+def reseed_default_generators(seed: int, *counters: int) -> None:
+    """A net under code that draws from the global generators: they too depend on (seed, rank, counters) alone."""
+    state = int(seed_sequence(seed, "default generators", collectives.rank(), *counters).generate_state(1)[0])
+    torch.manual_seed(state)
+    np.random.seed(state)
+    random.seed(state)
+
+
+class Draws:
+    """The draws of one moment of training: a function of (seed, purpose, images_seen, k).
+
+    k counts the draws of a purpose since `images_seen` last moved. Every tensor is drawn on the CPU for the global
+    batch and sliced contiguously by rank, so ranks never share a latent and together draw what one process would.
+
+    Args:
+        seed: non-negative; the run's seed.
+    """
+
+    def __init__(self, seed: int) -> None:
+        if seed < 0:
+            raise ValueError(f"seed must be 0 or more, got {seed}")
+        self.seed = seed
+        self.images_seen = 0
+        self._counts: dict[str, int] = {}
+
+    def move_to(self, images_seen: int) -> None:
+        """Start a new moment: every purpose counts from k = 0 again."""
+        self.images_seen = images_seen
+        self._counts = {}
+
+    def state_dict(self) -> dict:
+        """The moment and how often each purpose has drawn in it."""
+        return {"images_seen": self.images_seen, "counts": dict(self._counts)}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Continue in the moment that `state` holds."""
+        self.images_seen, self._counts = state["images_seen"], dict(state["counts"])
+
+    def normal(self, purpose: str, count: int, shape: Sequence[int]) -> Tensor:
+        """(count, *shape) float32 standard normal: this rank's slice of the global (count * world, *shape)."""
+        return self._slice(torch.randn(self._global(count), *shape, generator=self._generator(purpose)), count)
+
+    def uniform(self, purpose: str, count: int, shape: Sequence[int]) -> Tensor:
+        """(count, *shape) float32 uniform on [0, 1): this rank's slice, as `normal`."""
+        return self._slice(torch.rand(self._global(count), *shape, generator=self._generator(purpose)), count)
+
+    def integers(self, purpose: str, count: int, high: int) -> Tensor:
+        """(count,) int64 uniform on 0 .. high - 1: this rank's slice, as `normal`."""
+        return self._slice(torch.randint(high, (self._global(count),), generator=self._generator(purpose)), count)
+
+    def blocks_normal(self, purpose: str, count: int, shape: Sequence[int], block: int = 16) -> Tensor:
+        """(count, *shape) float32 standard normal for large shapes: a rank draws only the blocks that it touches.
+
+        Block b holds the global samples b * block .. (b + 1) * block - 1 and has a stream of its own.
+        """
+        k = self._next(purpose)
+        first = collectives.rank() * count
+        drawn = [
+            torch.randn(block, *shape, generator=torch_generator(self.seed, purpose, self.images_seen, k, index))
+            for index in range(first // block, -(-(first + count) // block))
+        ]
+        start = first - first // block * block
+        return torch.cat(drawn)[start : start + count]
+
+    def _next(self, purpose: str) -> int:
+        k = self._counts.get(purpose, 0)
+        self._counts[purpose] = k + 1
+        return k
+
+    def _generator(self, purpose: str) -> torch.Generator:
+        return torch_generator(self.seed, purpose, self.images_seen, self._next(purpose))
+
+    @staticmethod
+    def _global(count: int) -> int:
+        return count * collectives.world()
+
+    @staticmethod
+    def _slice(drawn: Tensor, count: int) -> Tensor:
+        first = collectives.rank() * count
+        return drawn[first : first + count]
