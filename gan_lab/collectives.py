@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch.distributed as dist
+from torch import Tensor
 
 
 def is_distributed() -> bool:
@@ -36,3 +37,12 @@ def broadcast_object(value: Any) -> Any:
     box = [value]
     dist.broadcast_object_list(box)
     return box[0]
+
+
+def mean(values: Tensor) -> Tensor:
+    """The mean of `values` over the ranks, on every rank."""
+    if not is_distributed():
+        return values
+    values = values.clone()
+    dist.all_reduce(values)
+    return values / world()

@@ -48,12 +48,14 @@ class Draws:
 
     Args:
         seed: non-negative; the run's seed.
+        across_ranks: False for draws that belong to one rank alone, as a block of evaluation's does: nothing is sliced.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, across_ranks: bool = True) -> None:
         if seed < 0:
             raise ValueError(f"seed must be 0 or more, got {seed}")
         self.seed = seed
+        self.across_ranks = across_ranks
         self.images_seen = 0
         self._counts: dict[str, int] = {}
 
@@ -82,13 +84,13 @@ class Draws:
         """(count,) int64 uniform on 0 .. high - 1: this rank's slice, as `normal`."""
         return self._slice(torch.randint(high, (self._global(count),), generator=self._generator(purpose)), count)
 
-    def blocks_normal(self, purpose: str, count: int, shape: Sequence[int], block: int = 16) -> Tensor:
+    def normal_by_blocks(self, purpose: str, count: int, shape: Sequence[int], block: int = 16) -> Tensor:
         """(count, *shape) float32 standard normal for large shapes: a rank draws only the blocks that it touches.
 
         Block b holds the global samples b * block .. (b + 1) * block - 1 and has a stream of its own.
         """
         k = self._next(purpose)
-        first = collectives.rank() * count
+        first = self._first(count)
         drawn = [
             torch.randn(block, *shape, generator=torch_generator(self.seed, purpose, self.images_seen, k, index))
             for index in range(first // block, -(-(first + count) // block))
@@ -104,11 +106,46 @@ class Draws:
     def _generator(self, purpose: str) -> torch.Generator:
         return torch_generator(self.seed, purpose, self.images_seen, self._next(purpose))
 
-    @staticmethod
-    def _global(count: int) -> int:
-        return count * collectives.world()
+    def _global(self, count: int) -> int:
+        return count * collectives.world() if self.across_ranks else count
 
-    @staticmethod
-    def _slice(drawn: Tensor, count: int) -> Tensor:
-        first = collectives.rank() * count
+    def _first(self, count: int) -> int:
+        return collectives.rank() * count if self.across_ranks else 0
+
+    def _slice(self, drawn: Tensor, count: int) -> Tensor:
+        first = self._first(count)
         return drawn[first : first + count]
+
+
+class LatentInputs:
+    """What an unconditional generator eats: latents, as a function of the moment in `draws`.
+
+    Args:
+        latent_dim: length of a latent, 1 or more.
+        distribution: "normal" for N(0, 1) or "uniform" for U[-1, 1) (DCGAN's paper, section 4).
+    """
+
+    num_classes = 0
+
+    def __init__(self, latent_dim: int, distribution: str) -> None:
+        if latent_dim < 1:
+            raise ValueError(f"latent_dim must be 1 or more, got {latent_dim}")
+        if distribution not in ("normal", "uniform"):
+            raise ValueError(f"latent_distribution must be 'normal' or 'uniform', got {distribution!r}")
+        self.latent_dim, self.distribution = latent_dim, distribution
+
+    def latents(self, draws: Draws, count: int) -> Tensor:
+        """(count, latent_dim) float32 on the CPU."""
+        if self.distribution == "normal":
+            return draws.normal("latents", count, (self.latent_dim,))
+        return 2 * draws.uniform("latents", count, (self.latent_dim,)) - 1
+
+    def draw(self, draws: Draws, count: int, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """The keyword arguments of a call of the generator for `count` samples.
+
+        Raises:
+            ValueError: `labels` are given, which an unconditional generator cannot follow.
+        """
+        if labels is not None:
+            raise ValueError("this generator is unconditional: it cannot make given classes; leave `classes` out")
+        return {"latents": self.latents(draws, count)}

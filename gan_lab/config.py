@@ -1,0 +1,203 @@
+"""The shape of the root configs, where config files are looked for, and what belongs to a run's identity.
+
+The dataclasses have no values: those stand in `conf/`. They exist so that a stray or misspelt key is refused.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from omegaconf import MISSING
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def shipped(folder: str) -> Path:
+    """A folder of settings: inside the installed package, or beside it in a checkout."""
+    inside = PACKAGE / folder
+    return inside if inside.is_dir() else PACKAGE.parent / folder
+
+
+@dataclass
+class Paths:
+    """Where things lie; relative ones belong to the current folder."""
+
+    data_dir: str = MISSING
+    runs_dir: str = MISSING
+    cache_dir: str = MISSING
+    weights_dir: str = MISSING
+
+
+@dataclass
+class Stop:
+    """When training ends before `total_kimg`: after `patience_kimg` without a better score; null for never."""
+
+    patience_kimg: float | None = MISSING
+
+
+@dataclass
+class Wandb:
+    """Weights & Biases, for `logger=wandb`. Nothing leaves the machine unless mode is online."""
+
+    mode: str = MISSING
+    project: str = MISSING
+    entity: str | None = MISSING
+    group: str | None = MISSING
+
+
+@dataclass
+class TrainConfig:
+    """Root of `python -m gan_lab.train`."""
+
+    seed: int = MISSING
+    total_kimg: float = MISSING
+    data: Any = MISSING
+    model: Any = MISSING
+    evaluation: Any = MISSING
+    trainer: Any = MISSING
+    callbacks: dict[str, Any] = MISSING
+    logger: dict[str, Any] = MISSING
+    stop: Stop = MISSING
+    wandb: Wandb = MISSING
+    paths: Paths = MISSING
+    run_dir: str | None = MISSING
+    init_from: str | None = MISSING
+    overwrite: bool = MISSING
+    channels_last: bool = MISSING
+    threads: int | None = MISSING
+    debug: bool = MISSING
+
+
+@dataclass
+class SampleConfig:
+    """Root of `python -m gan_lab.sample`."""
+
+    checkpoint: str = MISSING
+    out: str = MISSING
+    count: int = MISSING
+    format: str = MISSING
+    seed: int = MISSING
+    classes: list[int] | None = MISSING
+    weights: str = MISSING
+    batch_size: int = MISSING
+    device: str = MISSING
+    overwrite: bool = MISSING
+    trust: list[str] = MISSING
+    debug: bool = MISSING
+
+
+@dataclass
+class EvaluateConfig:
+    """Root of `python -m gan_lab.evaluate`."""
+
+    checkpoint: str = MISSING
+    out: str | None = MISSING
+    num_samples: int | None = MISSING
+    seed: int | None = MISSING
+    weights: str = MISSING
+    data_root: str | None = MISSING
+    extractor_weights: str | None = MISSING
+    device: str = MISSING
+    threads: int | None = MISSING
+    trust: list[str] = MISSING
+    debug: bool = MISSING
+
+
+@dataclass
+class ExportConfig:
+    """Root of `python -m gan_lab.export`."""
+
+    checkpoint: str = MISSING
+    out: str = MISSING
+    weights: str = MISSING
+    onnx: bool = MISSING
+    tolerance: float = MISSING
+    trust: list[str] = MISSING
+    debug: bool = MISSING
+
+
+class Recipes(FileConfigSource):
+    """`experiments/<name>.yaml` as the config group `experiment`."""
+
+    @staticmethod
+    def scheme() -> str:
+        return "recipes"
+
+    def available(self) -> bool:
+        return os.path.isdir(self.path)
+
+    def load_config(self, config_path: str) -> Any:
+        return super().load_config(config_path.removeprefix("experiment/"))
+
+    def is_group(self, config_path: str) -> bool:
+        return config_path.strip("/") in ("", "experiment")
+
+    def is_config(self, config_path: str) -> bool:
+        return config_path.startswith("experiment/") and super().is_config(config_path.removeprefix("experiment/"))
+
+    def list(self, config_path: str, results_filter: Any) -> list[str]:
+        if config_path.strip("/") == "experiment":
+            return super().list("", results_filter)
+        return ["experiment"]
+
+
+class RecipeFolders(SearchPathPlugin):
+    """Looks for recipes in `./experiments` first, then among the shipped ones."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        own, ours = Path.cwd() / "experiments", shipped("experiments")
+        for folder in [own] if own == ours else [own, ours]:
+            if folder.is_dir():
+                search_path.append(provider="gan_lab", path=f"recipes://{folder}")
+
+
+def register() -> str:
+    """Make the roots and recipes known to Hydra; returns the absolute folder of the config files."""
+    store = ConfigStore.instance()
+    for name, root in {
+        "train_schema": TrainConfig,
+        "sample_schema": SampleConfig,
+        "evaluate_schema": EvaluateConfig,
+        "export_schema": ExportConfig,
+    }.items():
+        store.store(name=name, node=root)
+    Plugins.instance().register(Recipes)
+    Plugins.instance().register(RecipeFolders)
+    return str(shipped("conf"))
+
+
+def run_name(config: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
+    """`<experiment, or model_data>/<digest>/seed<k>` for a resolved config and the groups chosen for it."""
+    title = choices.get("experiment") or f"{choices['model']}_{choices['data']}"
+    return f"{title}/{digest(config)}/seed{config['seed']}"
+
+
+# Settings that change neither weights nor scores: where things lie, what is drawn and kept, what the machine offers.
+INDIFFERENT = ("paths", "run_dir", "logger", "wandb", "overwrite", "stop", "debug", "total_kimg", "seed", "threads")
+INDIFFERENT_DATA = ("download", "workers", "resident", "resident_limit_mb", "cache_dir", "seed")
+INDIFFERENT_TRAINER = ("precision",)  # the one key of `trainer` that does matter
+
+
+def digest(config: Mapping[str, Any]) -> str:
+    """Eight hexadecimal digits of the settings that change results (a run may grow, move and be watched otherwise)."""
+    kept = {key: value for key, value in config.items() if key not in INDIFFERENT}
+    kept["trainer"] = {key: kept["trainer"][key] for key in INDIFFERENT_TRAINER if key in kept["trainer"]}
+    kept["model"] = {key: value for key, value in kept["model"].items() if key != "seed"}
+    # A set that can be downloaded is known by its name; a person's own folder only by its place.
+    named = "download" in kept["data"]
+    kept["data"] = {
+        key: value for key, value in kept["data"].items() if key not in INDIFFERENT_DATA and not (named and key == "root")
+    }
+    kept["evaluation"] = {key: value for key, value in kept["evaluation"].items() if key != "cache_dir"}
+    callbacks = kept.pop("callbacks")
+    kept["every_kimg"] = {name: (callbacks.get(name) or {}).get("every_kimg") for name in ("metrics", "evaluation")}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]

@@ -1,0 +1,56 @@
+"""The exponential moving average of a network, with a half-life counted in images."""
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+
+class MovingAverage(AveragedModel):
+    """A copy of a network that follows it: parameters and batch-norm statistics averaged, other buffers copied.
+
+    decay = 2^(-images / h) per update, with h = min(half-life, warm-up * images_seen): in the beginning the average
+    forgets the initialization as fast as training leaves it (Karras et al. 2020, ADA, appendix C).
+
+    Args:
+        network: the network to follow; the copy begins as its equal.
+        half_life_kimg: thousands of images after which a weight counts half, more than 0.
+        warmup: the half-life at most in parts of the images seen, more than 0; None for the full half-life at once.
+    """
+
+    def __init__(self, network: nn.Module, *, half_life_kimg: float, warmup: float | None) -> None:
+        super().__init__(network)
+        if half_life_kimg <= 0:
+            raise ValueError(f"ema_half_life_kimg must be more than 0 (or null for no average), got {half_life_kimg}")
+        if warmup is not None and warmup <= 0:
+            raise ValueError(f"ema_warmup must be more than 0 (or null for none), got {warmup}")
+        self.requires_grad_(False)
+        self.half_life, self.warmup = 1000 * half_life_kimg, warmup
+
+    def decay(self, *, images: int, images_seen: int) -> float:
+        """The factor on the old average when `images` more have been seen, `images_seen` in all."""
+        half_life = self.half_life if self.warmup is None else min(self.half_life, self.warmup * images_seen)
+        return 0.5 ** (images / half_life)
+
+    @torch.no_grad()
+    def follow(self, network: nn.Module, *, images: int, images_seen: int) -> None:
+        """Take in the network as it is after `images` more images."""
+        averaged, copied = _split(self.module)
+        live_averaged, live_copied = _split(network)
+        torch._foreach_lerp_(averaged, live_averaged, 1.0 - self.decay(images=images, images_seen=images_seen))
+        if copied:
+            torch._foreach_copy_(copied, live_copied)
+        self.n_averaged += 1
+
+    @torch.no_grad()
+    def restart(self, network: nn.Module) -> None:
+        """Equal `network` again, as after loading other weights into it."""
+        self.module.load_state_dict(network.state_dict())
+
+
+def _split(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """Tensors that are averaged (parameters, running statistics) and those that are copied (all other buffers)."""
+    averaged, copied = list(network.parameters()), []
+    for name, buffer in network.named_buffers():
+        statistic = name.rpartition(".")[2] in ("running_mean", "running_var")
+        (averaged if statistic else copied).append(buffer)
+    return averaged, copied

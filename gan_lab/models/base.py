@@ -1,0 +1,367 @@
+"""Plumbing that all models share: freezing, stepping, counting, averaging, recording. No loss and no order of updates."""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, TypedDict, Unpack
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from gan_lab import collectives
+from gan_lab.models.averaging import MovingAverage
+from gan_lab.sampling import Draws, LatentInputs, reseed_default_generators
+
+Schedule = Callable[[int], float]
+
+
+class Plumbing(TypedDict):
+    """The settings that every model takes, whatever its algorithm.
+
+    optimizers: per group of networks a callable from parameters to an optimizer (`_partial_: true` in YAML).
+    schedules: per group a factor on its learning rate as a function of images seen; groups left out stay constant.
+    clip_norm: per group the largest gradient norm, more than 0; groups left out are not clipped.
+    ema_half_life_kimg: half-life of the averaged networks in thousands of images; None for no average.
+    ema_warmup: see `MovingAverage`.
+    augment: modules `(images, draws) -> images` through which D sees reals and fakes alike; empty for none.
+    regularizers: further terms of a phase's loss, see `gan_lab.regularizers.extras`; empty for none.
+    batch_size: global batch of reals, 1 or more.
+    micro_batch_size: global size of the pieces in which gradients are accumulated; None for the whole batch at once.
+    seed: the run's seed, 0 or more.
+    """
+
+    optimizers: Mapping[str, Callable[..., Optimizer]]
+    schedules: Mapping[str, Schedule]
+    clip_norm: Mapping[str, float]
+    ema_half_life_kimg: float | None
+    ema_warmup: float | None
+    augment: Sequence[nn.Module]
+    regularizers: Sequence[Any]
+    batch_size: int
+    micro_batch_size: int | None
+    seed: int
+
+
+class GenerativeModule(LightningModule):
+    """A model as declarations (networks, groups that are stepped together, averaged networks) and one training step.
+
+    Checkpoint, evaluation, sampling and the tests walk the declarations and know no paper. A subclass also has a class
+    method `inputs_from(settings)`: what the sampled network eats, from the model's settings alone, so that sampling
+    need not build the model (see `GANModule`).
+
+    Attributes:
+        groups: optimizer name -> names of the networks that it steps.
+        counting_group: whose step means that a global batch of reals has been seen.
+        closing_group: whose step ends an iteration; it alone goes through Lightning's optimizer, so that
+            `trainer.global_step` counts iterations.
+        averaged_networks: those that have a moving average.
+        sampled_network: the one that makes samples.
+        images_seen: global number of reals seen so far.
+    """
+
+    groups: ClassVar[dict[str, tuple[str, ...]]]
+    counting_group: ClassVar[str]
+    closing_group: ClassVar[str]
+    averaged_networks: ClassVar[tuple[str, ...]]
+    sampled_network: ClassVar[str] = "generator"
+
+    def __init__(self, networks: Mapping[str, nn.Module], **plumbing: Unpack[Plumbing]) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        for name, network in networks.items():
+            setattr(self, name, network)
+        self._check(plumbing)
+        self.batch_size, self.micro_batch_size = plumbing["batch_size"], plumbing["micro_batch_size"]
+        self.seed, self.draws = plumbing["seed"], Draws(plumbing["seed"])
+        self.optimizer_factories, self.schedules = dict(plumbing["optimizers"]), dict(plumbing["schedules"])
+        self.clip_norm = dict(plumbing["clip_norm"])
+        self.augment, self.regularizers = nn.ModuleList(plumbing["augment"]), list(plumbing["regularizers"])
+        half_life = plumbing["ema_half_life_kimg"]
+        self.averages = nn.ModuleDict(
+            {}
+            if half_life is None
+            else {
+                name: MovingAverage(networks[name], half_life_kimg=half_life, warmup=plumbing["ema_warmup"])
+                for name in self.averaged_networks
+            }
+        )
+        self.images_seen = 0
+        self.steps = dict.fromkeys(self.groups, 0)
+        self.iteration_ended = True
+        self._images_at_average = 0
+        self._records: dict[str, tuple[Tensor, int]] = {}
+        self._finite: Tensor | None = None
+
+    def _check(self, plumbing: Plumbing) -> None:
+        for setting in ("optimizers", "schedules", "clip_norm"):
+            for group in plumbing[setting]:
+                if group not in self.groups:
+                    raise ValueError(f"model.{setting} names {group!r}; the groups here are {', '.join(self.groups)}")
+        for group in self.groups:
+            if group not in plumbing["optimizers"]:
+                raise ValueError(f"model.optimizers lacks {group!r}")
+        for group, norm in plumbing["clip_norm"].items():
+            if norm <= 0:
+                raise ValueError(f"model.clip_norm.{group} must be more than 0, got {norm}")
+        batch, micro = plumbing["batch_size"], plumbing["micro_batch_size"]
+        if batch < 1:
+            raise ValueError(f"batch_size must be 1 or more, got {batch}")
+        if micro is not None and (micro < 1 or batch % micro):
+            raise ValueError(f"micro_batch_size must divide batch_size={batch}, got {micro}")
+
+    # What a training step uses --------------------------------------------------------------------------------
+
+    def seen(self, images: Tensor) -> Tensor:
+        """`images` (reals or fakes) as D gets to see them: through every configured augmentation."""
+        for augmentation in self.augment:
+            images = augmentation(images, self.draws)
+        return images
+
+    def extras(self, group: str, **tensors: Tensor) -> Tensor | float:
+        """The sum of the configured regularizers of this phase, weighted; 0.0 where there are none."""
+        total: Tensor | float = 0.0
+        for regularizer in self.regularizers:
+            if regularizer.group == group:
+                penalty = regularizer(self, **tensors).mean()
+                self.record(f"reg/{regularizer.name}", penalty)
+                total = total + regularizer.weight * penalty
+        return total
+
+    def pieces(self, batch: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+        """The batch in micro-batches, in order; each in turn is a contiguous slice of one global micro-batch."""
+        if self.micro_batch_size is None:
+            return [batch]
+        size = self.micro_batch_size // collectives.world()
+        parts = {key: values.split(size) for key, values in batch.items()}
+        return [dict(zip(parts, values, strict=True)) for values in zip(*parts.values(), strict=True)]
+
+    @contextlib.contextmanager
+    def updating(self, group: str) -> Iterator[Callable[..., None]]:
+        """Update the networks of `group`: all others frozen inside, one optimizer step at the end.
+
+        Yields `step(loss)`, to be called once with the loss of each piece of the batch; all pieces are of equal size,
+        and the gradients of their mean are what the optimizer gets.
+        """
+        optimizer = self._optimizers[group]
+        raw = optimizer.optimizer
+        frozen = [p for p in self._others[group] if p.requires_grad]
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        raw.zero_grad(set_to_none=True)
+
+        pieces = 0
+
+        def step(loss: Tensor) -> None:
+            nonlocal pieces
+            pieces += 1
+            self.manual_backward(loss)
+
+        try:
+            yield step
+            self._finish_gradients(group, pieces)
+            if group == self.closing_group:
+                optimizer.step()
+            else:
+                raw.step()
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(True)
+        self._count(group)
+
+    def _finish_gradients(self, group: str, pieces: int) -> None:
+        """From summed to averaged, clipped gradients; their norm before clipping is noted."""
+        gradients = [p.grad for p in self._own[group] if p.grad is not None]
+        if pieces > 1:
+            torch._foreach_div_(gradients, pieces)
+        norm = nn.utils.get_total_norm(gradients)
+        if group in self.clip_norm:
+            nn.utils.clip_grads_with_norm_(self._own[group], self.clip_norm[group], norm)
+        self.record(f"grad_norm/{group}", norm)
+        finite = torch.isfinite(norm)
+        self._finite = finite if self._finite is None else self._finite & finite
+
+    def _count(self, group: str) -> None:
+        self.steps[group] += 1
+        self.iteration_ended = group == self.closing_group
+        if group == self.counting_group:
+            self.images_seen += self.batch_size
+            self.draws.move_to(self.images_seen)
+            reseed_default_generators(self.seed, self.images_seen)
+        if self.iteration_ended:
+            images = self.images_seen - self._images_at_average
+            for name, average in self.averages.items():
+                average.follow(getattr(self, name), images=images, images_seen=self.images_seen)
+            self._images_at_average = self.images_seen
+        if group in self._schedulers:
+            self._schedulers[group].step()
+
+    # What is noted for the curves -----------------------------------------------------------------------------
+
+    def record(self, name: str, value: Tensor) -> None:
+        """Note a value of this step, without waiting for the device; its mean becomes a point of the curve `name`."""
+        value = value.detach().float()
+        value = value.mean() if value.ndim else value
+        total, count = self._records.get(name, (0.0, 0))
+        self._records[name] = (total + value, count + 1)
+
+    def take_records(self) -> dict[str, float]:
+        """The means of what was recorded since the last call, over all steps and ranks."""
+        names = list(self._records)
+        if not names:
+            return {}
+        means = torch.stack([total / count for total, count in self._records.values()])
+        self._records = {}
+        return dict(zip(names, collectives.mean(means).tolist(), strict=True))
+
+    def check_finite(self) -> None:
+        """Raise if any gradient since the last check was not finite; the one place that waits for the device."""
+        finite, self._finite = self._finite, None
+        if finite is not None and not bool(finite):
+            raise NonFiniteError(
+                f"the gradients became NaN or infinite at or before {self.images_seen} images; nothing was saved since. "
+                "Lower the learning rates, clip (model.clip_norm.generator=1) or add a penalty"
+            )
+
+    # Lightning's side -----------------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LambdaLR]]:
+        optimizers = {
+            group: self.optimizer_factories[group](
+                [p for name in names for p in getattr(self, name).parameters() if p.requires_grad]
+            )
+            for group, names in self.groups.items()
+        }
+        self._schedulers = {
+            group: LambdaLR(optimizers[group], lambda _, schedule=schedule: schedule(self.images_seen))
+            for group, schedule in self.schedules.items()
+        }
+        return list(optimizers.values()), list(self._schedulers.values())
+
+    def on_fit_start(self) -> None:
+        optimizers = self.optimizers(use_pl_optimizer=True)
+        optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
+        self._optimizers = dict(zip(self.groups, optimizers, strict=True))
+        self._own = {
+            group: [p for g in self._optimizers[group].optimizer.param_groups for p in g["params"]]
+            for group in self.groups
+        }
+        self._others = {
+            group: [p for other in self.groups if other != group for p in self._own[other]] for group in self.groups
+        }
+        reseed_default_generators(self.seed, self.images_seen)
+
+    def learning_rates(self) -> dict[str, float]:
+        """Group -> learning rate of its next step."""
+        return {group: optimizer.param_groups[0]["lr"] for group, optimizer in self._optimizers.items()}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["counters"] = {
+            "images_seen": self.images_seen,
+            "steps": dict(self.steps),
+            "iteration_ended": self.iteration_ended,
+            "images_at_average": self._images_at_average,
+            "draws": self.draws.state_dict(),
+            "records": {name: (total.cpu(), count) for name, (total, count) in self._records.items()},
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        counters = checkpoint["counters"]
+        self.images_seen, self.steps = counters["images_seen"], dict(counters["steps"])
+        self.iteration_ended = counters["iteration_ended"]
+        self._images_at_average = counters["images_at_average"]
+        self.draws.load_state_dict(counters["draws"])
+        self._records = {name: (total.to(self.device), count) for name, (total, count) in counters["records"].items()}
+
+    # What other rooms ask for ---------------------------------------------------------------------------------
+
+    def network_for_samples(self, weights: str = "ema") -> nn.Module:
+        """The sampled network: its moving average, or the live one where there is none or `weights` is "live"."""
+        if weights not in ("ema", "live"):
+            raise ValueError(f"weights must be 'ema' or 'live', got {weights!r}")
+        if weights == "ema" and self.sampled_network in self.averages:
+            return self.averages[self.sampled_network].module
+        return getattr(self, self.sampled_network)
+
+
+class GANModule(GenerativeModule):
+    """A generator of latents against one discriminator: n_critic steps of D to each step of G.
+
+    Args:
+        generator: (B, latent_dim) float32 -> (B, *sample_shape) in [-1, 1].
+        discriminator: (B, *sample_shape) -> (B,) logits.
+        latent_dim: length of a latent.
+        latent_distribution: "normal" or "uniform" on [-1, 1).
+        n_critic: D steps per G step, 1 or more.
+        generator_batch_size: global number of fakes in a G step.
+        **plumbing: see `Plumbing`.
+    """
+
+    groups = {"discriminator": ("discriminator",), "generator": ("generator",)}
+    counting_group = "discriminator"
+    closing_group = "generator"
+    averaged_networks = ("generator",)
+
+    def __init__(
+        self,
+        *,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        latent_dim: int,
+        latent_distribution: str,
+        n_critic: int,
+        generator_batch_size: int,
+        **plumbing: Unpack[Plumbing],
+    ) -> None:
+        super().__init__({"generator": generator, "discriminator": discriminator}, **plumbing)
+        if n_critic < 1:
+            raise ValueError(f"n_critic must be 1 or more, got {n_critic}")
+        if generator_batch_size < 1:
+            raise ValueError(f"generator_batch_size must be 1 or more, got {generator_batch_size}")
+        self.inputs = LatentInputs(latent_dim, latent_distribution)
+        self.n_critic, self.generator_batch_size = n_critic, generator_batch_size
+        self.critic_steps = 0
+
+    @classmethod
+    def inputs_from(cls, settings: Mapping[str, Any]) -> LatentInputs:
+        return LatentInputs(settings["latent_dim"], settings["latent_distribution"])
+
+    def latents(self, count: int) -> Tensor:
+        """(count, latent_dim) fresh latents on the module's device: this rank's slice of the global draw."""
+        return self.inputs.latents(self.draws, count).to(self.device, non_blocking=True)
+
+    def generator_turn(self) -> bool:
+        """Whether D has had the steps that G's next one asks for."""
+        return self.critic_steps >= self.n_critic_now()
+
+    def n_critic_now(self) -> int:
+        """D steps before the coming G step; a paper with a warm-up overrides it."""
+        return self.n_critic
+
+    def generator_pieces(self) -> list[int]:
+        """How many fakes this rank makes in each piece of a G step."""
+        whole = self.generator_batch_size
+        pieces = 1 if self.micro_batch_size is None else math.ceil(whole / self.micro_batch_size)
+        if whole % (pieces * collectives.world()):
+            raise ValueError(
+                f"generator_batch_size={whole} cannot be cut into {pieces} equal pieces on {collectives.world()} ranks"
+            )
+        return [whole // pieces // collectives.world()] * pieces
+
+    def _count(self, group: str) -> None:
+        self.critic_steps = 0 if group == self.closing_group else self.critic_steps + 1
+        super()._count(group)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["counters"]["critic_steps"] = self.critic_steps
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        self.critic_steps = checkpoint["counters"]["critic_steps"]
+
+
+class NonFiniteError(RuntimeError):
+    """Gradients, weights or scores became NaN or infinite."""

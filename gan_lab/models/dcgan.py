@@ -1,0 +1,39 @@
+"""Deep convolutional GAN."""
+
+import torch
+from torch import Tensor
+
+from gan_lab.losses import minimax
+from gan_lab.models.base import GANModule
+
+
+class DCGAN(GANModule):
+    """Deep convolutional GAN (Radford et al. 2016): the non-saturating GAN, one step of D to one of G.
+
+    D, every batch: -mean[log D(x) + log(1 - D(G(z)))], reals and fakes in batches of their own (batch norm, section 3).
+    G, every n_critic-th batch: -mean[log D(G(z))].
+    The paper's recipe (section 4: Adam 2e-4 with beta_1 0.5, batch 128, uniform latents) is in the configuration, its
+    architecture in `networks/dcgan.py`.
+    """
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        with self.updating("discriminator") as step:
+            for piece in self.pieces(batch):
+                real = piece["real"]
+                with torch.no_grad():
+                    fake = self.generator(self.latents(len(real)))
+                real_logits = self.discriminator(self.seen(real))
+                fake_logits = self.discriminator(self.seen(fake))
+                loss = minimax.discriminator_loss(real_logits=real_logits, fake_logits=fake_logits).mean()
+                step(loss + self.extras("discriminator", real=real, fake=fake))
+                self.record("loss/d", loss)
+                self.record("logits/real", real_logits)
+                self.record("logits/fake", fake_logits)
+        if not self.generator_turn():
+            return
+        with self.updating("generator") as step:
+            for count in self.generator_pieces():
+                fake_logits = self.discriminator(self.seen(self.generator(self.latents(count))))
+                loss = minimax.generator_loss_non_saturating(fake_logits=fake_logits).mean()
+                step(loss)
+                self.record("loss/g", loss)

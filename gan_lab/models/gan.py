@@ -1,0 +1,49 @@
+"""The original GAN."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gan_lab.losses import minimax
+from gan_lab.models.base import GANModule
+
+
+class GAN(GANModule):
+    """Generative adversarial network (Goodfellow et al. 2014, algorithm 1).
+
+    D, every batch: -mean[log D(x) + log(1 - D(G(z)))].
+    G, every n_critic-th batch: mean[log(1 - D(G(z)))] (minimax, equation 1), or -mean[log D(G(z))] (non-saturating,
+    end of section 3); D here is the sigmoid of the logits, and the logarithms are softplus of them.
+
+    Args:
+        generator_loss: `losses.minimax.generator_loss_saturating` or `..._non_saturating`.
+        **settings: see `GANModule` and `Plumbing`.
+    """
+
+    def __init__(self, *, generator_loss: Callable[..., Tensor], **settings: Any) -> None:
+        super().__init__(**settings)
+        self.generator_loss = generator_loss
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        with self.updating("discriminator") as step:
+            for piece in self.pieces(batch):
+                real = piece["real"]
+                with torch.no_grad():
+                    fake = self.generator(self.latents(len(real)))
+                real_logits = self.discriminator(self.seen(real))
+                fake_logits = self.discriminator(self.seen(fake))
+                loss = minimax.discriminator_loss(real_logits=real_logits, fake_logits=fake_logits).mean()
+                step(loss + self.extras("discriminator", real=real, fake=fake))
+                self.record("loss/d", loss)
+                self.record("logits/real", real_logits)
+                self.record("logits/fake", fake_logits)
+        if not self.generator_turn():
+            return
+        with self.updating("generator") as step:
+            for count in self.generator_pieces():
+                fake_logits = self.discriminator(self.seen(self.generator(self.latents(count))))
+                loss = self.generator_loss(fake_logits=fake_logits).mean()
+                step(loss)
+                self.record("loss/g", loss)

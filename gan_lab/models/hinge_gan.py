@@ -1,0 +1,37 @@
+"""Hinge GAN."""
+
+import torch
+from torch import Tensor
+
+from gan_lab.losses import hinge
+from gan_lab.models.base import GANModule
+
+
+class HingeGAN(GANModule):
+    """Hinge GAN (Lim and Ye 2017; Miyato et al. 2018, equations 16 and 17).
+
+    D, every batch: mean[h(1 - D(x)) + h(1 + D(G(z)))], where h = relu.
+    G, every n_critic-th batch: -mean[D(G(z))].
+    """
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        with self.updating("discriminator") as step:
+            for piece in self.pieces(batch):
+                real = piece["real"]
+                with torch.no_grad():
+                    fake = self.generator(self.latents(len(real)))
+                real_logits = self.discriminator(self.seen(real))
+                fake_logits = self.discriminator(self.seen(fake))
+                loss = hinge.discriminator_loss(real_logits=real_logits, fake_logits=fake_logits).mean()
+                step(loss + self.extras("discriminator", real=real, fake=fake))
+                self.record("loss/d", loss)
+                self.record("logits/real", real_logits)
+                self.record("logits/fake", fake_logits)
+        if not self.generator_turn():
+            return
+        with self.updating("generator") as step:
+            for count in self.generator_pieces():
+                fake_logits = self.discriminator(self.seen(self.generator(self.latents(count))))
+                loss = hinge.generator_loss(fake_logits=fake_logits).mean()
+                step(loss)
+                self.record("loss/g", loss)

@@ -1,0 +1,62 @@
+"""Wasserstein GAN with gradient penalty."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gan_lab.losses import wasserstein
+from gan_lab.models.base import GANModule
+from gan_lab.regularizers.gradient_penalty import gradient_penalty, interpolate
+
+
+class WGANGP(GANModule):
+    """Wasserstein GAN with gradient penalty (Gulrajani et al. 2017, algorithm 1).
+
+    D, every batch: mean[D(G(z))] - mean[D(x)] + lambda * mean[(|grad D(e x + (1 - e) G(z))|_2 - 1)^2], e ~ U[0, 1].
+    G, every n_critic-th batch: -mean[D(G(z))], with a batch size of its own.
+
+    Args:
+        gradient_penalty_weight: lambda, 0 or more.
+        **settings: see `GANModule` and `Plumbing`.
+
+    Raises:
+        ValueError: D has batch normalization; the penalty is defined for each sample alone (section 4).
+    """
+
+    def __init__(self, *, gradient_penalty_weight: float, **settings: Any) -> None:
+        super().__init__(**settings)
+        if gradient_penalty_weight < 0:
+            raise ValueError(f"gradient_penalty_weight must be 0 or more, got {gradient_penalty_weight}")
+        for name, layer in self.discriminator.named_modules():
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                raise ValueError(
+                    f"wgan_gp penalizes D at each sample alone, and discriminator.{name} is batch normalization, which "
+                    "couples samples; set model.discriminator.normalization=layer (or none)"
+                )
+        self.gradient_penalty_weight = gradient_penalty_weight
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        with self.updating("discriminator") as step:
+            for piece in self.pieces(batch):
+                with torch.no_grad():
+                    fake = self.seen(self.generator(self.latents(len(piece["real"]))))
+                real = self.seen(piece["real"])
+                real_logits, fake_logits = self.discriminator(real), self.discriminator(fake)
+                loss = wasserstein.discriminator_loss(real_logits=real_logits, fake_logits=fake_logits).mean()
+                mix = self.draws.uniform("mix", len(real), (1,)).to(real.device, non_blocking=True)
+                points = interpolate(real=real, fake=fake, mix=mix)
+                penalty = gradient_penalty(self.discriminator, points, target=1.0).mean()
+                step(loss + self.gradient_penalty_weight * penalty + self.extras("discriminator", real=real, fake=fake))
+                self.record("loss/d", loss)
+                self.record("reg/gradient_penalty", penalty)
+                self.record("logits/real", real_logits)
+                self.record("logits/fake", fake_logits)
+        if not self.generator_turn():
+            return
+        with self.updating("generator") as step:
+            for count in self.generator_pieces():
+                fake_logits = self.discriminator(self.seen(self.generator(self.latents(count))))
+                loss = wasserstein.generator_loss(fake_logits=fake_logits).mean()
+                step(loss)
+                self.record("loss/g", loss)

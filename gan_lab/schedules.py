@@ -1,0 +1,64 @@
+"""Factors on a learning rate (or a weight) as a function of images seen. Lengths are in thousands of images (kimg)."""
+
+import math
+
+
+class Constant:
+    """1 at all times."""
+
+    def __call__(self, images_seen: int) -> float:
+        return 1.0
+
+
+class Linear:
+    """1 until `start_kimg`, then a straight line to `end_factor` at `end_kimg`, and that from there on.
+
+    Args:
+        start_kimg: thousands of images before the decay begins, 0 or more.
+        end_kimg: thousands of images at its end, more than `start_kimg`.
+        end_factor: the factor from `end_kimg` on, 0 or more.
+    """
+
+    def __init__(self, start_kimg: float, end_kimg: float, end_factor: float) -> None:
+        _check_span(start_kimg, end_kimg, end_factor)
+        self.start, self.end, self.end_factor = 1000 * start_kimg, 1000 * end_kimg, end_factor
+
+    def __call__(self, images_seen: int) -> float:
+        done = min(max((images_seen - self.start) / (self.end - self.start), 0.0), 1.0)
+        return 1.0 + done * (self.end_factor - 1.0)
+
+
+class Cosine:
+    """1 until `start_kimg`, then half a cosine to `end_factor` at `end_kimg`, and that from there on."""
+
+    def __init__(self, start_kimg: float, end_kimg: float, end_factor: float) -> None:
+        _check_span(start_kimg, end_kimg, end_factor)
+        self.start, self.end, self.end_factor = 1000 * start_kimg, 1000 * end_kimg, end_factor
+
+    def __call__(self, images_seen: int) -> float:
+        done = min(max((images_seen - self.start) / (self.end - self.start), 0.0), 1.0)
+        return self.end_factor + (1.0 - self.end_factor) * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+def _check_span(start_kimg: float, end_kimg: float, end_factor: float) -> None:
+    if not 0 <= start_kimg < end_kimg:
+        raise ValueError(f"a schedule needs 0 <= start_kimg < end_kimg, got start_kimg={start_kimg}, end_kimg={end_kimg}")
+    if end_factor < 0:
+        raise ValueError(f"end_factor must be 0 or more, got {end_factor}")
+
+
+class Ticks:
+    """Moments every `every_kimg` thousand images: due whenever a step carries `images_seen` across one.
+
+    Args:
+        every_kimg: more than 0, or None for never.
+    """
+
+    def __init__(self, every_kimg: float | None) -> None:
+        if every_kimg is not None and every_kimg <= 0:
+            raise ValueError(f"an interval in kimg must be more than 0 (or null for never), got {every_kimg}")
+        self.every = None if every_kimg is None else 1000 * every_kimg
+
+    def due(self, before: int, after: int) -> bool:
+        """Whether a tick lies in (before, after]."""
+        return self.every is not None and math.floor(after / self.every) > math.floor(before / self.every)
