@@ -1,0 +1,46 @@
+"""What network constructors ask of their arguments: each refusal names the value and the remedy."""
+
+from collections.abc import Sequence
+
+CHANNELS = (1, 3, 4)
+
+
+def one_of(argument: str, value: str, choices: Sequence[str]) -> str:
+    """`value`, if it is among `choices`.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if value not in choices:
+        raise ValueError(f"{argument} must be one of {', '.join(choices)}; got {value!r}")
+    return value
+
+
+def at_least(argument: str, value: int, minimum: int) -> int:
+    """`value`, if it is `minimum` or more.
+
+    Raises:
+        ValueError: it is less.
+    """
+    if value < minimum:
+        raise ValueError(f"{argument} must be {minimum} or more; got {value}")
+    return value
+
+
+def image_shape(network: str, sample_shape: Sequence[int]) -> tuple[int, int, int]:
+    """`sample_shape` as (channels, height, width).
+
+    Args:
+        network: the network's name in messages, as in `network=<name>`.
+    Raises:
+        ValueError: the samples are no images of 1, 3 or 4 channels.
+    """
+    if len(sample_shape) != 3:
+        raise ValueError(
+            f"{network} works on images (channels, height, width); data.sample_shape is {tuple(sample_shape)}; "
+            "choose network=mlp, or a data set of images"
+        )
+    channels, height, width = sample_shape
+    if channels not in CHANNELS:
+        raise ValueError(f"{network} works on images of 1, 3 or 4 channels; data.sample_shape has {channels}")
+    return channels, height, width

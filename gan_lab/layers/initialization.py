@@ -1,0 +1,45 @@
+"""How weights begin, by name."""
+
+from torch import nn
+
+from gan_lab.layers.checks import one_of
+
+INITIALIZATIONS = ("normal", "he", "xavier")
+RELU_GAIN = 2**0.5
+NORMALIZATION_LAYERS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm)
+
+
+def initialize(module: nn.Module, name: str, *, gain: float) -> None:
+    """Draw the weights of all convolutions and linear layers in `module`; their biases begin at 0.
+
+    "normal": N(0, 0.02) (Radford et al. 2015, section 4), and N(1, 0.02) for the scales of normalizations (as
+    PyTorch's DCGAN example).
+    "he": N(0, gain / sqrt(fan_in)) (He et al. 2015, section 2.2, with gain sqrt(2)).
+    "xavier": uniform of deviation gain * sqrt(2 / (fan_in + fan_out)) (Glorot & Bengio 2010, equation 16).
+
+    Args:
+        gain: sqrt(2) for layers beside a ReLU, 1 for a linear path; "normal" has none.
+    Raises:
+        ValueError: unknown `name`.
+    """
+    one_of("initialization", name, INITIALIZATIONS)
+    for layer in module.modules():
+        if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+            if name == "normal":
+                nn.init.normal_(layer.weight, std=0.02)
+            elif name == "he":
+                nn.init.normal_(layer.weight, std=gain / _fan_in(layer) ** 0.5)
+            else:
+                nn.init.xavier_uniform_(layer.weight, gain=gain)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif name == "normal" and isinstance(layer, NORMALIZATION_LAYERS):
+            nn.init.normal_(layer.weight, mean=1.0, std=0.02)
+
+
+def _fan_in(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> int:
+    """Inputs that are summed into one output; a transposed convolution's stride spreads its kernel over outputs."""
+    if isinstance(layer, nn.ConvTranspose2d):
+        taps = layer.kernel_size[0] * layer.kernel_size[1] // (layer.stride[0] * layer.stride[1])
+        return layer.in_channels * taps
+    return layer.weight[0].numel()

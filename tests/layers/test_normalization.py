@@ -1,0 +1,68 @@
+"""Normalizations by name: what each does to numbers, and what is refused."""
+
+import pytest
+import torch
+from torch import nn
+
+from gan_lab.layers.normalization import (
+    FEATURE_NORMALIZATIONS,
+    NORMALIZATIONS,
+    brings_offset,
+    feature_normalization_layer,
+    normalization_layer,
+    removes_channel_mean,
+    spectrally_normalize,
+)
+
+
+def test_layer_normalizes_each_sample_over_channels_and_a_non_square_map():
+    features = torch.randn(2, 3, 4, 8) * torch.tensor([1.0, 9.0])[:, None, None, None] + 5
+    normalized = normalization_layer("layer", 3)(features)
+    assert normalized.mean((1, 2, 3)).abs().max() < 1e-5
+    assert (normalized.std((1, 2, 3), correction=0) - 1).abs().max() < 1e-3
+    assert normalized.mean((2, 3)).abs().max() > 1e-3  # channels keep their own means
+
+
+@pytest.mark.parametrize(("name", "axes"), [("batch", (0, 2, 3)), ("instance", (2, 3))])
+def test_axes_of_batch_and_instance(name, axes):
+    normalized = normalization_layer(name, 3)(torch.randn(4, 3, 4, 8) * 3 + torch.arange(3.0)[:, None, None])
+    assert normalized.mean(axes).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["none", "spectral"])
+def test_no_layer(name):
+    assert isinstance(normalization_layer(name, 3), nn.Identity)
+    assert isinstance(feature_normalization_layer(name, 3), nn.Identity)
+
+
+@pytest.mark.parametrize("name", NORMALIZATIONS)
+def test_offsets_and_removed_means_are_those_of_the_layer(name):
+    layer = normalization_layer(name, 3)
+    assert brings_offset(name) == (getattr(layer, "bias", None) is not None)
+    features, shift = torch.randn(2, 3, 4, 4), torch.tensor([5.0, 0.0, -5.0])[:, None, None]
+    assert removes_channel_mean(name) == torch.allclose(layer(features), layer(features + shift), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", FEATURE_NORMALIZATIONS)
+def test_features_keep_their_shape(name):
+    assert feature_normalization_layer(name, 5)(torch.randn(4, 5)).shape == (4, 5)
+
+
+def test_unknown_names_are_refused_with_the_choices():
+    with pytest.raises(ValueError, match=r"none, batch, layer, instance, spectral; got 'bacth'"):
+        normalization_layer("bacth", 3)
+    with pytest.raises(ValueError, match=r"none, batch, layer, spectral; got 'instance'"):
+        feature_normalization_layer("instance", 3)
+
+
+def test_spectral_weights_have_a_largest_singular_value_of_one():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ConvTranspose2d(3, 2, 4), nn.Flatten(), nn.Linear(8, 2))
+    before = network[3].weight.detach().clone()
+    spectrally_normalize(network)
+    with torch.no_grad():
+        for _ in range(50):
+            weights = [network[0].weight.flatten(1), network[1].weight.transpose(0, 1).flatten(1), network[3].weight]
+    for weight in weights:
+        assert torch.linalg.matrix_norm(weight, 2).item() == pytest.approx(1, abs=1e-3)
+    assert torch.allclose(network[3].weight * torch.linalg.matrix_norm(before, 2), before, atol=1e-3)
