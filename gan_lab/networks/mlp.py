@@ -1,0 +1,111 @@
+"""Fully connected networks, for points and small images."""
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from gan_lab.layers.checks import at_least
+from gan_lab.layers.initialization import RELU_GAIN, initialize
+from gan_lab.layers.normalization import brings_offset, feature_normalization_layer, spectrally_normalize
+
+
+class MLPGenerator(nn.Module):
+    """`depth` hidden layers of `width` ReLU units (the kind of network of Goodfellow et al. 2014, section 5).
+
+    Args:
+        sample_shape: (C, H, W) of images, made in [-1, 1] by tanh; or (D,) of points, made by a linear layer.
+        latent_dim: length of a latent, 1 or more.
+        width: units of a hidden layer, 1 or more.
+        depth: number of hidden layers, 1 or more.
+        normalization: of the hidden layers: none, batch, layer or spectral.
+        initialization: normal, he or xavier.
+    Raises:
+        ValueError: a value out of these ranges.
+    """
+
+    def __init__(
+        self,
+        *,
+        sample_shape: Sequence[int],
+        latent_dim: int,
+        width: int,
+        depth: int,
+        normalization: str,
+        initialization: str,
+    ) -> None:
+        super().__init__()
+        self.sample_shape = _checked_shape(sample_shape)
+        self.latent_dim = at_least("latent_dim", latent_dim, 1)
+        hidden = _hidden_layers(latent_dim, width, depth, normalization, nn.ReLU())
+        output = nn.Linear(width, math.prod(self.sample_shape))
+        initialize(hidden, initialization, gain=RELU_GAIN)
+        initialize(output, initialization, gain=1.0)
+        self.layers = nn.Sequential(hidden, output)
+        if len(self.sample_shape) == 3:
+            self.layers.append(nn.Tanh())
+        if normalization == "spectral":
+            spectrally_normalize(self)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """(B, latent_dim) -> (B, *sample_shape)."""
+        return self.layers(latents).unflatten(1, self.sample_shape)
+
+
+class MLPDiscriminator(nn.Module):
+    """`depth` hidden layers of `width` LeakyReLU(0.2) units on the flattened sample.
+
+    Args:
+        sample_shape: (C, H, W) of images or (D,) of points.
+        width: units of a hidden layer, 1 or more.
+        depth: number of hidden layers, 1 or more.
+        normalization: of the hidden layers: none, batch, layer or spectral (spectral: of the output layer, too).
+        initialization: normal, he or xavier.
+    Raises:
+        ValueError: a value out of these ranges.
+    """
+
+    def __init__(
+        self,
+        *,
+        sample_shape: Sequence[int],
+        width: int,
+        depth: int,
+        normalization: str,
+        initialization: str,
+    ) -> None:
+        super().__init__()
+        self.sample_shape = _checked_shape(sample_shape)
+        hidden = _hidden_layers(math.prod(self.sample_shape), width, depth, normalization, nn.LeakyReLU(0.2))
+        output = nn.Linear(width, 1)
+        initialize(hidden, initialization, gain=RELU_GAIN)
+        initialize(output, initialization, gain=1.0)
+        self.layers = nn.Sequential(nn.Flatten(), hidden, output)
+        if normalization == "spectral":
+            spectrally_normalize(self)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """(B, *sample_shape) -> (B,) logits."""
+        return self.layers(samples).squeeze(1)
+
+
+def _checked_shape(sample_shape: Sequence[int]) -> tuple[int, ...]:
+    shape = tuple(sample_shape)
+    if len(shape) not in (1, 3) or min(shape) < 1:
+        raise ValueError(
+            f"mlp works on points (D,) and images (channels, height, width); data.sample_shape is {shape}; "
+            "choose a data set of one of these"
+        )
+    return shape
+
+
+def _hidden_layers(inputs: int, width: int, depth: int, normalization: str, activation: nn.Module) -> nn.Sequential:
+    at_least("width", width, 1)
+    at_least("depth", depth, 1)
+    layers = nn.Sequential()
+    for _ in range(depth):
+        layers.append(nn.Linear(inputs, width, bias=not brings_offset(normalization)))
+        layers.append(feature_normalization_layer(normalization, width))
+        layers.append(activation)
+        inputs = width
+    return layers

@@ -1,0 +1,256 @@
+"""Residual networks of WGAN-GP (Gulrajani et al. 2017, appendix) and SNGAN (Miyato et al. 2018, appendix)."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+from torch import Tensor, nn
+
+from gan_lab.layers.checks import at_least, image_shape, one_of
+from gan_lab.layers.initialization import RELU_GAIN, initialize
+from gan_lab.layers.normalization import (
+    brings_offset,
+    normalization_layer,
+    removes_channel_mean,
+    spectrally_normalize,
+)
+from gan_lab.layers.resampling import doubling, halving
+
+STEMS = ("block", "convolution")
+POOLINGS = ("sum", "mean", "flatten")
+SMALLEST_GRID = 2
+
+
+class ResidualBlock(nn.Module):
+    """Normalization, ReLU, 3x3 convolution, twice, beside a shortcut; doubling before the first or halving at the end.
+
+    The shortcut is a 1x1 convolution where the block changes size or channels, else the identity. It works at the
+    lower resolution, which gives the same numbers, since a 1x1 convolution commutes with both resamplings.
+
+    Args:
+        hidden: channels between the two convolutions.
+        normalization: a name of `gan_lab.layers.normalization`.
+        initialization: a name of `gan_lab.layers.initialization`.
+        resampling: what the block does to height and width.
+        bias: whether what the block adds to its input has biases.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: int,
+        outputs: int,
+        *,
+        normalization: str,
+        initialization: str,
+        resampling: Literal["none", "double", "halve"],
+        bias: bool,
+    ) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(normalization_layer(normalization, inputs), nn.ReLU())
+        self.shortcut = nn.Sequential()
+        if resampling == "double":
+            self.residual.append(doubling())
+        self.residual.append(nn.Conv2d(inputs, hidden, 3, padding=1, bias=not brings_offset(normalization)))
+        self.residual.append(normalization_layer(normalization, hidden))
+        self.residual.append(nn.ReLU())
+        self.residual.append(nn.Conv2d(hidden, outputs, 3, padding=1, bias=bias))
+        if resampling == "halve":
+            self.residual.append(halving())
+            self.shortcut.append(halving())
+        if resampling != "none" or inputs != outputs:
+            self.shortcut.append(nn.Conv2d(inputs, outputs, 1, bias=bias))
+        if resampling == "double":
+            self.shortcut.append(doubling())
+        initialize(self.residual, initialization, gain=RELU_GAIN)
+        initialize(self.shortcut, initialization, gain=1.0)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, outputs, H', W')."""
+        return self.shortcut(features) + self.residual(features)
+
+
+class FirstBlock(nn.Module):
+    """The block that takes images and halves them: no normalization, and no ReLU on the image itself."""
+
+    def __init__(self, inputs: int, outputs: int, *, initialization: str) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(outputs, outputs, 3, padding=1),
+            halving(),
+        )
+        self.shortcut = nn.Sequential(halving(), nn.Conv2d(inputs, outputs, 1))
+        initialize(self.residual, initialization, gain=RELU_GAIN)
+        initialize(self.shortcut, initialization, gain=1.0)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, outputs, H/2, W/2)."""
+        return self.shortcut(images) + self.residual(images)
+
+
+class ResNetGenerator(nn.Module):
+    """A linear layer onto a grid, a residual block per doubling, then normalization, ReLU, convolution and tanh.
+
+    Departure: with batch or instance normalization the blocks have no biases, since the next normalization would
+    remove them and their gradient would be zero but for rounding. The function is the paper's.
+
+    Args:
+        sample_shape: (C, H, W); C 1, 3 or 4; H and W divisible by 2 per block. Images are made in [-1, 1].
+        latent_dim: length of a latent, 1 or more.
+        width: channels of a stage whose multiplier is 1.
+        multipliers: of the grid, then of the output of each block; [1, 1, 1, 1] makes 32x32 from 4x4.
+        normalization: none, batch (both papers), layer, instance or spectral.
+        initialization: normal, he or xavier (both papers).
+    Raises:
+        ValueError: a value out of these ranges.
+    """
+
+    def __init__(
+        self,
+        *,
+        sample_shape: Sequence[int],
+        latent_dim: int,
+        width: int,
+        multipliers: Sequence[int],
+        normalization: str,
+        initialization: str,
+    ) -> None:
+        super().__init__()
+        self.sample_shape = image_shape("resnet", sample_shape)
+        self.latent_dim = at_least("latent_dim", latent_dim, 1)
+        channels = _stage_channels(width, multipliers)
+        grid = _grid(self.sample_shape, len(channels) - 1, "generator.multipliers")
+
+        self.stem = nn.Sequential(
+            nn.Linear(latent_dim, channels[0] * math.prod(grid)), nn.Unflatten(1, (channels[0], *grid))
+        )
+        self.blocks = nn.Sequential(
+            *(
+                ResidualBlock(
+                    inputs,
+                    outputs,
+                    outputs,
+                    normalization=normalization,
+                    initialization=initialization,
+                    resampling="double",
+                    bias=not removes_channel_mean(normalization),
+                )
+                for inputs, outputs in pairwise(channels)
+            )
+        )
+        self.output = nn.Sequential(
+            normalization_layer(normalization, channels[-1]),
+            nn.ReLU(),
+            nn.Conv2d(channels[-1], self.sample_shape[0], 3, padding=1),
+        )
+        initialize(self.stem, initialization, gain=1.0)
+        initialize(self.output, initialization, gain=1.0)
+        if normalization == "spectral":
+            spectrally_normalize(self)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """(B, latent_dim) -> (B, C, H, W) in [-1, 1]."""
+        return self.output(self.blocks(self.stem(latents))).tanh()
+
+
+class ResNetDiscriminator(nn.Module):
+    """Residual blocks, the first of which halve the image, then a linear unit.
+
+    Args:
+        sample_shape: (C, H, W); C 1, 3 or 4; H and W divisible by 2 per halving block.
+        width: channels of a stage whose multiplier is 1.
+        multipliers: of the output of the stem, then of each further block.
+        halvings: how many blocks, from the first on, halve height and width.
+        stem: block: a residual block on the image (SNGAN; WGAN-GP at 32x32); convolution: 3x3 (WGAN-GP at 64x64).
+        pooling: what the linear unit sees: the sum (SNGAN) or mean (WGAN-GP at 32x32) of the rectified features over
+            height and width; flatten: all features, not rectified (WGAN-GP at 64x64).
+        normalization: of all blocks but one on the image: none, batch, layer, instance; or spectral, of all layers.
+        initialization: normal, he or xavier (both papers).
+    Raises:
+        ValueError: a value out of these ranges.
+    """
+
+    def __init__(
+        self,
+        *,
+        sample_shape: Sequence[int],
+        width: int,
+        multipliers: Sequence[int],
+        halvings: int,
+        stem: str,
+        pooling: str,
+        normalization: str,
+        initialization: str,
+    ) -> None:
+        super().__init__()
+        self.sample_shape = image_shape("resnet", sample_shape)
+        self.pooling = one_of("pooling", pooling, POOLINGS)
+        one_of("stem", stem, STEMS)
+        channels = _stage_channels(width, multipliers)
+        blocks_in_stem = 1 if stem == "block" else 0
+        blocks = len(channels) - 1 + blocks_in_stem
+        if not blocks_in_stem <= halvings <= blocks:
+            raise ValueError(
+                f"halvings must be from {blocks_in_stem} to {blocks}, the number of blocks that stem={stem} and "
+                f"{len(channels)} multipliers make; got {halvings}"
+            )
+        grid = _grid(self.sample_shape, halvings, "discriminator.halvings")
+
+        self.stem: nn.Module
+        if stem == "block":
+            self.stem = FirstBlock(self.sample_shape[0], channels[0], initialization=initialization)
+        else:
+            self.stem = nn.Conv2d(self.sample_shape[0], channels[0], 3, padding=1)
+            initialize(self.stem, initialization, gain=1.0)
+        self.blocks = nn.Sequential(
+            *(
+                ResidualBlock(
+                    inputs,
+                    inputs,
+                    outputs,
+                    normalization=normalization,
+                    initialization=initialization,
+                    resampling="halve" if index < halvings else "none",
+                    bias=True,
+                )
+                for index, (inputs, outputs) in enumerate(pairwise(channels), start=blocks_in_stem)
+            )
+        )
+        self.output = nn.Linear(channels[-1] * (math.prod(grid) if pooling == "flatten" else 1), 1)
+        initialize(self.output, initialization, gain=1.0)
+        if normalization == "spectral":
+            spectrally_normalize(self)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B,) logits."""
+        features = self.blocks(self.stem(samples))
+        if self.pooling == "flatten":
+            features = features.flatten(1)
+        elif self.pooling == "sum":
+            features = features.relu().sum((2, 3))
+        else:
+            features = features.relu().mean((2, 3))
+        return self.output(features).squeeze(1)
+
+
+def _stage_channels(width: int, multipliers: Sequence[int]) -> list[int]:
+    at_least("width", width, 1)
+    if len(multipliers) < 2 or min(multipliers) < 1:
+        raise ValueError(f"multipliers must be two or more numbers from 1 on; got {list(multipliers)}")
+    return [width * multiplier for multiplier in multipliers]
+
+
+def _grid(shape: tuple[int, int, int], halvings: int, argument: str) -> tuple[int, int]:
+    """Height and width after so many halvings."""
+    _, height, width = shape
+    factor = 2**halvings
+    if height % factor or width % factor or min(height, width) < factor * SMALLEST_GRID:
+        raise ValueError(
+            f"resnet halves this image {halvings} times ({argument}), so it takes heights and widths that are "
+            f"divisible by {factor}, from {factor * SMALLEST_GRID} on; data.sample_shape has {height}x{width}; "
+            f"set data.image_size to such a size, or change {argument}"
+        )
+    return height // factor, width // factor
