@@ -1,1 +1,1 @@
-
+"""Functions on tensors that penalize a network's slope."""

@@ -1,0 +1,82 @@
+"""The gradient penalty against a linear critic: w = (3, 4) has norm 5, so a target of 1 costs 16."""
+
+import pytest
+import torch
+from torch.autograd import gradcheck, gradgradcheck
+
+from gan_lab.regularizers.gradient_penalty import gradient_penalty, interpolate
+
+WEIGHTS = torch.tensor([3.0, 4.0])
+
+
+@pytest.mark.parametrize(("target", "expected"), [(1.0, 16.0), (0.0, 25.0), (7.0, 4.0)])
+def test_linear_critic(target, expected):
+    penalties = gradient_penalty(lambda points: points @ WEIGHTS, torch.randn(3, 2), target=target)
+    assert penalties.tolist() == pytest.approx([expected] * 3, rel=1e-5)
+
+
+def test_norms_belong_to_samples_and_span_all_their_axes():
+    """D(x) = |x|^2 / 2 has the slope x: norms 3 and 5, over channels, height and width."""
+    points = torch.tensor([[[[1.0, 2.0]], [[2.0, 0.0]]], [[[0.0, 0.0]], [[0.0, 5.0]]]])
+    penalties = gradient_penalty(lambda x: x.square().flatten(1).sum(1) / 2, points, target=1.0)
+    assert penalties.tolist() == pytest.approx([4.0, 16.0])
+
+
+def test_gradient_is_finite_where_the_slope_is_zero():
+    weights = torch.zeros(2, requires_grad=True)
+    penalties = gradient_penalty(lambda points: points @ weights, torch.randn(3, 2), target=1.0)
+    penalties.sum().backward()
+    assert penalties.tolist() == [1.0] * 3
+    assert weights.grad.isfinite().all()
+
+
+def test_gradients_of_first_and_second_order():
+    torch.manual_seed(0)
+    points = torch.randn(2, 3, dtype=torch.float64)
+    first = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    second = torch.randn(4, dtype=torch.float64, requires_grad=True)
+
+    def penalty(first, second):
+        return gradient_penalty(lambda x: (x @ first).tanh() @ second, points, target=1.0)
+
+    assert gradcheck(penalty, (first, second))
+    assert gradgradcheck(penalty, (first, second))
+
+
+def test_the_points_own_history_is_cut():
+    source = torch.randn(3, 2, requires_grad=True)
+    weights = WEIGHTS.clone().requires_grad_()
+    gradient_penalty(lambda points: points.square() @ weights, source * 2, target=1.0).sum().backward()
+    assert source.grad is None
+    assert weights.grad is not None
+
+
+def test_runs_in_float32_inside_autocast():
+    seen = []
+
+    def critic(points):
+        logits = points @ WEIGHTS[:, None]
+        seen.append((points.dtype, logits.dtype))
+        return logits
+
+    with torch.autocast("cpu", torch.bfloat16):
+        penalties = gradient_penalty(critic, torch.randn(3, 2, dtype=torch.bfloat16), target=1.0)
+    assert seen == [(torch.float32, torch.float32)]
+    assert penalties.dtype == torch.float32
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, 1, 1, 1)])
+def test_interpolates_mix_each_pair_by_its_own_number(shape):
+    real, fake = torch.ones(2, 3, 2, 2), torch.zeros(2, 3, 2, 2)
+    points = interpolate(real=real, fake=fake, mix=torch.tensor([0.25, 1.0]).view(shape))
+    assert torch.equal(points, torch.tensor([0.25, 1.0])[:, None, None, None].expand(2, 3, 2, 2))
+
+
+def test_interpolation_refuses_what_would_broadcast_in_silence():
+    real = torch.ones(4, 3, 2, 2)
+    with pytest.raises(ValueError, match="one number for each of 4 samples"):
+        interpolate(real=real, fake=real, mix=torch.rand(1))
+    with pytest.raises(ValueError, match="one number for each of 4 samples"):
+        interpolate(real=real, fake=real, mix=torch.rand(4, 3, 2, 2))
+    with pytest.raises(ValueError, match="one shape"):
+        interpolate(real=real, fake=real[:1], mix=torch.rand(4))
