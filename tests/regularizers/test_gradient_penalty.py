@@ -67,9 +67,9 @@ def test_runs_in_float32_inside_autocast():
 
 @pytest.mark.parametrize("shape", [(2,), (2, 1, 1, 1)])
 def test_interpolates_mix_each_pair_by_its_own_number(shape):
-    real, fake = torch.ones(2, 3, 2, 2), torch.zeros(2, 3, 2, 2)
+    real, fake = torch.full((2, 3, 2, 2), 8.0), torch.full((2, 3, 2, 2), 4.0)
     points = interpolate(real=real, fake=fake, mix=torch.tensor([0.25, 1.0]).view(shape))
-    assert torch.equal(points, torch.tensor([0.25, 1.0])[:, None, None, None].expand(2, 3, 2, 2))
+    assert torch.equal(points, torch.tensor([5.0, 8.0])[:, None, None, None].expand(2, 3, 2, 2))
 
 
 def test_interpolation_refuses_what_would_broadcast_in_silence():
