@@ -1,0 +1,250 @@
+"""What image data sets share: batches of reals for training, reference sets for evaluation, pictures of samples."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Literal
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from gan_lab import collectives
+from gan_lab.data.images import to_uint8
+from gan_lab.data.reference import ReferenceSet
+from gan_lab.data.stream import RealStream
+
+SPLIT = re.compile(r"(?P<name>\w+)(\[(?P<first>-?\d*):(?P<last>-?\d*)\])?")
+
+
+class ImageData(pl.LightningDataModule):
+    """Labelled or unlabelled images of one size.
+
+    A subclass reads its splits in `read`. Usable without a Trainer: `prepare_data()`, `setup()`, and `to(device)`
+    where the CPU is not wanted; under a Trainer `setup` takes the Trainer's device.
+
+    Args:
+        name: of the data set, for folders, protocols and messages.
+        image_size: [height, width] in pixels, or one number for a square.
+        channels: 1 grey, 3 colours, 4 with alpha.
+        sample_shape: [channels, height, width], for networks to interpolate.
+        num_classes: number of labels; None counts those of the training split.
+        batch_size: samples per step over all ranks; a multiple of the number of ranks.
+        micro_batch_size: global too: the batch is cut into pieces of this size first, and each piece by rank. None
+            cuts it by rank alone.
+        flip: mirror half of the training samples left to right.
+        resident: keep the training images on the device as uint8; `auto`: when they take at most `resident_limit_mb`.
+        resident_limit_mb: in MiB.
+        workers: processes that read ahead when the images are not resident.
+        seed: of order and flips, non-negative.
+    Raises:
+        ValueError: a value is out of range, or values contradict one another.
+    """
+
+    name: str
+    splits: ClassVar[tuple[str, ...]] = ("train",)
+    channel_choices: ClassVar[tuple[int, ...]] = (1, 3, 4)
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        image_size: int | Sequence[int],
+        channels: int,
+        sample_shape: Sequence[int],
+        num_classes: int | None,
+        batch_size: int,
+        micro_batch_size: int | None,
+        flip: bool,
+        resident: bool | Literal["auto"],
+        resident_limit_mb: float,
+        workers: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.image_size = height_and_width(image_size)
+        if channels not in self.channel_choices:
+            raise ValueError(f"data.channels of {name} must be one of {self.channel_choices}, got {channels!r}")
+        self.channels = channels
+        self.sample_shape = (channels, *self.image_size)
+        if tuple(sample_shape) != self.sample_shape:
+            raise ValueError(
+                f"data.sample_shape={list(sample_shape)} contradicts data.channels={channels} and "
+                f"data.image_size={list(self.image_size)}"
+            )
+        self.num_classes = None if num_classes is None else whole("num_classes", num_classes, 1)
+        self.batch_size = whole("batch_size", batch_size, 1)
+        self.micro_batch_size = None if micro_batch_size is None else whole("micro_batch_size", micro_batch_size, 1)
+        if self.micro_batch_size and self.batch_size % self.micro_batch_size:
+            raise ValueError(f"data.micro_batch_size={micro_batch_size} does not divide data.batch_size={batch_size}")
+        self.flip = truth("flip", flip)
+        self.resident = resident if resident == "auto" else truth("resident", resident, "or auto")
+        if not resident_limit_mb >= 0:
+            raise ValueError(f"data.resident_limit_mb must be 0 or more, got {resident_limit_mb!r}")
+        self.resident_limit_mb = resident_limit_mb
+        self.workers = whole("workers", workers, 0)
+        self.seed = whole("seed", seed, 0)
+        self.class_names: tuple[str, ...] | None = None
+        self._device = torch.device("cpu")
+        self._kept: dict[str, ReferenceSet] = {}
+        self._stream: RealStream | None = None
+
+    def read(self, split: str) -> ReferenceSet:
+        """One of `splits`, whole, with images of `sample_shape`; may set `class_names`. For subclasses to define."""
+        raise NotImplementedError
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches are made."""
+        return self._device
+
+    def to(self, device: torch.device | str) -> "ImageData":
+        """Make batches on `device` from now on."""
+        self._device = torch.device(device)
+        if self._stream is not None:
+            self._stream.to(self._device)
+        return self
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the training split and start the stream, once."""
+        if self._stream is not None:
+            return
+        if self.trainer is not None:
+            self.to(self.trainer.strategy.root_device)
+        for key in ("batch_size", "micro_batch_size"):
+            value, world = getattr(self, key), collectives.world()
+            if value is not None and value % world:
+                raise ValueError(
+                    f"data.{key}={value} leaves a remainder over {world} processes: "
+                    f"it counts all of them, give a multiple of {world}"
+                )
+        samples = self.reference("train")
+        self._count_classes(samples)
+        resident = samples.images.nbytes <= self.resident_limit_mb * 2**20 if self.resident == "auto" else self.resident
+        self._stream = RealStream(
+            samples,
+            seed=self.seed,
+            flip=self.flip,
+            resident=resident,
+            workers=self.workers,
+            usual_take=self.micro_batch_size or self.batch_size,
+            device=self._device,
+        )
+
+    @property
+    def stream(self) -> RealStream:
+        """The reals, after `setup`."""
+        if self._stream is None:
+            raise RuntimeError(f"the stream of {self.name} exists after setup()")
+        return self._stream
+
+    def take(self, count: int) -> dict[str, Tensor]:
+        """This rank's part of the next `count` reals, piece by piece of `micro_batch_size`; see `RealStream.take`."""
+        micro = self.micro_batch_size or count
+        if count <= micro:
+            return self.stream.take(count)
+        pieces = [self.stream.take(min(micro, count - first)) for first in range(0, count, micro)]
+        return {key: torch.cat([piece[key] for piece in pieces]) for key in pieces[0]}
+
+    def train_dataloader(self) -> "Batches":
+        """Endless batches of `batch_size` global samples, each taken when it is asked for."""
+        return Batches(self)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Batches are made where they are needed; a tensor that is there already is not copied."""
+        return {key: value.to(device, non_blocking=True) for key, value in batch.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The stream's."""
+        return self.stream.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The stream's; after `setup`."""
+        self.stream.load_state_dict(state_dict)
+
+    def render(self, samples: Tensor) -> Tensor:
+        """(N, C, H, W) samples in [-1, 1] as uint8 images of the same shape, for grids and metrics."""
+        return to_uint8(samples)
+
+    def reference(self, split: str) -> ReferenceSet:
+        """Images in their stored order, without flips.
+
+        Args:
+            split: one of `splits`, or a range of one: `train[:50000]`, `train[-10000:]`.
+        Raises:
+            ValueError: there is no such split, or the range is empty.
+        """
+        match = SPLIT.fullmatch(split)
+        if match is None or match["name"] not in self.splits:
+            raise ValueError(
+                f"{self.name} has no split {split!r}; there are: {', '.join(self.splits)}, "
+                f"and ranges such as train[:1000]"
+            )
+        samples = self._whole(match["name"])
+        if match["first"] is None:
+            return samples
+        first, last = (int(bound) if bound else None for bound in (match["first"], match["last"]))
+        part = samples.part(first, last)
+        if len(part) == 0:
+            raise ValueError(f"split {split!r} of {self.name} is empty: {match['name']} holds {len(samples)} images")
+        return part
+
+    def _whole(self, split: str) -> ReferenceSet:
+        if split not in self._kept:
+            samples = self.read(split)
+            if samples.images.shape[1:] != self.sample_shape:
+                raise ValueError(
+                    f"{self.name} holds samples of shape {samples.images.shape[1:]}, "
+                    f"not data.sample_shape={self.sample_shape}"
+                )
+            self._kept[split] = samples
+        return self._kept[split]
+
+    def _count_classes(self, samples: ReferenceSet) -> None:
+        if samples.labels is None:
+            found = None
+        else:
+            found = len(self.class_names) if self.class_names else int(samples.labels.max()) + 1
+        if self.num_classes is not None and found != self.num_classes:
+            raise ValueError(f"data.num_classes={self.num_classes}, but {self.name} has {found or 'no'} classes")
+        self.num_classes = found
+
+
+class Batches:
+    """An endless iterable of a data module's batches.
+
+    It states a length, because Lightning fetches one batch ahead of an iterable without any: the stream's position
+    would then be saved one batch too far.
+    """
+
+    def __init__(self, data: ImageData) -> None:
+        self._data = data
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        while True:
+            yield self._data.take(self._data.batch_size)
+
+    def __len__(self) -> int:
+        return 2**40
+
+
+def height_and_width(image_size: int | Sequence[int]) -> tuple[int, int]:
+    """(height, width) of `data.image_size`, which may be one number."""
+    sizes = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    if len(sizes) != 2:
+        raise ValueError(f"data.image_size must be one number or [height, width], got {image_size!r}")
+    return whole("image_size", sizes[0], 1), whole("image_size", sizes[1], 1)
+
+
+def whole(key: str, value: Any, least: int) -> int:
+    """`value`, refused unless it is a whole number of at least `least`."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"data.{key} must be a whole number of at least {least}, got {value!r}")
+    return value
+
+
+def truth(key: str, value: Any, or_else: str = "") -> bool:
+    """`value`, refused unless it is true or false."""
+    if not isinstance(value, bool):
+        raise ValueError(f"data.{key} must be true or false {or_else}".rstrip() + f", got {value!r}")
+    return value

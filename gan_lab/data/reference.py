@@ -1,0 +1,68 @@
+"""A named split of images in their stored order: what evaluation compares with, and what the stream draws from."""
+
+import hashlib
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class ReferenceSet:
+    """uint8 images in order: no flips, no shuffling, no padding.
+
+    Args:
+        name: of the data set, `cifar10`.
+        split: `train`, `test` or a range such as `train[:50000]`.
+        images: (N, C, H, W) uint8, possibly memory-mapped.
+        labels: (N,) int64, or None.
+        digest: of the content, where it was computed before (see `content_digest`).
+    """
+
+    def __init__(
+        self, *, name: str, split: str, images: np.ndarray, labels: np.ndarray | None, digest: str | None = None
+    ) -> None:
+        if images.dtype != np.uint8 or images.ndim != 4:
+            raise ValueError(f"{name}: images must be (N, C, H, W) uint8, got {images.shape} {images.dtype}")
+        if labels is not None and labels.shape != images.shape[:1]:
+            raise ValueError(f"{name}: {len(images)} images have labels of shape {labels.shape}")
+        self.name, self.split, self.images, self.labels = name, split, images, labels
+        self._digest = digest
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of pixels, shape and labels, in hex."""
+        return self._digest or content_digest(self.images, self.labels)
+
+    def part(self, first: int | None, last: int | None) -> "ReferenceSet":
+        """Images `first` to `last` (exclusive), with Python's rules for a slice."""
+        chosen = slice(first, last)
+        bounds = f"{'' if first is None else first}:{'' if last is None else last}"
+        return ReferenceSet(
+            name=self.name,
+            split=f"{self.split}[{bounds}]",
+            images=self.images[chosen],
+            labels=None if self.labels is None else self.labels[chosen],
+        )
+
+    def blocks(self, size: int) -> Iterator[Tensor]:
+        """(size, C, H, W) uint8 tensors on the CPU in order; the last one may be shorter."""
+        for first in range(0, len(self), size):
+            yield torch.from_numpy(self.images[first : first + size])
+
+
+def content_digest(images: np.ndarray, labels: np.ndarray | None) -> str:
+    """sha256 of pixels, shape and labels, in hex; equal content has equal digests wherever it is stored."""
+    return finish_digest(hashlib.sha256(np.ascontiguousarray(images).data), images.shape, labels)
+
+
+def finish_digest(pixels: "hashlib._Hash", shape: tuple[int, ...], labels: np.ndarray | None) -> str:
+    """`content_digest` for one who hashed the pixels while writing them."""
+    pixels.update(repr(tuple(shape)).encode())
+    if labels is not None:
+        pixels.update(np.ascontiguousarray(labels, dtype=np.int64).data)
+    return pixels.hexdigest()

@@ -1,0 +1,297 @@
+"""Real samples as one endless shuffled sequence, addressed by a single saved counter."""
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from gan_lab import collectives
+from gan_lab.data.images import from_uint8
+from gan_lab.data.reference import ReferenceSet
+from gan_lab.sampling import numpy_generator
+
+MESSAGE_BYTES, MESSAGE_TAKES = 2**20, 64  # at most what a worker sends at once; a message costs a millisecond
+
+
+class Order:
+    """Which sample stands at each place of the sequence and whether it is mirrored: a function of the seed.
+
+    Pass e holds the places e * size .. (e + 1) * size - 1: every sample once, permuted by (seed, "reals", e). Its
+    mirror flags come from (seed, "flips", e). Batch size, ranks and workers do not enter.
+
+    Args:
+        size: number of samples.
+        seed: non-negative.
+        flip: mirror each place with probability 1/2.
+        device: where indices and flags are wanted.
+    """
+
+    def __init__(self, *, size: int, seed: int, flip: bool, device: torch.device) -> None:
+        self.flip = flip
+        self._size, self._seed, self._device = size, seed, device
+        self._number = -1
+        self._indices = self._mirrored = torch.empty(0)
+
+    def at(self, first: int, last: int) -> tuple[Tensor, Tensor]:
+        """(n,) int64 sample indices and (n,) bool mirror flags of the places `first` .. `last` - 1."""
+        indices, mirrored = [], []
+        while first < last:
+            number, start = divmod(first, self._size)
+            stop = min(self._size, start + last - first)
+            self._turn_to(number)
+            indices.append(self._indices[start:stop])
+            mirrored.append(self._mirrored[start:stop])
+            first += stop - start
+        if len(indices) == 1:
+            return indices[0], mirrored[0]
+        return torch.cat(indices), torch.cat(mirrored)
+
+    def _turn_to(self, number: int) -> None:
+        if number == self._number:
+            return
+        indices = numpy_generator(self._seed, "reals", number).permutation(self._size)
+        if self.flip:
+            mirrored = numpy_generator(self._seed, "flips", number).integers(2, size=self._size, dtype=np.bool_)
+        else:
+            mirrored = np.zeros(self._size, dtype=np.bool_)
+        self._indices = torch.from_numpy(indices).to(self._device)
+        self._mirrored = torch.from_numpy(mirrored).to(self._device)
+        self._number = number
+
+
+class RealStream:
+    """Batches of reals for this rank, from an endless sequence without epoch boundary or dropped tail.
+
+    Resident: the uint8 images live on the device, a batch is one gather there. Otherwise they stay where they are,
+    often memory-mapped, and `workers` processes read ahead; reading ahead does not move `position`.
+
+    Args:
+        samples: the images, at least one.
+        seed: of the order and the flips.
+        flip: mirror half of the samples left to right.
+        resident: keep the images on the device.
+        workers: processes that read ahead when not resident; 0 reads in this one.
+        usual_take: global number of samples that is taken as a rule; what the workers foresee.
+        device: where batches are wanted.
+    """
+
+    def __init__(
+        self,
+        samples: ReferenceSet,
+        *,
+        seed: int,
+        flip: bool,
+        resident: bool,
+        workers: int,
+        usual_take: int,
+        device: torch.device,
+    ) -> None:
+        if len(samples) == 0:
+            raise ValueError(f"{samples.name}: split {samples.split!r} holds no samples")
+        self.samples, self.seed, self.resident = samples, seed, resident
+        self._flip, self._workers, self._usual_take = flip, workers, usual_take
+        self._position = 0
+        self.to(device)
+
+    @property
+    def position(self) -> int:
+        """Samples consumed so far, over all ranks."""
+        return self._position
+
+    def to(self, device: torch.device) -> "RealStream":
+        """Move to where batches are wanted; the sequence goes on as before."""
+        self.device = device
+        self._order = self._new_order(device)
+        labels = self.samples.labels
+        self._labels = None if labels is None else torch.from_numpy(labels).to(device)
+        if self.resident:
+            self._images = torch.from_numpy(self.samples.images).to(device)
+        else:
+            reader = Reader(self.samples.images, self._new_order(torch.device("cpu")))
+            pin = device.type == "cuda"
+            self._ahead = ReadAhead(reader, workers=self._workers, take=self._usual_take, pin=pin)
+            self._ahead.seek(self._position)
+        return self
+
+    def take(self, count: int) -> dict[str, Tensor]:
+        """This rank's contiguous slice of the next `count` samples of the sequence.
+
+        Args:
+            count: global number of samples, a multiple of the number of ranks.
+        Returns:
+            On the stream's device: `real` (count / world, C, H, W) float32 in [-1, 1]; `labels` int64, where the set
+            has any; `index` int64, the samples' places in the data set.
+        Raises:
+            ValueError: `count` is not positive or leaves a remainder over the ranks.
+        """
+        world = collectives.world()
+        if count <= 0 or count % world:
+            raise ValueError(f"cannot take {count} samples on {world} processes: give a positive multiple of {world}")
+        first = self._position + collectives.rank() * (count // world)
+        index, mirrored = self._order.at(first, first + count // world)
+        if self.resident:
+            pixels = self._images.index_select(0, index)
+            pixels = mirror(pixels, mirrored) if self._order.flip else pixels
+        else:
+            pixels = self._ahead.read(first, first + count // world).to(self.device, non_blocking=True)
+        self._position += count
+        batch = {"real": from_uint8(pixels), "index": index}
+        if self._labels is not None:
+            batch["labels"] = self._labels.index_select(0, index)
+        return batch
+
+    def state_dict(self) -> dict:
+        """The counter, and what it counts in."""
+        return {
+            "position": self._position,
+            "seed": self.seed,
+            "size": len(self.samples),
+            "digest": self.samples.digest,
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on where the saved stream stood: the next batch is the one that it would have given.
+
+        Raises:
+            ValueError: the state belongs to other data or to another seed.
+        """
+        if (state["size"], state["digest"]) != (len(self.samples), self.samples.digest):
+            raise ValueError(
+                f"the checkpoint was trained on other data: {state['size']} samples with digest "
+                f"{state['digest'][:12]}, while {self.samples.name} now has {len(self.samples)} with digest "
+                f"{self.samples.digest[:12]}. Restore the data and its options, or start a new run"
+            )
+        if state["seed"] != self.seed:
+            raise ValueError(
+                f"the checkpoint's samples were shuffled with seed {state['seed']}, this run has seed {self.seed}: "
+                f"give data.seed={state['seed']}"
+            )
+        self._position = state["position"]
+        if not self.resident:
+            self._ahead.seek(self._position)
+
+    def _new_order(self, device: torch.device) -> Order:
+        return Order(size=len(self.samples), seed=self.seed, flip=self._flip, device=device)
+
+
+def mirror(pixels: Tensor, mirrored: Tensor) -> Tensor:
+    """(N, C, H, W) images, flipped left to right where the (N,) bool flag is set."""
+    both = torch.cat((pixels, pixels.flip(-1)))  # choosing rows is far faster than torch.where on bytes
+    count = len(pixels)
+    return both.index_select(0, torch.arange(count, device=pixels.device) + count * mirrored)
+
+
+Places = list[tuple[int, int]]  # (first, last) of runs of places, all of one length
+
+
+class Reader(Dataset):
+    """uint8 images by places of the sequence: what a worker process runs.
+
+    Args:
+        images: (N, C, H, W) uint8, possibly memory-mapped from a .npy file.
+        order: on the CPU.
+    """
+
+    def __init__(self, images: np.ndarray, order: Order) -> None:
+        self.images, self._order = images, order
+
+    def __getitem__(self, places: Places) -> Tensor:
+        return torch.cat([self.read(first, last) for first, last in places])
+
+    def read(self, first: int, last: int) -> Tensor:
+        """(last - first, C, H, W) uint8 images of the places `first` .. `last` - 1."""
+        index, mirrored = self._order.at(first, last)
+        pixels = torch.from_numpy(np.asarray(self.images[index.numpy()]))
+        return mirror(pixels, mirrored) if self._order.flip else pixels
+
+    def __getstate__(self) -> dict:
+        """For workers that are spawned, not forked: a memory map travels as its file's name, not as its content."""
+        images = self.images
+        return {"order": self._order, "images": str(images.filename) if isinstance(images, np.memmap) else images}
+
+    def __setstate__(self, state: dict) -> None:
+        images = state["images"]
+        self.images = np.load(images, mmap_mode="c") if isinstance(images, str) else images
+        self._order = state["order"]
+
+
+class ReadAhead:
+    """A rank's part of the sequence, read by worker processes before it is asked for.
+
+    The workers foresee takes of one size, one after the other, from where `seek` pointed. Any other reads are
+    answered too: what lies in a foreseen take is cut from it, the rest is read in this process.
+
+    Args:
+        reader: reads places.
+        workers: processes; 0 reads in this one.
+        take: global samples of a foreseen take.
+        pin: put images into page-locked memory, for asynchronous copies to a CUDA device.
+    """
+
+    def __init__(self, reader: Reader, *, workers: int, take: int, pin: bool) -> None:
+        self._reader = reader
+        self._foreseen = Foreseen(take=take, sample_bytes=reader.images[0].nbytes)
+        self._takes: Iterator[tuple[int, Tensor]] | None = None
+        self._held = (0, torch.empty(0))
+        self._loader = DataLoader(
+            reader,
+            sampler=self._foreseen,
+            batch_size=None,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=pin,
+            generator=torch.Generator(),  # otherwise every iter() moves the global generator
+        )
+
+    def seek(self, position: int) -> None:
+        """Foresee takes from the global `position` on; what was read ahead is dropped."""
+        self._foreseen.start = position
+        self._takes = None
+
+    def read(self, first: int, last: int) -> Tensor:
+        """(last - first, C, H, W) uint8 images of the places `first` .. `last` - 1, none before an earlier read's."""
+        if self._takes is None:
+            self._takes = self._foreseen_takes()
+            self._held = next(self._takes)
+        parts = []
+        while first < last:
+            start, images = self._held
+            if first >= start + len(images):
+                self._held = next(self._takes)
+                continue
+            if first < start:
+                stop = min(last, start)
+                parts.append(self._reader.read(first, stop))
+            else:
+                stop = min(last, start + len(images))
+                parts.append(images[first - start : stop - start])
+            first = stop
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _foreseen_takes(self) -> Iterator[tuple[int, Tensor]]:
+        for places, images in zip(self._foreseen, self._loader, strict=False):
+            for (first, _), take in zip(places, images.chunk(len(places)), strict=True):
+                yield first, take
+
+
+class Foreseen:
+    """The places of this rank in endless takes of one size from the global `start`, several where samples are small.
+
+    Args:
+        take: global samples of a take.
+        sample_bytes: of one sample.
+    """
+
+    def __init__(self, *, take: int, sample_bytes: int) -> None:
+        self.start, self._take, self._sample_bytes = 0, take, sample_bytes
+
+    def __iter__(self) -> Iterator[Places]:
+        world = collectives.world()
+        share = max(1, self._take // world)
+        at_once = min(MESSAGE_TAKES, max(1, MESSAGE_BYTES // (share * self._sample_bytes)))
+        firsts = itertools.count(self.start + collectives.rank() * share, share * world)
+        while True:
+            yield [(first, first + share) for first in itertools.islice(firsts, at_once)]
