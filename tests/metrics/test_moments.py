@@ -1,0 +1,36 @@
+"""Mean and covariance factor against hand-worked numbers and `torch.cov`."""
+
+import pytest
+import torch
+
+from gan_lab.metrics.moments import finite_matrix, mean_and_factor
+
+
+def test_hand_worked():
+    mean, factor = mean_and_factor(torch.tensor([[0.0, 1.0], [2.0, 5.0]], dtype=torch.float64))
+    assert mean.tolist() == [1.0, 3.0]
+    torch.testing.assert_close(factor.T @ factor, torch.tensor([[2.0, 4.0], [4.0, 8.0]], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("rows", [3, 7, 50, 1000])
+@pytest.mark.parametrize("count", [2, 5, 12, 50])
+def test_factor_is_of_the_covariance_however_the_rows_are_taken(count, rows):
+    values = torch.randn(count, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 100
+    mean, factor = mean_and_factor(values, rows)
+    assert factor.shape == (min(count, 12), 12)
+    torch.testing.assert_close(mean, values.mean(dim=0))
+    torch.testing.assert_close(factor.T @ factor, torch.cov(values.T), rtol=1e-11, atol=1e-11)
+
+
+def test_refuses_what_is_not_finite_with_a_count():
+    values = torch.zeros(10, 3)
+    values[2, 0] = float("nan")
+    values[7] = float("inf")
+    with pytest.raises(ValueError, match="2 of 10 rows of features"):
+        finite_matrix(values, "features")
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (8,), (2, 3, 4)])
+def test_refuses_other_shapes(shape):
+    with pytest.raises(ValueError, match="N >= 2"):
+        finite_matrix(torch.zeros(shape), "features")
