@@ -163,7 +163,7 @@ class Evaluation:
         """
         self.prepare(data, device, progress)
         start = time.perf_counter()
-        with _undisturbed(device), _scoring_mode(network):
+        with scoring_mode(network, device):
             problem, blocks = None, {}
             try:
                 blocks = self._make_blocks(network, inputs, data, device, progress)
@@ -256,12 +256,16 @@ class EvaluationError(RuntimeError):
 
 
 @contextlib.contextmanager
-def _scoring_mode(network: nn.Module) -> Iterator[None]:
-    """Eval mode and no gradients inside; every submodule's own mode again afterwards."""
+def scoring_mode(network: nn.Module, device: torch.device) -> Iterator[None]:
+    """Samples made inside leave no trace in training.
+
+    Inside: eval mode, no gradients, no autocast, TF32 or cuDNN search. Afterwards: every submodule's own mode, these
+    switches and all random states as before.
+    """
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), _undisturbed(device):
             yield
     finally:
         for module, training in modes:
@@ -270,14 +274,13 @@ def _scoring_mode(network: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _undisturbed(device: torch.device) -> Iterator[None]:
-    """No autocast, TF32 or cuDNN search inside; all random states, and these switches, as before afterwards."""
     python, numpy = random.getstate(), np.random.get_state()
     precision = torch.get_float32_matmul_precision()
     devices = [device] if device.type == "cuda" else []
     try:
         torch.set_float32_matmul_precision("highest")
         with (
-            torch.random.fork_rng(devices=devices, device_type=device.type if devices else "cuda"),
+            torch.random.fork_rng(devices=devices),
             torch.autocast(device.type, enabled=False),
             torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
         ):

@@ -60,6 +60,8 @@ class GenerativeModule(LightningModule):
         averaged_networks: those that have a moving average.
         sampled_network: the one that makes samples.
         images_seen: global number of reals seen so far.
+        latest: the newest losses and scores, for a person to look at.
+        report: shows (activity, done, total) to that person while training waits.
     """
 
     groups: ClassVar[dict[str, tuple[str, ...]]]
@@ -94,6 +96,8 @@ class GenerativeModule(LightningModule):
         self._images_at_average = 0
         self._records: dict[str, tuple[Tensor, int]] = {}
         self._finite: Tensor | None = None
+        self.latest: dict[str, float] = {}
+        self.report: Callable[[str, int, int], None] = lambda activity, done, total: None
 
     def _check(self, plumbing: Plumbing) -> None:
         for setting in ("optimizers", "schedules", "clip_norm"):
@@ -281,9 +285,14 @@ class GenerativeModule(LightningModule):
         """The sampled network: its moving average, or the live one where there is none or `weights` is "live"."""
         if weights not in ("ema", "live"):
             raise ValueError(f"weights must be 'ema' or 'live', got {weights!r}")
-        if weights == "ema" and self.sampled_network in self.averages:
+        if weights == "ema" and self.weights_for_samples == "ema":
             return self.averages[self.sampled_network].module
         return getattr(self, self.sampled_network)
+
+    @property
+    def weights_for_samples(self) -> str:
+        """ "ema" where the sampled network has a moving average, else "live"."""
+        return "ema" if self.sampled_network in self.averages else "live"
 
 
 class GANModule(GenerativeModule):

@@ -1,0 +1,71 @@
+"""When checkpoints are written, and which are kept."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Trainer
+
+from gan_lab.callbacks.base import TickCallback, is_first_rank, run_dir
+from gan_lab.callbacks.evaluation import Evaluate
+from gan_lab.checkpoint import describe
+
+
+class Checkpointing(TickCallback):
+    """Saves everything at intervals and at the end; keeps the newest few, and the best one by score.
+
+    Args:
+        every_kimg: from one checkpoint to the next, in thousands of images; None for the end alone.
+        keep: how many of the newest stay, 1 or more.
+        keep_snapshots: how many generator snapshots stay; None for all.
+    Attributes:
+        config: the resolved config, which goes into every checkpoint.
+    """
+
+    def __init__(self, every_kimg: float | None, keep: int, keep_snapshots: int | None) -> None:
+        super().__init__(every_kimg)
+        if keep < 1:
+            raise ValueError(f"callbacks.checkpoint.keep must be 1 or more, got {keep}")
+        if keep_snapshots is not None and keep_snapshots < 1:
+            raise ValueError(f"callbacks.checkpoint.keep_snapshots must be 1 or more, or null, got {keep_snapshots}")
+        self.keep, self.keep_snapshots = keep, keep_snapshots
+        self.config: dict[str, Any] = {}
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        for callback in _evaluations(trainer):
+            callback.keep_snapshots = self.keep_snapshots
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        checkpoint.update(describe(self.config))
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        before, self._before = self._before, pl_module.images_seen
+        improved = any(callback.improved for callback in _evaluations(trainer))
+        if improved or trainer.should_stop or self.ticks.due(before, pl_module.images_seen):
+            self.tick(trainer, pl_module)
+            if improved and is_first_rank():
+                self._keep_best(run_dir(trainer) / "checkpoints", pl_module)
+
+    def tick(self, trainer: Trainer, module: Any) -> None:
+        module.check_finite()
+        folder = run_dir(trainer) / "checkpoints"
+        trainer.save_checkpoint(folder / f"{module.images_seen:012d}.ckpt", weights_only=False)
+        if is_first_rank():
+            for old in sorted(folder.glob("[0-9]*.ckpt"))[: -self.keep]:
+                old.unlink()
+
+    def _keep_best(self, folder: Path, module: Any) -> None:
+        """A second name for the file just written, so that the best costs no second writing."""
+        temporary = folder / f".best.{os.getpid()}.tmp"
+        newest = folder / f"{module.images_seen:012d}.ckpt"
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(newest, temporary)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(newest, temporary)
+        os.replace(temporary, folder / "best.ckpt")
+
+
+def _evaluations(trainer: Trainer) -> list[Evaluate]:
+    return [callback for callback in trainer.callbacks if isinstance(callback, Evaluate)]  # type: ignore[attr-defined]

@@ -1,0 +1,57 @@
+"""The curves of a run as one picture, curves.png."""
+
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Trainer
+
+from gan_lab.callbacks.base import TickCallback, is_first_rank, run_dir
+from gan_lab.callbacks.evaluation import read_scores
+from gan_lab.callbacks.metrics import read_rows
+
+
+class Curves(TickCallback):
+    """Redraws curves.png from metrics.csv and scores.jsonl at intervals and at the end."""
+
+    def tick(self, trainer: Trainer, module: Any) -> None:
+        if is_first_rank():
+            draw(run_dir(trainer))
+
+
+def draw(folder: Path) -> Path | None:
+    """Losses, logits, gradient norms and the monitored score of a run against images seen; None if there are no rows."""
+    rows, scores = read_rows(folder / "metrics.csv"), read_scores(folder / "scores.jsonl")
+    if not rows:
+        return None
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(2, 2, figsize=(10, 6), layout="constrained")
+    for axis, (title, prefix) in zip(
+        axes.flat, [("loss", "loss/"), ("logits", "logits/"), ("gradient norm", "grad_norm/")], strict=False
+    ):
+        for name in [name for name in rows[0] if name.startswith(prefix)]:
+            points = [(int(row["images_seen"]) / 1000, float(row[name])) for row in rows if row[name]]
+            axis.plot(*zip(*points, strict=True), label=name.removeprefix(prefix), linewidth=1)
+        axis.set_title(title)
+        axis.legend()
+    axes[1][0].set_yscale("log")
+    scored = axes[1][1]
+    if scores:
+        name = scores[-1]["monitored"]
+        points = [(line["images_seen"] / 1000, line["scores"][name]) for line in scores if name in line["scores"]]
+        scored.plot(*zip(*points, strict=True), marker="o", markersize=3)
+        scored.set_title(name)
+    else:
+        scored.set_title("not scored")
+    for axis in axes.flat:
+        axis.set_xlabel("kimg")
+        axis.grid(alpha=0.3)
+    path = folder / "curves.png"
+    temporary = path.with_name(".curves.png")
+    figure.savefig(temporary, dpi=100, format="png")
+    plt.close(figure)
+    temporary.replace(path)
+    return path

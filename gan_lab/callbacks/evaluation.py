@@ -1,0 +1,143 @@
+"""When a run is scored, and where its scores go."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Trainer
+
+from gan_lab.callbacks.base import TickCallback, is_first_rank, run_dir
+from gan_lab.callbacks.stop import stop_of
+from gan_lab.checkpoint import describe, write_snapshot
+from gan_lab.evaluation import Evaluation, Scores
+
+
+class Evaluate(TickCallback):
+    """Scores the averaged generator at intervals and at the end, and leaves a snapshot of it each time.
+
+    Args:
+        every_kimg: from one evaluation to the next, in thousands of images; None for the end alone.
+        patience_kimg: end training after so many kimg without a better score; None for never.
+    Attributes:
+        evaluation: the stage, set before training; None trains unscored.
+        config: the resolved config, for the snapshots.
+        best: the best monitored value so far.
+        improved: whether the last evaluation was the best one.
+    """
+
+    def __init__(self, every_kimg: float | None, patience_kimg: float | None) -> None:
+        super().__init__(every_kimg)
+        if patience_kimg is not None and patience_kimg <= 0:
+            raise ValueError(f"stop.patience_kimg must be more than 0 (or null for never), got {patience_kimg}")
+        self.patience_kimg = patience_kimg
+        self.evaluation: Evaluation | None = None
+        self.config: dict[str, Any] = {}
+        self.keep_snapshots: int | None = None
+        self.best: float | None = None
+        self.best_images = 0
+        self.best_protocol: str | None = None
+        self.improved = False
+        self.scored_at = -1
+        self.scores: dict[str, float] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        names = ("best", "best_images", "best_protocol", "scored_at", "scores")
+        return {name: getattr(self, name) for name in names}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for name, value in state_dict.items():
+            setattr(self, name, value)
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        super().on_train_start(trainer, pl_module)
+        pl_module.latest.update(self.scores)
+        if is_first_rank():
+            cut_scores(run_dir(trainer) / "scores.jsonl", pl_module.images_seen)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self.improved = False
+
+    def tick(self, trainer: Trainer, module: Any) -> None:
+        if module.images_seen == self.scored_at:
+            return
+        module.check_finite()
+        self.scored_at = module.images_seen
+        if is_first_rank():
+            self._leave_snapshot(run_dir(trainer) / "snapshots", module)
+        if self.evaluation is None:
+            return
+        scores = self.evaluation.score(
+            module.network_for_samples(),
+            module.inputs,
+            trainer.datamodule,  # type: ignore[attr-defined]
+            weights=module.weights_for_samples,
+            device=module.device,
+            progress=lambda done, total: module.report("scoring", done, total),
+        )
+        module.report("", 0, 0)
+        self._note(scores, module)
+        if is_first_rank():
+            append_scores(run_dir(trainer), module.images_seen, scores)
+            for logger in trainer.loggers:
+                logger.log_metrics({f"eval/{k}": v for k, v in scores.values.items()}, step=module.images_seen)
+
+    def _note(self, scores: Scores, module: Any) -> None:
+        self.scores = {f"eval/{scores.monitored}": scores.monitored_value}
+        module.latest.update(self.scores)
+        value, protocol = scores.monitored_value, scores.protocols[scores.monitored]
+        comparable = self.best is not None and self.best_protocol == protocol
+        if not comparable or (value > self.best if scores.higher_is_better else value < self.best):  # type: ignore[operator]
+            self.best, self.best_images, self.best_protocol = value, module.images_seen, protocol
+            self.improved = True
+        elif self.patience_kimg is not None and module.images_seen - self.best_images >= 1000 * self.patience_kimg:
+            stop_of(module.trainer).ask(f"no better {scores.monitored} for {self.patience_kimg:g} kimg")
+
+    def _leave_snapshot(self, folder: Path, module: Any) -> None:
+        about = describe(self.config) | {
+            "images_seen": module.images_seen,
+            "network": module.sampled_network,
+            "weights": module.weights_for_samples,
+        }
+        write_snapshot(folder / f"{module.images_seen:012d}.safetensors", module.network_for_samples(), about)
+        if self.keep_snapshots is not None:
+            for old in sorted(folder.glob("*.safetensors"))[: -self.keep_snapshots]:
+                old.unlink()
+                old.with_suffix(".json").unlink(missing_ok=True)
+
+
+def append_scores(folder: Path, images_seen: int, scores: Scores) -> None:
+    """Add a line to scores.jsonl: images seen, values, hashes of their protocols; protocols in full go beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    protocols = folder / "protocols.json"
+    known = json.loads(protocols.read_text()) if protocols.is_file() else {}
+    if not set(scores.records) <= set(known):
+        protocols.write_text(json.dumps(known | scores.records, indent=1, sort_keys=True))
+    line = {
+        "images_seen": images_seen,
+        "scores": scores.values,
+        "protocols": scores.protocols,
+        "monitored": scores.monitored,
+        "clock/seconds": scores.seconds,
+    }
+    with (folder / "scores.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def read_scores(path: Path) -> list[dict[str, Any]]:
+    """The lines of a scores.jsonl, parsed; a last line cut short by a crash is left out."""
+    if not path.is_file():
+        return []
+    lines = []
+    for line in path.read_text().splitlines():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
+def cut_scores(path: Path, images_seen: int) -> None:
+    """Drop the lines past `images_seen`, as `metrics.cut_rows` does."""
+    if path.is_file():
+        kept = [line for line in read_scores(path) if line["images_seen"] <= images_seen]
+        path.write_text("".join(json.dumps(line) + "\n" for line in kept))

@@ -1,0 +1,79 @@
+"""Grids of samples from fixed latents: the same faces through the whole of training."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pytorch_lightning import Trainer
+from torch import Tensor
+
+from gan_lab.callbacks.base import TickCallback, is_first_rank, run_dir
+from gan_lab.evaluation import scoring_mode
+from gan_lab.sampling import Draws
+
+
+class Pictures(TickCallback):
+    """Draws a grid at intervals, at the end and before the first step, as pictures/<images seen>.png and latest.png.
+
+    Args:
+        every_kimg: from one grid to the next, in thousands of images; None for the end alone.
+        rows, columns: of the grid, each 1 or more.
+    """
+
+    def __init__(self, every_kimg: float | None, rows: int, columns: int) -> None:
+        super().__init__(every_kimg)
+        if rows < 1 or columns < 1:
+            raise ValueError(f"a grid needs rows and columns of 1 or more, got {rows} and {columns}")
+        self.rows, self.columns = rows, columns
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        super().on_train_start(trainer, pl_module)
+        if pl_module.images_seen == 0:
+            self.tick(trainer, pl_module)
+
+    def tick(self, trainer: Trainer, module: Any) -> None:
+        if not is_first_rank():
+            return
+        draws = Draws(module.seed, across_ranks=False)
+        arguments = module.inputs.draw(draws, self.rows * self.columns)
+        network = module.network_for_samples()
+        with scoring_mode(network, module.device):
+            samples = network(**{name: value.to(module.device) for name, value in arguments.items()})
+        picture = grid(trainer.datamodule.render(samples.cpu()), self.columns)  # type: ignore[attr-defined]
+        folder = run_dir(trainer) / "pictures"
+        folder.mkdir(exist_ok=True)
+        save_png(picture, folder / f"{module.images_seen:012d}.png")
+        save_png(picture, folder / "latest.png")
+        for logger in trainer.loggers:
+            if hasattr(logger, "log_image"):
+                logger.log_image("samples", [Image.fromarray(picture)], step=module.images_seen)
+            elif hasattr(logger.experiment, "add_image"):
+                shaped = picture if picture.ndim == 3 else picture[..., None]
+                logger.experiment.add_image("samples", shaped, module.images_seen, dataformats="HWC")
+
+
+def grid(images: Tensor, columns: int, padding: int = 2) -> np.ndarray:
+    """One picture of many.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        columns: images in a row.
+        padding: pixels of black between them.
+    Returns:
+        (H', W', 3 or 4) uint8, or (H', W') for grey.
+    """
+    from torchvision.utils import make_grid
+
+    picture = make_grid(images, nrow=columns, padding=padding)
+    if images.shape[1] == 1:
+        return picture[0].numpy()
+    return picture.permute(1, 2, 0).contiguous().numpy()
+
+
+def save_png(picture: np.ndarray, path: Path) -> None:
+    """Write a picture so that a viewer never sees half of it."""
+    temporary = path.with_name(f".{path.name}")
+    Image.fromarray(picture).save(temporary, format="PNG")
+    os.replace(temporary, path)

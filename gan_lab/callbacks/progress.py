@@ -1,0 +1,94 @@
+"""What a person sees while training runs."""
+
+import sys
+import time
+from typing import Any
+
+from pytorch_lightning import Callback, Trainer
+from rich.console import Console
+from rich.progress import BarColumn, Progress as RichProgress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from gan_lab.callbacks.base import is_first_rank
+from gan_lab.callbacks.metrics import CLOCK
+from gan_lab.callbacks.stop import stop_of
+
+REDRAW_SECONDS = 0.25
+LINE_SECONDS = 15.0
+
+
+class Progress(Callback):
+    """A bar with images seen, images/s, time left, losses and the latest score; lines where there is no terminal."""
+
+    def __init__(self) -> None:
+        self._bar: RichProgress | None = None
+        self._last = 0.0
+        self._start = (0.0, 0)
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        self._start = (time.perf_counter(), pl_module.images_seen)
+        if not is_first_rank():
+            return
+        total = 1000 * stop_of(trainer).total_kimg
+        console = Console(file=sys.stdout)
+        if console.is_terminal:
+            self._bar = RichProgress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=None),
+                ImagesColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[notes]}"),
+                console=console,
+                expand=True,
+            )
+            self._task = self._bar.add_task("training", total=total, completed=pl_module.images_seen, notes="")
+            self._bar.start()
+        pl_module.report = self._report
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        now = time.perf_counter()
+        if not is_first_rank() or now - self._last < (REDRAW_SECONDS if self._bar else LINE_SECONDS):
+            return
+        self._last = now
+        seen, total = pl_module.images_seen, 1000 * stop_of(trainer).total_kimg
+        if self._bar is not None:
+            self._bar.update(self._task, completed=seen, notes=_notes(pl_module.latest))
+            return
+        elapsed, done = now - self._start[0], seen - self._start[1]
+        rate = done / elapsed if elapsed > 0 and done else 0.0
+        left = _duration((total - seen) / rate) if rate else "?"
+        print(
+            f"{seen / 1000:.1f} of {total / 1000:g} kimg, {rate:.0f} images/s, {left} left  {_notes(pl_module.latest)}",
+            flush=True,
+        )
+
+    def _report(self, activity: str, done: int, total: int) -> None:
+        """Show another activity than training, such as scoring, in the bar's first column."""
+        if self._bar is not None:
+            self._bar.update(self._task, description=f"{activity} {done}/{total}" if activity else "training")
+
+    def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, completed=pl_module.images_seen, notes=_notes(pl_module.latest))
+            self._bar.stop()
+            self._bar = None
+
+
+class ImagesColumn(ProgressColumn):
+    """Thousands of images seen, and images per second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        rate = f"{speed:,.0f} images/s" if speed else "– images/s"
+        return Text(f"{task.completed / 1000:.1f}/{(task.total or 0) / 1000:g} kimg  {rate}")
+
+
+def _notes(latest: dict[str, float]) -> str:
+    shown = {name: value for name, value in latest.items() if name.startswith(("loss/", "eval/"))}
+    return "  ".join(f"{name.removeprefix('eval/')} {value:.3g}" for name, value in shown.items() if CLOCK not in name)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

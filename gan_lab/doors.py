@@ -1,0 +1,130 @@
+"""What the commands share: composing a config, saying what went wrong in one message, and --help."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from gan_lab.config import register, shipped
+
+NOT_CHOICES = ("hydra",)
+
+
+def door(name: str, task: Callable[[DictConfig], Any]) -> None:
+    """Run `task` with the config that `conf/<name>.yaml` and the command line make; exit code 1 on any failure."""
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print(help_text(name))
+        return
+    folder = register()
+
+    def guarded(config: DictConfig) -> Any:
+        try:
+            return task(config)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            os._exit(130)
+        except Exception as error:
+            if config.debug or os.environ.get("HYDRA_FULL_ERROR") == "1":
+                traceback.print_exc()
+            print(f"\nError: {message(error)}", file=sys.stderr, flush=True)
+            sys.exit(1)
+
+    guarded.__module__ = f"gan_lab.{name}"
+    hydra.main(version_base="1.3", config_path=folder, config_name=name)(guarded)()
+
+
+def message(error: BaseException) -> str:
+    """One message that names the value, the place and the remedy, from the exception closest to the cause."""
+    place = ""
+    while isinstance(error, hydra.errors.InstantiationException) and error.__cause__ is not None:
+        lines = str(error).splitlines()
+        place = next((line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")), place)
+        error = error.__cause__
+    text = str(error).strip() or type(error).__name__
+    if isinstance(error, TypeError) and "unexpected keyword argument" in text:
+        text = f"{text.split(' got ')[-1].replace('an unexpected keyword argument', 'unknown key')}; misspelt?"
+    if "out of memory" in text.lower():
+        text = f"the device is out of memory; lower data.batch_size or set data.micro_batch_size ({text.splitlines()[0]})"
+    known = (ValueError, OSError, RuntimeError, ImportError, TypeError)
+    if not isinstance(error, known) or isinstance(error, (KeyError, AttributeError)):
+        text = f"{type(error).__name__}: {text}"
+    return f"{place}: {text}" if place else text
+
+
+def help_text(name: str) -> str:
+    """The choices of every group and the keys of the root config, each with the line that explains it."""
+    lines = [f"python -m gan_lab.{name} [group=choice ...] [key=value ...]", ""]
+    root = shipped("conf") / f"{name}.yaml"
+    lines += [_first_comment(root), ""]
+    groups = [line.split(":")[0].strip("- ") for line in root.read_text().splitlines() if line.startswith("  - ")]
+    for group in groups:
+        if ":" in group or group.startswith("override") or not (shipped("conf") / group).is_dir() and group != "experiment":
+            continue
+        folders = [shipped("conf") / group]
+        if group == "experiment":
+            folders = list(dict.fromkeys([shipped("experiments"), Path.cwd() / "experiments"]))
+        lines.append(f"{group}=")
+        for path in sorted(path for folder in folders for path in folder.glob("*.yaml")):
+            lines.append(f"    {path.stem:<22} {_first_comment(path)}")
+        lines.append("")
+    lines += ["keys of the root (others: --cfg job --resolve)"]
+    comment = ""
+    for line in root.read_text().split("\n\n", 1)[-1].splitlines():
+        if line.startswith("# "):
+            comment = line[2:]
+        elif line and line[0].isalpha() and not line.startswith("hydra"):
+            lines.append(f"    {line:<34} {comment}".rstrip())
+            comment = ""
+    lines += [
+        "",
+        "--multirun model=a,b seed=0,1   every combination, one after the other",
+        "--cfg job --resolve             print the config and stop",
+        "HYDRA_FULL_ERROR=1              full tracebacks",
+    ]
+    return "\n".join(lines)
+
+
+def _first_comment(path: Path) -> str:
+    for line in path.read_text().splitlines():
+        if line.startswith("# ") and not line.startswith("# @package"):
+            return line[2:]
+    return ""
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The resolved config as plain dicts, lists and values."""
+    from omegaconf.errors import InterpolationKeyError, InterpolationToMissingValueError, MissingMandatoryValue
+
+    try:
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+    except (MissingMandatoryValue, InterpolationToMissingValueError) as error:
+        key = getattr(error, "full_key", None) or str(error)
+        raise ValueError(f"{key} has no value: give it on the command line, {key}=...") from error
+    except InterpolationKeyError as error:
+        raise ValueError(str(error).splitlines()[0]) from error
+
+
+def choose_device(name: str) -> Any:
+    """The torch device for "auto", "cpu", "cuda" or "mps".
+
+    Raises:
+        ValueError: not one of these, or not there.
+    """
+    import torch
+
+    names = ("auto", "cpu", "cuda", "mps")
+    if name.split(":")[0] not in names:
+        close = get_close_matches(name, names, 1)
+        raise ValueError(f"device must be one of {', '.join(names)}, got {name!r}" + (f"; {close[0]}?" if close else ""))
+    available = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if name == "auto":
+        return available or torch.device("cpu")
+    if name != "cpu" and (available is None or available.type != name.split(":")[0]):
+        raise ValueError(f"device={name} is not there; this machine has {available or 'cpu'}")
+    return torch.device(name)

@@ -1,0 +1,239 @@
+"""`python -m gan_lab.train`: compose, build, resume, fit, and say where the results are."""
+
+import json
+import logging
+import time
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from gan_lab.config import run_name
+from gan_lab.doors import door, plain
+
+log = logging.getLogger("gan_lab")
+
+
+def main() -> None:
+    """The command."""
+    door("train", run)
+
+
+def run(config: DictConfig) -> float | None:
+    """Train as `config` says, in its folder, going on where an earlier run of it ended.
+
+    Returns:
+        The best monitored score, for a sweeper; None without an evaluation.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    settings = plain(config)
+    check(settings)
+    folder = Path(settings["run_dir"] or Path(settings["paths"]["runs_dir"]) / run_name(settings, HydraConfig.get().runtime.choices))
+    with owned(folder, overwrite=settings["overwrite"]) as about:
+        reached = about.get("finished_kimg")
+        if reached is not None and settings["total_kimg"] <= reached:
+            print(f"{folder} is finished ({reached:g} kimg). total_kimg=... goes on, overwrite=true begins anew.")
+            return about.get("best")
+        with logged(folder):
+            return fit(config, settings, folder, about)
+
+
+def check(settings: dict[str, Any]) -> None:
+    """What the types cannot say.
+
+    Raises:
+        ValueError: a value out of its range, or a choice that does not work.
+    """
+    if settings["seed"] < 0:
+        raise ValueError(f"seed must be 0 or more, got {settings['seed']}")
+    if not settings["total_kimg"] > 0:
+        raise ValueError(f"total_kimg must be more than 0, got {settings['total_kimg']}")
+    precision = str(settings["trainer"].get("precision"))
+    if precision.startswith("16"):
+        raise ValueError(
+            f"trainer.precision={precision} is refused: scaled fp16 gradients do not go with two optimizers and "
+            "penalties; use bf16-mixed or 32-true"
+        )
+
+
+@contextmanager
+def owned(folder: Path, *, overwrite: bool) -> Iterator[dict[str, Any]]:
+    """The run's folder, locked for this process; yields what run.json says and writes it back.
+
+    Raises:
+        RuntimeError: another process is writing to it.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.parent / f".{folder.name}.lock")
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise RuntimeError(f"another process is training in {folder}; wait for it, or set run_dir=... or seed=...") from error
+    except OSError as error:
+        raise OSError(f"cannot use {folder}: {error}; set paths.runs_dir=... to a folder that can be written") from error
+    try:
+        if overwrite and folder.exists():
+            aside = folder.with_name(f"{folder.name}.{time.strftime('%Y-%m-%d_%H-%M-%S')}")
+            folder.rename(aside)
+            print(f"moved the earlier run to {aside}")
+        folder.mkdir(exist_ok=True)
+        file = folder / "run.json"
+        about = json.loads(file.read_text()) if file.is_file() else {"id": uuid.uuid4().hex[:8]}
+        file.write_text(json.dumps(about, indent=1))
+        yield about
+        file.write_text(json.dumps(about, indent=1))
+    finally:
+        lock.release()
+
+
+@contextmanager
+def logged(folder: Path) -> Iterator[None]:
+    """Log messages and warnings go to the terminal and to train.log in the run's folder."""
+    root = logging.getLogger()
+    file, terminal = logging.FileHandler(folder / "train.log"), logging.StreamHandler()
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    terminal.setFormatter(logging.Formatter("%(message)s"))
+    for name in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    log.setLevel(logging.INFO)
+    earlier, root.handlers = root.handlers, [file, terminal]
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").addFilter(_shorten)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        logging.getLogger("py.warnings").removeFilter(_shorten)
+        root.handlers = earlier
+        file.close()
+
+
+def _shorten(record: logging.LogRecord) -> bool:
+    """Leaves the message of a warning, without the source line it came from."""
+    text = str(record.args[0]) if record.args else record.getMessage()
+    record.msg, record.args = f"Warning: {text.splitlines()[0].partition('Warning: ')[2] or text}", ()
+    return True
+
+
+def fit(config: DictConfig, settings: dict[str, Any], folder: Path, about: dict[str, Any]) -> float | None:
+    """Build everything, train, and report."""
+    import torch
+    from hydra.utils import instantiate
+    from pytorch_lightning import seed_everything
+
+    from gan_lab.callbacks.checkpointing import Checkpointing
+    from gan_lab.callbacks.evaluation import Evaluate
+    from gan_lab.callbacks.interruption import Interruption
+    from gan_lab.callbacks.stop import Stop
+    from gan_lab.checkpoint import CheckpointIO, initialize, newest_sound
+
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*Checkpoint directory.*exists.*")
+    if settings["threads"] is not None:
+        torch.set_num_threads(settings["threads"])
+    seed_everything(settings["seed"], verbose=False)
+    resume = newest_sound(folder / "checkpoints")
+    data = instantiate(config.data, _convert_="all")
+    data.prepare_data()
+    data.setup("fit")
+    model = instantiate(config.model, _convert_="all")
+    if settings["channels_last"] and len(data.sample_shape) == 3:
+        model = model.to(memory_format=torch.channels_last)
+    if settings["init_from"] is not None and resume is None:
+        lines = initialize(model, settings["init_from"])
+        log.info("started from %s; %s", settings["init_from"], "all of it matched" if not lines else "did not match:")
+        for line in lines:
+            log.info("  %s", line)
+    callbacks = [instantiate(node, _convert_="all") for node in config.callbacks.values() if node]
+    stop = next(callback for callback in callbacks if isinstance(callback, Stop))
+    name = str(folder)
+    loggers = [instantiate(node, folder=name, run_id=about["id"], name=name) for node in config.logger.values()]
+    trainer = instantiate(
+        config.trainer,
+        default_root_dir=str(folder),
+        callbacks=callbacks,
+        logger=loggers or False,
+        plugins=[CheckpointIO()],
+        max_epochs=-1,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+    )
+    for callback in callbacks:
+        if isinstance(callback, (Evaluate, Checkpointing)):
+            callback.config = settings
+        if isinstance(callback, Evaluate):
+            callback.evaluation = prepared_evaluation(config, data, trainer.strategy.root_device)
+    (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(settings)))
+    log.info("%s in %s", "going on from " + resume.name if resume else "training", folder)
+    start = time.perf_counter()
+    try:
+        trainer.fit(model, datamodule=data, ckpt_path=None if resume is None else str(resume), weights_only=True)
+    finally:
+        for logger in loggers:
+            logger.finalize("success")
+            if hasattr(logger.experiment, "finish"):
+                logger.experiment.finish()
+    best = next((callback.best for callback in callbacks if isinstance(callback, Evaluate)), None)
+    signal = next((callback.received for callback in callbacks if isinstance(callback, Interruption)), None)
+    if signal is not None and not (stop.reached(model)):
+        log.info("stopped by signal %d at %.1f kimg, all saved; the same command goes on", signal, model.images_seen / 1000)
+        raise SystemExit(128 + signal)
+    about["finished_kimg"] = max(settings["total_kimg"], model.images_seen / 1000)
+    about["reason"], about["best"] = stop.reason, best
+    report(folder, model, stop.reason or "", time.perf_counter() - start)
+    return best
+
+
+def prepared_evaluation(config: DictConfig, data: Any, device: Any) -> Any:
+    """The evaluation stage with extractor and reference at hand; None, said aloud, where it cannot score."""
+    from hydra.utils import instantiate
+
+    from gan_lab.extractors.base import MissingWeights
+
+    if not config.evaluation or "_target_" not in config.evaluation:
+        return None
+    evaluation = instantiate(config.evaluation, _convert_="all")
+    try:
+        evaluation.prepare(data, device)
+    except MissingWeights as error:
+        log.warning("This run trains UNSCORED: %s", error)
+        return None
+    return evaluation
+
+
+def report(folder: Path, model: Any, reason: str, seconds: float) -> None:
+    """Print where everything is, and the score with its protocol's name."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from gan_lab.callbacks.evaluation import read_scores
+
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_row("picture grid", str(folder / "pictures" / "latest.png"))
+    table.add_row("curves", str(folder / "curves.png"))
+    table.add_row("metrics", str(folder / "metrics.csv"))
+    newest = sorted((folder / "checkpoints").glob("[0-9]*.ckpt"))
+    best = folder / "checkpoints" / "best.ckpt"
+    table.add_row("checkpoint", str(best if best.is_file() else newest[-1] if newest else "none"))
+    lines = read_scores(folder / "scores.jsonl")
+    for name, value in (lines[-1]["scores"] if lines else {}).items():
+        if name in (lines[-1]["monitored"],) or not name.rpartition("_")[2].startswith(("std", "part")):
+            table.add_row("score", f"{name} = {value:.4g}  (protocol {lines[-1]['protocols'][name]})")
+    console = Console(soft_wrap=True)
+    console.print(f"\n{model.images_seen / 1000:.1f} kimg in {seconds:.0f} s ({reason})")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
