@@ -200,6 +200,7 @@ class LoadedGenerator:
         images_seen: how long it was trained.
         weights: "ema" or "live", whichever these are.
         path: the file it came from.
+        name: what its model calls this network.
     """
 
     network: nn.Module
@@ -208,6 +209,7 @@ class LoadedGenerator:
     images_seen: int
     weights: str
     path: Path
+    name: str
 
 
 def load_generator(
@@ -247,7 +249,7 @@ def load_generator(
         raise CheckpointError(f"the weights in {path} do not fit the network in its config: {error}") from error
     inputs = target_class(config["model"], trust).inputs_from(config["model"])  # type: ignore[attr-defined]
     network = network.to(device).eval().requires_grad_(False)
-    return LoadedGenerator(network, inputs, config, images_seen, kind, path)
+    return LoadedGenerator(network, inputs, config, images_seen, kind, path, name)
 
 
 def _read_snapshot(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

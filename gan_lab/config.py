@@ -88,7 +88,6 @@ class SampleConfig:
     seed: int = MISSING
     classes: list[int] | None = MISSING
     weights: str = MISSING
-    batch_size: int = MISSING
     device: str = MISSING
     overwrite: bool = MISSING
     trust: list[str] = MISSING

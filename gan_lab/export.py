@@ -1,0 +1,84 @@
+"""`python -m gan_lab.export`: a generator for use elsewhere: safetensors + config JSON, ONNX as an extra."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from gan_lab.doors import door, plain
+
+
+def main() -> None:
+    """The command."""
+    door("export", run)
+
+
+def run(config: DictConfig) -> None:
+    """Write generator.safetensors and generator.json into `out`, and generator.onnx if asked for."""
+    from gan_lab.checkpoint import describe, load_generator, write_snapshot
+
+    settings = plain(config)
+    if settings["tolerance"] <= 0:
+        raise ValueError(f"tolerance must be more than 0, got {settings['tolerance']}")
+    loaded = load_generator(settings["checkpoint"], settings["weights"], trust=settings["trust"])
+    out = Path(settings["out"])
+    about = describe(loaded.config) | {
+        "images_seen": loaded.images_seen,
+        "network": loaded.name,
+        "weights": loaded.weights,
+    }
+    write_snapshot(out / "generator.safetensors", loaded.network, about)
+    print(f"{out / 'generator.safetensors'}\n{out / 'generator.json'}")
+    if settings["onnx"]:
+        difference = export_onnx(loaded, out / "generator.onnx", settings["tolerance"])
+        print(f"{out / 'generator.onnx'}  (differs from the module by at most {difference:.1e})")
+
+
+def export_onnx(loaded: Any, path: Path, tolerance: float) -> float:
+    """Write an ONNX file with a free batch size and compare it with the module on two batch sizes.
+
+    Returns:
+        The largest absolute difference found.
+    Raises:
+        ImportError: the extra is not installed.
+        RuntimeError: the difference is more than `tolerance`; the file is removed.
+    """
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ImportError("onnx=true needs: pip install 'gan-lab-platform[onnx]'") from error
+    import torch
+
+    from gan_lab.sampling import Draws
+
+    draws = Draws(0, across_ranks=False)
+    example = loaded.inputs.draw(draws, 2)
+    names = list(example)
+    torch.onnx.export(
+        loaded.network,
+        tuple(example.values()),
+        str(path),
+        input_names=names,
+        output_names=["samples"],
+        dynamic_shapes=tuple({0: torch.export.Dim("batch")} for _ in names),
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    difference = 0.0
+    for count in (1, 7):
+        arguments = loaded.inputs.draw(draws, count)
+        with torch.no_grad():
+            ours = loaded.network(**arguments)
+        theirs = session.run(["samples"], {name: value.numpy() for name, value in arguments.items()})[0]
+        difference = max(difference, float((ours - torch.from_numpy(theirs)).abs().max()))
+    if not difference <= tolerance:
+        path.unlink()
+        raise RuntimeError(f"the ONNX file differs from the module by {difference:.1e}, more than tolerance={tolerance}")
+    return difference
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""`python -m gan_lab.sample`: images from a checkpoint, the same for the same command."""
+
+import io
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from gan_lab.doors import choose_device, door, plain
+
+FORMATS = ("png", "npz", "zip")
+GRID = 64
+BLOCK = 50
+
+
+def main() -> None:
+    """The command."""
+    door("sample", run)
+
+
+def run(config: DictConfig) -> None:
+    """Write the images that `config` asks for, and a grid of the first ones."""
+    from gan_lab.checkpoint import load_generator
+
+    settings = plain(config)
+    if settings["format"] not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {settings['format']!r}")
+    if settings["count"] < 1:
+        raise ValueError(f"count must be 1 or more, got {settings['count']}")
+    out = Path(settings["out"])
+    if out.is_dir() and any(out.iterdir()) and not settings["overwrite"]:
+        raise ValueError(f"{out} is not empty; choose another out=..., or overwrite=true to write into it")
+    device = choose_device(settings["device"])
+    loaded = load_generator(settings["checkpoint"], settings["weights"], device=device, trust=settings["trust"])
+    out.mkdir(parents=True, exist_ok=True)
+    batches = images(loaded, count=settings["count"], seed=settings["seed"], classes=settings["classes"])
+    written = write(batches, out, settings["format"], settings["count"])
+    print(f"{settings['count']} images from {loaded.path} ({loaded.weights}, {loaded.images_seen / 1000:.1f} kimg)")
+    print(f"images  {written}\ngrid    {out / 'grid.png'}")
+
+
+def images(loaded: Any, *, count: int, seed: int, classes: list[int] | None = None) -> Iterator[Any]:
+    """Blocks of up to 50 uint8 images in order, (n, C, H, W) on the CPU; image i depends on (seed, i) alone.
+
+    Args:
+        loaded: see `gan_lab.checkpoint.load_generator`.
+        count: images in all.
+        seed: 0 or more.
+        classes: labels to make in turn; None leaves them to the model.
+    Raises:
+        ValueError: classes for an unconditional model, or one that it does not have.
+    """
+    import torch
+
+    from gan_lab.data.images import to_uint8
+    from gan_lab.evaluation import scoring_mode
+    from gan_lab.sampling import Draws
+
+    if classes is not None:
+        wrong = [label for label in classes if not 0 <= label < loaded.inputs.num_classes]
+        if wrong and loaded.inputs.num_classes:
+            raise ValueError(f"classes {wrong} are not among 0 to {loaded.inputs.num_classes - 1}")
+        if not classes:
+            raise ValueError("classes=[] is empty; name at least one, or leave it out")
+    device = next(loaded.network.parameters()).device
+    draws = Draws(seed, across_ranks=False)
+    for block, first in enumerate(range(0, count, BLOCK)):
+        draws.move_to(block)
+        labels = None
+        if classes is not None:
+            labels = torch.tensor([classes[i % len(classes)] for i in range(first, first + BLOCK)])
+        arguments = loaded.inputs.draw(draws, BLOCK, labels)
+        with scoring_mode(loaded.network, device):
+            samples = loaded.network(**{name: value.to(device) for name, value in arguments.items()})
+        yield to_uint8(samples)[: count - first].cpu()
+
+
+def write(batches: Iterator[Any], out: Path, kind: str, count: int) -> str:
+    """Write all images in the format `kind`, and grid.png; returns where they are, for a person."""
+    import numpy as np
+    from PIL import Image
+    from rich.progress import track
+    from torch import cat
+
+    from gan_lab.callbacks.pictures import grid, save_png
+
+    digits = max(6, len(str(count - 1)))
+    first, arrays, index, archive = [], [], 0, None
+    target = {"png": out, "npz": out / "samples.npz", "zip": out / "samples.zip"}[kind]
+    temporary = target.with_name(f".{target.name}.tmp")
+    if kind == "zip":
+        archive = zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED)
+    for batch in track(_by_image(batches), total=count, description="sampling", transient=True):
+        if index < GRID:
+            first.append(batch)
+        array = batch.permute(1, 2, 0).numpy()
+        if kind == "npz":
+            arrays.append(array)
+        else:
+            image = Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array))
+            name = f"{index:0{digits}d}.png"
+            if archive is None:
+                image.save(out / name)
+            else:
+                buffer = io.BytesIO()
+                image.save(buffer, format="PNG")
+                archive.writestr(zipfile.ZipInfo(name), buffer.getvalue())
+        index += 1
+    if kind == "npz":
+        with open(temporary, "wb") as file:
+            np.savez(file, images=np.stack(arrays))
+    if archive is not None:
+        archive.close()
+    if kind != "png":
+        os.replace(temporary, target)
+    save_png(grid(cat([image[None] for image in first]), columns=8), out / "grid.png")
+    return f"{target}/*.png" if kind == "png" else str(target)
+
+
+def _by_image(batches: Iterator[Any]) -> Iterator[Any]:
+    for batch in batches:
+        yield from batch
+
+
+if __name__ == "__main__":
+    main()

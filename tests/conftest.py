@@ -1,0 +1,79 @@
+"""What all tests share: one thread, a cache of their own, and runs of the train command in processes of their own."""
+
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+
+
+@pytest.fixture(autouse=True, scope="session")
+def surroundings(tmp_path_factory):
+    torch.set_num_threads(1)
+    os.environ["GAN_LAB_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def _run_command(module: str, arguments: list[str], folder: str, output: str) -> None:
+    os.chdir(folder)
+    log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    torch.set_num_threads(1)
+    sys.argv = [module, *arguments]
+    import importlib
+
+    importlib.import_module(module).main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+class Command:
+    """A finished run of one of the commands."""
+
+    def __init__(self, code: int, output: str) -> None:
+        self.code, self.output = code, output
+
+
+@pytest.fixture(scope="session")
+def forkserver():
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["preloaded"])
+    return context
+
+
+@pytest.fixture
+def command(forkserver, tmp_path):
+    """`command(module, *arguments)` runs `python -m gan_lab.<module>` in `tmp_path`, in a real process of its own."""
+
+    def run(module: str, *arguments: str, folder: Path = tmp_path) -> Command:
+        output = folder / "output.txt"
+        output.unlink(missing_ok=True)
+        process = forkserver.Process(target=_run_command, args=(f"gan_lab.{module}", list(arguments), str(folder), str(output)))
+        process.start()
+        process.join(300)
+        if process.is_alive():
+            process.kill()
+            process.join()
+            raise AssertionError(f"still running after 300 s:\n{output.read_text()}")
+        return Command(process.exitcode, output.read_text())
+
+    return run
+
+
+SMALL = [
+    "data.image_size=16",
+    "data.batch_size=16",
+    "model.generator.width=4",
+    "model.discriminator.width=4",
+    "evaluation.num_samples=20",
+    "evaluation.block_size=10",
+    "evaluation.metrics.kid.subset_size=10",
+    "trainer=cpu",
+    "threads=1",
+]
