@@ -132,7 +132,7 @@ def damaged(tmp_path):
             Image.open(path).save(whole)
             path.unlink()
             whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    (root / "b" / "000.png").write_text("not an image")
+    (root / "a" / "000.png").write_text("not an image")
     return root
 
 
@@ -142,7 +142,7 @@ def test_unreadable_files_stop_before_training_with_their_names(damaged, tmp_pat
     message = str(raised.value)
     for part in (
         "12 files",
-        "b/000.png (not an image)",
+        "a/000.png (not an image)",
         "b/004.jpg",
         "truncated",
         "b/012.jpg",
@@ -158,9 +158,9 @@ def test_unreadable_files_are_skipped_on_request_and_named_at_every_start(damage
     for _ in range(2):
         caplog.clear()
         reference = folder(damaged, tmp_path, on_bad="skip").reference("train")
-        assert reference.labels.tolist() == [0] * 15 + [1] * 3
-        assert np.array_equal(reference.images[0], images_of(folder(damaged / "a", tmp_path))[0])
-        assert "skipped, cannot be read: 12 files: b/000.png (not an image), b/004.jpg" in caplog.text
+        assert reference.labels.tolist() == [0] * 14 + [1] * 4
+        assert np.array_equal(reference.images[0], images_of(folder(damaged / "a", tmp_path, on_bad="skip"))[0])
+        assert "skipped, cannot be read: 12 files: a/000.png (not an image), b/004.jpg" in caplog.text
 
 
 def test_nothing_readable_is_an_error_even_when_skipping(tmp_path):

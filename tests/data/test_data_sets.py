@@ -229,6 +229,7 @@ class Recorder(pl.LightningModule):
     def training_step(self, batch, batch_idx):
         self.seen += [batch["index"], self.trainer.datamodule.take(6)["index"]]
         self.positions.append(self.trainer.datamodule.stream.position)
+        self.optimizers().step()
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1)
@@ -237,8 +238,7 @@ class Recorder(pl.LightningModule):
 def test_lightning_fetches_no_batch_ahead_and_saves_the_position(tmp_path):
     module, data = Recorder(), build("digits", tmp_path, batch_size=10)
     trainer = pl.Trainer(
-        limit_train_batches=5,
-        max_epochs=1,
+        max_steps=5,
         accelerator="cpu",
         logger=False,
         enable_checkpointing=False,

@@ -132,6 +132,19 @@ def test_reading_ahead_leaves_the_position_and_the_global_generator_alone():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_takes_of_the_usual_size_are_read_by_the_workers_also_after_a_resume(monkeypatch):
+    be_rank(monkeypatch, 1, 2)
+    taken, here, read = stream(**BACKENDS["workers"]), [], Reader.read
+    monkeypatch.setattr(Reader, "read", lambda self, *places: here.append(places) or read(self, *places))
+    taken.take(8)
+    taken.load_state_dict(taken.state_dict() | {"position": 4})
+    for _ in range(5):
+        taken.take(8)
+    assert here == []  # the workers' own reads are noted in their copies of the list
+    taken.take(12)
+    assert here != []
+
+
 def test_other_data_or_another_seed_is_refused_on_resume():
     saved = stream().state_dict()
     changed = samples()
