@@ -71,6 +71,7 @@ class TrainConfig:
     paths: Paths = MISSING
     run_dir: str | None = MISSING
     init_from: str | None = MISSING
+    on_nonfinite: str = MISSING
     overwrite: bool = MISSING
     channels_last: bool = MISSING
     threads: int | None = MISSING
@@ -181,7 +182,7 @@ def run_name(config: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
 
 
 # Settings that change neither weights nor scores: where things lie, what is drawn and kept, what the machine offers.
-INDIFFERENT = ("paths", "run_dir", "logger", "wandb", "overwrite", "stop", "debug", "total_kimg", "seed", "threads")
+INDIFFERENT = ("paths", "run_dir", "logger", "wandb", "overwrite", "stop", "debug", "on_nonfinite", "total_kimg", "seed", "threads")
 INDIFFERENT_DATA = ("download", "workers", "resident", "resident_limit_mb", "cache_dir", "seed")
 INDIFFERENT_TRAINER = ("precision",)  # the one key of `trainer` that does matter
 

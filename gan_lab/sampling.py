@@ -49,6 +49,8 @@ class Draws:
     Args:
         seed: non-negative; the run's seed.
         across_ranks: False for draws that belong to one rank alone, as a block of evaluation's does: nothing is sliced.
+    Attributes:
+        detour: how often the run was rolled back; another one draws other numbers, so that it need not end alike.
     """
 
     def __init__(self, seed: int, *, across_ranks: bool = True) -> None:
@@ -56,6 +58,7 @@ class Draws:
             raise ValueError(f"seed must be 0 or more, got {seed}")
         self.seed = seed
         self.across_ranks = across_ranks
+        self.detour = 0
         self.images_seen = 0
         self._counts: dict[str, int] = {}
 
@@ -92,7 +95,7 @@ class Draws:
         k = self._next(purpose)
         first = self._first(count)
         drawn = [
-            torch.randn(block, *shape, generator=torch_generator(self.seed, purpose, self.images_seen, k, index))
+            torch.randn(block, *shape, generator=torch_generator(self.seed, purpose, *self._moment(), k, index))
             for index in range(first // block, -(-(first + count) // block))
         ]
         start = first - first // block * block
@@ -104,7 +107,10 @@ class Draws:
         return k
 
     def _generator(self, purpose: str) -> torch.Generator:
-        return torch_generator(self.seed, purpose, self.images_seen, self._next(purpose))
+        return torch_generator(self.seed, purpose, *self._moment(), self._next(purpose))
+
+    def _moment(self) -> tuple[int, ...]:
+        return (self.images_seen, self.detour) if self.detour else (self.images_seen,)
 
     def _global(self, count: int) -> int:
         return count * collectives.world() if self.across_ranks else count

@@ -16,6 +16,7 @@ from gan_lab.config import run_name
 from gan_lab.doors import door, plain
 
 log = logging.getLogger("gan_lab")
+ROLLBACKS = 3
 
 
 def main() -> None:
@@ -40,7 +41,7 @@ def run(config: DictConfig) -> float | None:
             print(f"{folder} is finished ({reached:g} kimg). total_kimg=... goes on, overwrite=true begins anew.")
             return about.get("best")
         with logged(folder):
-            return fit(config, settings, folder, about)
+            return fit_or_roll_back(config, settings, folder, about)
 
 
 def check(settings: dict[str, Any]) -> None:
@@ -53,6 +54,8 @@ def check(settings: dict[str, Any]) -> None:
         raise ValueError(f"seed must be 0 or more, got {settings['seed']}")
     if not settings["total_kimg"] > 0:
         raise ValueError(f"total_kimg must be more than 0, got {settings['total_kimg']}")
+    if settings["on_nonfinite"] not in ("stop", "rollback"):
+        raise ValueError(f"on_nonfinite must be stop or rollback, got {settings['on_nonfinite']!r}")
     precision = str(settings["trainer"].get("precision"))
     if precision.startswith("16"):
         raise ValueError(
@@ -122,6 +125,23 @@ def _shorten(record: logging.LogRecord) -> bool:
     return True
 
 
+def fit_or_roll_back(
+    config: DictConfig, settings: dict[str, Any], folder: Path, about: dict[str, Any]
+) -> float | None:
+    """`fit`, and once more from the last checkpoint after non-finite gradients where the config says so."""
+    from gan_lab.models.base import NonFiniteError
+
+    while True:
+        try:
+            return fit(config, settings, folder, about)
+        except NonFiniteError as error:
+            if settings["on_nonfinite"] == "stop" or about.get("rollbacks", 0) >= ROLLBACKS:
+                raise
+            about["rollbacks"] = about.get("rollbacks", 0) + 1
+            (folder / "run.json").write_text(json.dumps(about, indent=1))
+            log.warning("%s. Rolling back, %d of %d times", error, about["rollbacks"], ROLLBACKS)
+
+
 def fit(config: DictConfig, settings: dict[str, Any], folder: Path, about: dict[str, Any]) -> float | None:
     """Build everything, train, and report."""
     import torch
@@ -145,6 +165,7 @@ def fit(config: DictConfig, settings: dict[str, Any], folder: Path, about: dict[
     data.prepare_data()
     data.setup("fit")
     model = instantiate(config.model, _convert_="all")
+    model.draws.detour = about.get("rollbacks", 0)
     if settings["channels_last"] and len(data.sample_shape) == 3:
         model = model.to(memory_format=torch.channels_last)
     if settings["init_from"] is not None and resume is None:

@@ -1,8 +1,10 @@
 """Plumbing that all models share: freezing, stepping, counting, averaging, recording. No loss and no order of updates."""
 
 import contextlib
+import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, ClassVar, TypedDict, Unpack
 
 import torch
@@ -100,6 +102,13 @@ class GenerativeModule(LightningModule):
         self.report: Callable[[str, int, int], None] = lambda activity, done, total: None
 
     def _check(self, plumbing: Plumbing) -> None:
+        known = Plumbing.__annotations__
+        for key in plumbing:
+            if key not in known:
+                close = get_close_matches(key, [*known, *inspect.signature(type(self)).parameters], 1)
+                raise ValueError(f"unknown key {key!r} in model" + (f"; do you mean {close[0]!r}?" if close else ""))
+        if missing := known.keys() - plumbing.keys():
+            raise ValueError(f"model lacks {', '.join(sorted(missing))}")
         for setting in ("optimizers", "schedules", "clip_norm"):
             for group in plumbing[setting]:
                 if group not in self.groups:

@@ -1,0 +1,122 @@
+"""Every YAML file, by glob: it composes, builds (shrunk) and takes real steps through every stage of a run."""
+
+import json
+
+import pytest
+import torch
+from conftest import ROOT, SMALL
+from generated_data import write_cifar10, write_image_folder, write_mnist
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+
+from gan_lab import train
+from gan_lab.config import register
+from gan_lab.doors import plain
+
+GROUPS = sorted(path for path in (ROOT / "conf").glob("*/*.yaml"))
+RECIPES = sorted((ROOT / "experiments").glob("*.yaml"))
+ROOTS = sorted((ROOT / "conf").glob("*.yaml"))
+BRIEF = [
+    "total_kimg=0.032",
+    "callbacks.evaluation.every_kimg=null",
+    "callbacks.curves.every_kimg=null",
+    "callbacks.checkpoint.every_kimg=null",
+    "trainer.accelerator=cpu",
+]
+
+
+def override_of(path) -> list[str]:
+    """The command-line choice that brings in this file."""
+    group, name = path.parent.name, path.stem
+    nested = {
+        "plumbing": [],  # part of every model
+        "metric": [f"+metric@evaluation.metrics.tried={name}"],
+        "extractor": [f"extractor@evaluation.extractor={name}"],
+    }
+    return nested.get(group, [f"{group}={name}"])
+
+
+def small_data(name: str, folder, monkeypatch) -> list[str]:
+    """Generated files in the real format of the data set `name`, and the overrides that point there."""
+    root = folder / "data"
+    if name in ("mnist", "fashion_mnist"):
+        write_mnist(root, name={"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}[name])
+        return [f"paths.data_dir={root}"]
+    if name == "cifar10":
+        write_cifar10(root, monkeypatch)
+        return [f"paths.data_dir={root}"]
+    if name == "folder":
+        write_image_folder(root)
+        return [f"data.root={root}"]
+    return []
+
+
+def train_small(overrides: list[str], folder, monkeypatch) -> None:
+    """Run the train command's own function in this process, shrunk."""
+    register()
+    with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
+        chosen = compose("train", overrides, return_hydra_config=True)
+        HydraConfig.instance().set_config(chosen)
+        data = chosen.hydra.runtime.choices["data"]
+        evaluated = chosen.hydra.runtime.choices["evaluation"] != "none"
+        network = chosen.hydra.runtime.choices["network"]
+        size = 64 if "64" in network else 32 if "resnet" in network else 16
+        small = [f"data.image_size={size}", *SMALL[1:4], "threads=1", *BRIEF]
+        if evaluated:
+            small += [option for option in SMALL if option.startswith("evaluation.")]
+        if "warmup_critic" in chosen.model:
+            small += ["model.warmup_critic=2"]
+        small += small_data(data, folder, monkeypatch)
+        config = compose("train", [*overrides, *small, f"run_dir={folder / 'run'}"])
+        settings = plain(config)
+        train.check(settings)
+    (folder / "run").mkdir()
+    train.fit(config, settings, folder / "run", {"id": "test"})
+
+
+def assert_trained(run, scored: bool) -> None:
+    newest = max((run / "checkpoints").glob("[0-9]*.ckpt"))
+    checkpoint = torch.load(newest, weights_only=True)
+    assert checkpoint["counters"]["steps"]["generator"] >= 1
+    assert all(torch.isfinite(t).all() for t in checkpoint["state_dict"].values())
+    assert (run / "pictures" / "latest.png").is_file()
+    assert (run / "curves.png").is_file()
+    if scored:
+        assert json.loads((run / "scores.jsonl").read_text().splitlines()[-1])["scores"]
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_choice_takes_real_steps(path, tmp_path, monkeypatch):
+    overrides = override_of(path)
+    scored = path.stem != "none"
+    if path.parent.name == "data" and path.stem not in ("digits", "mnist"):
+        overrides.append("extractor@evaluation.extractor=digitnet")
+    if path.stem == "inception":
+        pytest.importorskip("torch_fidelity")
+        overrides += ["data=folder"]
+        scored = False  # no weights here: the run says so and trains unscored
+    train_small(overrides, tmp_path, monkeypatch)
+    assert_trained(tmp_path / "run", scored)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_takes_real_steps(path, tmp_path, monkeypatch):
+    overrides = [f"experiment={path.stem}"]
+    if "digitnet" not in path.read_text() and "mnist" not in path.stem and "digits" not in path.stem:
+        overrides.append("extractor@evaluation.extractor=digitnet")
+    train_small(overrides, tmp_path, monkeypatch)
+    assert_trained(tmp_path / "run", True)
+    assert path.with_suffix(".md").is_file(), "a recipe has its record beside it"
+
+
+@pytest.mark.parametrize("path", ROOTS, ids=lambda path: path.stem)
+def test_every_root_composes(path):
+    register()
+    with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
+        assert compose(path.stem)
+
+
+def test_first_line_of_every_choice_says_what_it_is():
+    for path in GROUPS:
+        lines = [line for line in path.read_text().splitlines() if not line.startswith("# @package")]
+        assert lines[0].startswith("# "), path
