@@ -1,0 +1,81 @@
+"""What every extractor is: uint8 images in, float32 features and logits out, whatever the surroundings."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class MissingWeights(FileNotFoundError):
+    """The weights file is absent; the message names it and the remedy. A run goes on unscored."""
+
+
+class DamagedWeights(ValueError):
+    """The weights file is there and cannot be used: cut, of another network, or not a plain table of tensors."""
+
+
+class Extractor(nn.Module, ABC):
+    """A frozen network that turns images into features.
+
+    It stays in eval mode, without gradients and outside autocast, whatever the caller does.
+
+    Attributes:
+        name: as it stands in the names of scores ("inception", "digitnet").
+        feature_dim: columns of "features".
+    """
+
+    name: str
+    feature_dim: int
+
+    @classmethod
+    @abstractmethod
+    def missing_weights(cls, **arguments: Any) -> str | None:
+        """What is absent and the remedy, for the constructor's arguments; None where the weights are at hand."""
+
+    @abstractmethod
+    def protocol(self) -> dict[str, Any]:
+        """All that decides the features of given images, as plain JSON values."""
+
+    @abstractmethod
+    def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(features, logits) of checked images."""
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Features and logits of a batch.
+
+        Args:
+            images: (B, C, H, W) uint8, C in {1, 3, 4}, any height and width.
+        Returns:
+            "features" (B, feature_dim) float32, "logits" (B, K) float32, on the device of `images`.
+        Raises:
+            TypeError: not uint8.
+            ValueError: another shape.
+        """
+        if images.dtype != torch.uint8:
+            raise TypeError(f"{self.name} takes uint8 images, got {images.dtype}")
+        if images.dim() != 4 or images.shape[1] not in (1, 3, 4):
+            raise ValueError(f"{self.name} takes (B, 1 or 3 or 4, H, W), got {tuple(images.shape)}")
+        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+            features, logits = self.extract(images)
+        return {"features": features.float(), "logits": logits.float()}
+
+    def train(self, mode: bool = True) -> "Extractor":
+        """Stays in eval mode, also when a parent module is put into training."""
+        return super().train(False)
+
+
+def without_alpha(images: Tensor) -> Tensor:
+    """(B, 1 or 3, H, W) uint8: RGBA is laid over white and rounded; other images pass unchanged."""
+    if images.shape[1] != 4:
+        return images
+    alpha = images[:, 3:].float() / 255
+    return (images[:, :3].float() * alpha + 255 * (1 - alpha)).round().to(torch.uint8)
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
