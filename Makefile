@@ -1,0 +1,43 @@
+# One virtual environment in .venv, made by whichever target comes first; `make` alone lists the targets.
+
+# The first of these that runs, is 3.11 to 3.13 and can make environments; or say which: make PYTHON=/path/to/python
+CANDIDATES := python3.13 python3.12 python3.11 python3
+CAN_SERVE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+PYTHON ?= $(strip $(shell for p in $(CANDIDATES); do $$p -c '$(CAN_SERVE)' >/dev/null 2>&1 && echo $$p && break; done))
+PY := .venv/bin/python
+
+.PHONY: help demo test test-slow check clean
+
+help:
+	@echo 'make demo       train a GAN on handwritten digits (set-up and data included), score it, draw its samples'
+	@echo 'make test       the tests: offline, on the CPU'
+	@echo 'make test-slow  the tests that take minutes each'
+	@echo 'make check      formatting, lint and types'
+	@echo 'make clean      remove .venv, caches and build outputs; runs/ and data/ stay'
+
+.venv/.installed: pyproject.toml
+	@test -n '$(PYTHON)' && $(PYTHON) -c '$(CAN_SERVE)' 2>/dev/null || { \
+	  echo "gan_lab needs Python 3.11, 3.12 or 3.13 with venv. Tried: $(or $(PYTHON),$(CANDIDATES))." >&2; \
+	  echo "Install one (on Debian and Ubuntu: apt install python3 python3-venv), or name it: make PYTHON=/path/to/python" >&2; \
+	  exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(PY) -m pip install -e '.[dev,onnx,tensorboard]'
+	@touch $@
+
+demo: .venv/.installed
+	$(PY) -m gan_lab.train
+
+test: .venv/.installed
+	$(PY) -m pytest -n 2
+
+test-slow: .venv/.installed
+	$(PY) -m pytest -m slow
+
+check: .venv/.installed
+	$(PY) -m ruff format --check
+	$(PY) -m ruff check
+	$(PY) -m mypy
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	find gan_lab tests benchmarks -type d -name __pycache__ -prune -exec rm -rf {} +
