@@ -212,11 +212,15 @@ def test_end_to_end_with_our_extractor(weights, real, fake, extractor):
 
 
 def test_batch_size_and_surroundings_are_moot(extractor, fake, outputs):
+    plain = extractor(fake[:1])
+    torch.testing.assert_close(plain["features"], outputs["features"][:1], rtol=1e-6, atol=1e-6)
+    # Another batch size may choose another kernel: logits of size 5 then differ in the fifth decimal.
+    torch.testing.assert_close(plain["logits"], outputs["logits"][:1], rtol=1e-4, atol=2e-4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        again = torch.nn.Sequential(extractor).train()(fake[:1])
-    torch.testing.assert_close(again["features"], outputs["features"][:1], rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(again["logits"], outputs["logits"][:1], rtol=1e-5, atol=1e-5)
-    assert not again["logits"].requires_grad
+        surrounded = torch.nn.Sequential(extractor).train()(fake[:1])
+    assert torch.equal(surrounded["features"], plain["features"])
+    assert torch.equal(surrounded["logits"], plain["logits"])
+    assert not surrounded["logits"].requires_grad
 
 
 def test_channels(extractor, fake):
