@@ -1,6 +1,7 @@
 """What image data sets share: batches of reals for training, reference sets for evaluation, pictures of samples."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -16,7 +17,7 @@ from gan_lab.data.stream import RealStream
 SPLIT = re.compile(r"(?P<name>\w+)(\[(?P<first>-?\d*):(?P<last>-?\d*)\])?")
 
 
-class ImageData(pl.LightningDataModule):
+class ImageData(pl.LightningDataModule, ABC):
     """Labelled or unlabelled images of one size.
 
     A subclass reads its splits in `read`. Usable without a Trainer: `prepare_data()`, `setup()`, and `to(device)`
@@ -35,6 +36,7 @@ class ImageData(pl.LightningDataModule):
         resident: keep the training images on the device as uint8; `auto`: when they take at most `resident_limit_mb`.
         resident_limit_mb: in MiB.
         workers: processes that read ahead when the images are not resident.
+        limit: train on the first so many images alone; None for all. Evaluation sees all of them.
         seed: of order and flips, non-negative.
     Raises:
         ValueError: a value is out of range, or values contradict one another.
@@ -58,6 +60,7 @@ class ImageData(pl.LightningDataModule):
         resident: bool | Literal["auto"],
         resident_limit_mb: float,
         workers: int,
+        limit: int | None,
         seed: int,
     ) -> None:
         super().__init__()
@@ -83,15 +86,16 @@ class ImageData(pl.LightningDataModule):
             raise ValueError(f"data.resident_limit_mb must be 0 or more, got {resident_limit_mb!r}")
         self.resident_limit_mb = resident_limit_mb
         self.workers = whole("workers", workers, 0)
+        self.limit = None if limit is None else whole("limit", limit, 1)
         self.seed = whole("seed", seed, 0)
         self.class_names: tuple[str, ...] | None = None
         self._device = torch.device("cpu")
         self._kept: dict[str, ReferenceSet] = {}
         self._stream: RealStream | None = None
 
+    @abstractmethod
     def read(self, split: str) -> ReferenceSet:
-        """One of `splits`, whole, with images of `sample_shape`; may set `class_names`. For subclasses to define."""
-        raise NotImplementedError
+        """One of `splits`, whole, with images of `sample_shape`; may set `class_names`."""
 
     @property
     def device(self) -> torch.device:
@@ -118,8 +122,8 @@ class ImageData(pl.LightningDataModule):
                     f"data.{key}={value} leaves a remainder over {world} processes: "
                     f"it counts all of them, give a multiple of {world}"
                 )
-        samples = self.reference("train")
-        self._count_classes(samples)
+        self._count_classes(self.reference("train"))
+        samples = self.reference("train" if self.limit is None else f"train[:{self.limit}]")
         resident = samples.images.nbytes <= self.resident_limit_mb * 2**20 if self.resident == "auto" else self.resident
         self._stream = RealStream(
             samples,

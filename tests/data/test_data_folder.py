@@ -26,6 +26,7 @@ def folder(root, tmp_path, **overrides):
         "resident": "auto",
         "resident_limit_mb": 64,
         "workers": 0,
+        "limit": None,
         "seed": 0,
     } | overrides
     size = arguments["image_size"]

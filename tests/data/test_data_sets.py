@@ -136,6 +136,7 @@ def test_a_failed_download_names_the_place_and_the_remedy(tmp_path, monkeypatch)
         ({"batch_size": 6.5}, "data.batch_size must be a whole number of at least 1, got 6.5"),
         ({"micro_batch_size": 0}, "data.micro_batch_size must be a whole number of at least 1, got 0"),
         ({"micro_batch_size": 48}, "data.micro_batch_size=48 does not divide data.batch_size=64"),
+        ({"limit": 0}, "data.limit must be a whole number of at least 1, got 0"),
         ({"workers": -1}, "data.workers must be a whole number of at least 0, got -1"),
         ({"seed": -1}, "data.seed must be a whole number of at least 0, got -1"),
         ({"flip": "sometimes"}, "data.flip must be true or false, got 'sometimes'"),
@@ -210,6 +211,13 @@ def test_auto_keeps_small_sets_on_the_device(limit, resident, tmp_path):
     data = build("digits", tmp_path, resident_limit_mb=limit)
     data.setup()
     assert data.stream.resident is resident
+
+
+def test_a_limit_trains_on_the_first_images_and_evaluates_on_all(tmp_path):
+    data = build("digits", tmp_path, limit=5)
+    data.setup()
+    assert set(data.take(20)["index"].tolist()) == set(range(5))
+    assert len(data.reference("train")) == 1797
 
 
 def test_before_setup_there_is_no_stream(tmp_path):
