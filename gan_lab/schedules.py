@@ -3,6 +3,11 @@
 import math
 
 
+def images_of(kimg: float) -> float:
+    """Thousands of images in images, free of rounding: 1000 * 2.007 is a little over 2007 in floating point."""
+    return round(1000 * kimg, 6)
+
+
 class Constant:
     """1 at all times."""
 
@@ -42,7 +47,7 @@ class Cosine:
 
 def _check_span(start_kimg: float, end_kimg: float, end_factor: float) -> None:
     if not 0 <= start_kimg < end_kimg:
-        raise ValueError(f"a schedule needs 0 <= start_kimg < end_kimg, got start_kimg={start_kimg}, end_kimg={end_kimg}")
+        raise ValueError(f"a schedule needs 0 <= start_kimg < end_kimg, got {start_kimg=}, {end_kimg=}")
     if end_factor < 0:
         raise ValueError(f"end_factor must be 0 or more, got {end_factor}")
 
@@ -57,7 +62,7 @@ class Ticks:
     def __init__(self, every_kimg: float | None) -> None:
         if every_kimg is not None and every_kimg <= 0:
             raise ValueError(f"an interval in kimg must be more than 0 (or null for never), got {every_kimg}")
-        self.every = None if every_kimg is None else 1000 * every_kimg
+        self.every = None if every_kimg is None else images_of(every_kimg)
 
     def due(self, before: int, after: int) -> bool:
         """Whether a tick lies in (before, after]."""

@@ -4,6 +4,8 @@ from typing import Any
 
 from pytorch_lightning import Callback, Trainer
 
+from gan_lab.schedules import images_of
+
 
 class Stop(Callback):
     """Stops at the first end of an iteration at or past `total_kimg`, or once another callback asks for the end.
@@ -27,7 +29,7 @@ class Stop(Callback):
 
     def reached(self, module: Any) -> bool:
         """Whether the run has its full length."""
-        return module.iteration_ended and module.images_seen >= 1000 * self.total_kimg
+        return module.iteration_ended and module.images_seen >= images_of(self.total_kimg)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.reached(pl_module):

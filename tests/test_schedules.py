@@ -1,0 +1,85 @@
+"""Factors and ticks against numbers worked by hand."""
+
+import math
+
+import pytest
+
+from gan_lab.schedules import Constant, Cosine, Linear, Ticks
+
+
+def test_constant():
+    assert [Constant()(n) for n in (0, 1, 10**9)] == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("images", "factor"), [(0, 1.0), (1000, 1.0), (1500, 0.8), (2000, 0.6), (3000, 0.2), (9000, 0.2)]
+)
+def test_linear(images, factor):
+    assert Linear(start_kimg=1, end_kimg=3, end_factor=0.2)(images) == pytest.approx(factor, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("images", "factor"),
+    [
+        (0, 1.0),
+        (1000, 1.0),
+        (1500, 0.2 + 0.8 * (1 + math.sqrt(0.5)) / 2),
+        (2000, 0.6),
+        (2500, 0.2 + 0.8 * (1 - math.sqrt(0.5)) / 2),
+        (3000, 0.2),
+        (9000, 0.2),
+    ],
+)
+def test_cosine(images, factor):
+    assert Cosine(start_kimg=1, end_kimg=3, end_factor=0.2)(images) == pytest.approx(factor, abs=1e-12)
+
+
+def test_a_factor_may_grow():
+    assert Linear(start_kimg=0, end_kimg=1, end_factor=3)(500) == pytest.approx(2)
+
+
+@pytest.mark.parametrize("schedule", [Linear, Cosine])
+@pytest.mark.parametrize(
+    ("span", "named"),
+    [
+        ((-1, 3, 0.1), "start_kimg=-1"),
+        ((3, 3, 0.1), "end_kimg=3"),
+        ((4, 3, 0.1), "start_kimg=4"),
+        ((0, 3, -0.1), "-0.1"),
+    ],
+)
+def test_bad_spans(schedule, span, named):
+    with pytest.raises(ValueError, match=named):
+        schedule(*span)
+
+
+def test_ticks_are_due_when_a_step_crosses_one():
+    ticks = Ticks(0.1)
+    assert not ticks.due(0, 99)
+    assert ticks.due(0, 100), "the end of a step belongs to it"
+    assert ticks.due(99, 101)
+    assert not ticks.due(100, 199), "its beginning does not"
+    assert ticks.due(64, 512), "several at once are one"
+    assert not ticks.due(0, 0)
+
+
+def test_ticks_of_a_step_larger_than_the_interval():
+    assert all(Ticks(0.01).due(n, n + 64) for n in range(0, 640, 64))
+
+
+@pytest.mark.parametrize("images", [2007, 2011, 128448])
+def test_ticks_fall_on_whole_images(images):
+    """1000 * 2.007 is 2007.0000000000002 in floating point."""
+    assert 1000 * (images / 1000) > images
+    assert Ticks(images / 1000).due(images - 1, images)
+    assert Ticks(images / 1000).due(3 * images - 1, 3 * images)
+
+
+def test_no_ticks():
+    assert not Ticks(None).due(0, 10**9)
+
+
+@pytest.mark.parametrize("every", [0, -1.5])
+def test_bad_intervals(every):
+    with pytest.raises(ValueError, match=f"got {every}"):
+        Ticks(every)
