@@ -1,4 +1,4 @@
-"""Plumbing that all models share: freezing, stepping, counting, averaging, recording. No loss and no order of updates."""
+"""Plumbing that all models share: freezing, stepping, counting, averaging, recording. No loss, no order of updates."""
 
 import contextlib
 import inspect
@@ -105,7 +105,8 @@ class GenerativeModule(LightningModule):
         known = Plumbing.__annotations__
         for key in plumbing:
             if key not in known:
-                close = get_close_matches(key, [*known, *inspect.signature(type(self)).parameters], 1)
+                own = [name for c in type(self).__mro__ for name in inspect.signature(c.__init__).parameters]
+                close = get_close_matches(key, [*known, *own], 1)
                 raise ValueError(f"unknown key {key!r} in model" + (f"; do you mean {close[0]!r}?" if close else ""))
         if missing := known.keys() - plumbing.keys():
             raise ValueError(f"model lacks {', '.join(sorted(missing))}")
@@ -234,8 +235,8 @@ class GenerativeModule(LightningModule):
         finite, self._finite = self._finite, None
         if finite is not None and not bool(finite):
             raise NonFiniteError(
-                f"the gradients became NaN or infinite at or before {self.images_seen} images; nothing was saved since. "
-                "Lower the learning rates, clip (model.clip_norm.generator=1) or add a penalty"
+                f"the gradients became NaN or infinite at or before {self.images_seen} images; nothing was saved "
+                "since. Lower the learning rates, clip (model.clip_norm.generator=1) or add a penalty"
             )
 
     # Lightning's side -----------------------------------------------------------------------------------------

@@ -1,0 +1,473 @@
+"""The plumbing under every model: who is stepped, what is counted, averaged, clipped, scheduled and refused."""
+
+import importlib
+import math
+import pkgutil
+from functools import partial
+
+import pytest
+import torch
+from conftest import SMALL
+from tiny import LATENTS, REAL, LinearCritic, ScalingGenerator, fit, fix_latents, settings, watch
+from torch import nn
+
+import gan_lab.models
+from gan_lab import collectives
+from gan_lab.augment.instance_noise import InstanceNoise
+from gan_lab.layers.normalization import spectrally_normalize
+from gan_lab.losses import minimax
+from gan_lab.models.averaging import MovingAverage
+from gan_lab.models.base import GANModule, NonFiniteError
+from gan_lab.models.hinge_gan import HingeGAN
+from gan_lab.models.wgan import WGAN
+from gan_lab.regularizers.extras import R1, R2
+from gan_lab.sampling import Draws
+from gan_lab.schedules import Linear
+
+OWN_SETTINGS = {
+    "GAN": {"generator_loss": minimax.generator_loss_non_saturating},
+    "WGAN": {"clip_value": 0.5, "warmup_critic": 2, "warmup_iterations": 0, "refresh_every": None},
+    "WGANGP": {"gradient_penalty_weight": 10.0},
+}
+
+
+def all_models() -> list[type[GANModule]]:
+    for found in pkgutil.iter_modules(gan_lab.models.__path__):
+        importlib.import_module(f"gan_lab.models.{found.name}")
+    return sorted(GANModule.__subclasses__(), key=lambda model: model.__name__)
+
+
+def layered_critic() -> nn.Module:
+    torch.manual_seed(1)
+    layers = nn.Sequential(nn.Linear(2, 8), nn.LeakyReLU(0.2), nn.Linear(8, 1), nn.Flatten(0))
+    spectrally_normalize(layers)
+    return layers
+
+
+def layered_generator() -> nn.Module:
+    torch.manual_seed(2)
+    return nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+
+
+def test_models_are_found():
+    assert {"GAN", "DCGAN", "LSGAN", "HingeGAN", "WGAN", "WGANGP", "SNGAN"} <= {m.__name__ for m in all_models()}
+
+
+# Who is stepped -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", all_models(), ids=lambda model: model.__name__)
+def test_each_step_changes_its_own_network_alone(model):
+    networks = {"generator": layered_generator(), "discriminator": layered_critic()}
+    module = model(**settings(d_lr=0.1, g_lr=0.1, n_critic=3, **networks) | OWN_SETTINGS.get(model.__name__, {}))
+    parameters = {name for name, _ in module.named_parameters()}
+    seen = watch(module)
+    trainer = fit(module, images=12)
+    assert [entry["group"] for entry in seen] == 2 * [*3 * ["discriminator"], "generator"]
+    for entry in seen:
+        changed = entry["changed"] & parameters
+        assert changed
+        assert all(name.startswith(f"{entry['group']}.") for name in changed), changed
+        buffers = entry["changed"] - parameters
+        allowed = {"running_mean", "running_var", "num_batches_tracked", "_u", "_v"}
+        assert all(name.rpartition(".")[2] in allowed for name in buffers), buffers
+        if entry["group"] == "discriminator":
+            assert entry["averaged"] == set(), "D's steps leave the average alone"
+        else:
+            assert {name.removeprefix("averages.generator.module.") for name in entry["averaged"]} >= {"0.weight"}
+    assert [entry["images_seen"] for entry in seen] == [2, 4, 6, 6, 8, 10, 12, 12]
+    assert module.steps == {"discriminator": 6, "generator": 2}
+    assert trainer.global_step == 2, "Lightning counts iterations"
+    assert all(parameter.requires_grad for name, parameter in module.named_parameters() if "averages" not in name)
+
+
+def test_frozen_parameters_stay_frozen():
+    module = HingeGAN(**settings(d_lr=0.1, g_lr=0.1, generator=layered_generator(), discriminator=layered_critic()))
+    frozen = [module.generator[0].weight, module.discriminator[2].bias]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    before = [parameter.clone() for parameter in frozen]
+    fit(module, images=8)
+    assert all(torch.equal(*pair) for pair in zip(frozen, before, strict=True))
+    assert not any(parameter.requires_grad for parameter in frozen)
+    assert module.generator[3].weight.requires_grad
+
+
+def test_an_error_within_a_step_thaws_the_others():
+    module = HingeGAN(**settings())
+    fit(module, images=2)
+
+    def fail():
+        with module.updating("discriminator"):
+            assert not module.generator.scale.requires_grad
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert module.generator.scale.requires_grad
+    assert module.steps["discriminator"] == 1
+
+
+# What is counted ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("asked", "seen"), [(1, 6), (6, 6), (7, 12), (12, 12), (13, 18)])
+def test_training_stops_at_the_first_end_of_an_iteration(asked, seen):
+    module = HingeGAN(**settings(n_critic=3))
+    trainer = fit(module, images=asked)
+    assert module.images_seen == seen
+    assert trainer.global_step == seen // 6
+    assert module.iteration_ended
+
+
+def test_images_are_counted_over_all_ranks():
+    """`images_seen` grows by the configured global batch, not by what this rank happens to hold."""
+    module = HingeGAN(**settings(batch_size=32))
+    fit(module, images=64)
+    assert module.images_seen == 64
+    assert module.steps["discriminator"] == 2
+
+
+def test_every_step_has_noise_of_its_own():
+    module = HingeGAN(**settings(n_critic=2))
+    drawn = []
+    draw = module.latents
+    module.latents = lambda count: drawn.append(draw(count)) or drawn[-1]
+    fit(module, images=8)
+    assert len(drawn) == 6
+    assert len({tuple(latents.flatten().tolist()) for latents in drawn}) == 6
+
+
+def test_learning_rates_follow_images():
+    """w moves by lr * factor * (0.5, 0) a step: G stands still, so D's gradient is the same each time."""
+    schedules = {"discriminator": Linear(start_kimg=0, end_kimg=0.008, end_factor=0)}
+    module = HingeWithoutHinge(**settings(d_lr=1.0, schedules=schedules))
+    fix_latents(module)
+    fit(module, images=8)
+    assert module.discriminator.weight.tolist() == pytest.approx([3 + 0.5 * (1 + 0.75 + 0.5 + 0.25), 4], abs=1e-5)
+    assert module.learning_rates() == {"discriminator": 0.0, "generator": 0.0}
+
+
+class HingeWithoutHinge(WGAN):
+    """mean D(G(z)) - mean D(x), and no clipping to speak of."""
+
+    def __init__(self, **given):
+        super().__init__(clip_value=1e9, warmup_critic=1, warmup_iterations=0, refresh_every=None, **given)
+
+
+# Accumulation and clipping --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [m for m in all_models() if m.__name__ != "WGANGP"], ids=lambda m: m.__name__)
+def test_pieces_give_the_gradients_of_the_whole(model):
+    """WGAN-GP draws its mixing coefficients per piece; see its own test."""
+    generator = torch.Generator().manual_seed(0)
+    real, latents = torch.randn(8, 2, generator=generator), torch.randn(8, 2, generator=generator)
+    weights, records = [], []
+    for micro in (None, 4, 2):
+        torch.manual_seed(3)
+        given = {"generator": nn.Linear(2, 2), "discriminator": spectral_line()}
+        given |= {"batch_size": 8, "generator_batch_size": 8, "micro_batch_size": micro}
+        module = model(**settings(d_lr=0.1, g_lr=0.1, **given) | OWN_SETTINGS.get(model.__name__, {}))
+        fix_latents(module, latents)
+        fit(module, images=24, real=real)
+        weights.append(torch.cat([parameter.detach().flatten() for parameter in module.parameters()]))
+        records.append(module.take_records())
+        assert module.images_seen == 24
+    for other, noted in zip(weights[1:], records[1:], strict=True):
+        torch.testing.assert_close(other, weights[0], rtol=1e-5, atol=1e-6)
+        assert noted == pytest.approx(records[0], rel=1e-4)
+
+
+def spectral_line() -> nn.Module:
+    """A critic without state in its forward pass: one row has its norm at once, whatever the number of passes."""
+    layers = nn.Sequential(nn.Linear(2, 1), nn.Flatten(0))
+    spectrally_normalize(layers)
+    return layers
+
+
+def test_pieces_of_a_generator_step(monkeypatch):
+    def module(**given):
+        return HingeGAN(**settings(batch_size=8, **given))
+
+    assert module(generator_batch_size=6).generator_pieces() == [6]
+    assert module(generator_batch_size=6, micro_batch_size=4).generator_pieces() == [3, 3]
+    assert module(generator_batch_size=2, micro_batch_size=4).generator_pieces() == [2]
+    with pytest.raises(ValueError, match="generator_batch_size=5 cannot be cut into 2 equal pieces on 1 ranks"):
+        module(generator_batch_size=5, micro_batch_size=4).generator_pieces()
+    monkeypatch.setattr(collectives, "world", lambda: 2)
+    assert module(generator_batch_size=8, micro_batch_size=4).generator_pieces() == [2, 2]
+    assert [len(p["real"]) for p in module(micro_batch_size=4).pieces({"real": torch.zeros(4, 2)})] == [2, 2]
+    with pytest.raises(ValueError, match="on 2 ranks"):
+        module(generator_batch_size=3).generator_pieces()
+
+
+def test_clipping_bounds_the_step_and_notes_the_norm_before_it():
+    """D's gradient is (-0.5, 0), G's is -(0, w_2 / 2) = -(0, 2)."""
+    free = HingeWithoutHinge(**settings(d_lr=1.0, g_lr=1.0))
+    clipped = HingeWithoutHinge(**settings(d_lr=1.0, g_lr=1.0, clip_norm={"discriminator": 0.1, "generator": 0.5}))
+    loose = HingeWithoutHinge(**settings(d_lr=1.0, g_lr=1.0, clip_norm={"discriminator": 10, "generator": 10}))
+    for module in (free, clipped, loose):
+        fix_latents(module)
+        fit(module, images=2)
+        records = module.take_records()
+        assert records["grad_norm/discriminator"] == pytest.approx(0.5)
+        assert records["grad_norm/generator"] == pytest.approx(2.0)
+    for module in (free, loose):
+        assert module.discriminator.weight.tolist() == pytest.approx([3.5, 4])
+        assert module.generator.scale.tolist() == pytest.approx([1, 3])
+    assert clipped.discriminator.weight.tolist() == pytest.approx([3.1, 4], abs=1e-5)
+    assert clipped.generator.scale.tolist() == pytest.approx([1, 1.5], abs=1e-5)
+
+
+# The moving average ---------------------------------------------------------------------------------------------
+
+
+def test_decay_is_a_half_life_in_images():
+    average = MovingAverage(ScalingGenerator(), half_life_kimg=1, warmup=None)
+    assert average.decay(images=1000, images_seen=5000) == pytest.approx(0.5)
+    assert average.decay(images=3000, images_seen=5000) == pytest.approx(0.125)
+    assert average.decay(images=500, images_seen=0) == pytest.approx(math.sqrt(0.5))
+
+
+def test_warm_up_shortens_the_half_life():
+    average = MovingAverage(ScalingGenerator(), half_life_kimg=1, warmup=0.05)
+    assert average.decay(images=100, images_seen=2000) == pytest.approx(0.5), "min(1000, 0.05 * 2000) = 100"
+    assert average.decay(images=1000, images_seen=20000) == pytest.approx(0.5)
+    assert average.decay(images=1000, images_seen=40000) == pytest.approx(0.5), "the full half-life at most"
+
+
+def test_following():
+    live = nn.BatchNorm1d(2)
+    average = MovingAverage(live, half_life_kimg=1, warmup=None)
+    with torch.no_grad():
+        live.weight.fill_(5)
+        live.running_mean.fill_(8)
+        live.running_var.fill_(3)
+        live.num_batches_tracked.fill_(7)
+    average.follow(live, images=2000, images_seen=2000)
+    assert average.module.weight.tolist() == [4, 4], "3/4 of the way from 1 to 5"
+    assert average.module.running_mean.tolist() == [6, 6]
+    assert average.module.running_var.tolist() == [2.5, 2.5]
+    assert average.module.num_batches_tracked == 7
+    assert live.weight.tolist() == [5, 5]
+    assert not any(parameter.requires_grad for parameter in average.parameters())
+    average.restart(live)
+    assert average.module.weight.tolist() == [5, 5]
+
+
+def test_the_average_follows_at_the_end_of_an_iteration():
+    """Six images an iteration and a half-life of six: each iteration the average goes half of the way."""
+    module = HingeWithoutHinge(**settings(d_lr=0.0, g_lr=1.0, n_critic=3, ema_half_life_kimg=0.006))
+    fix_latents(module)
+    fit(module, images=12)
+    assert module.generator.scale.tolist() == pytest.approx([1, 5]), "two steps of (0, 2)"
+    assert module.averages["generator"].module.scale.tolist() == pytest.approx([1, 3.5]), "1 -> 2 -> 3.5"
+    assert module.network_for_samples() is module.averages["generator"].module
+    assert module.network_for_samples("live") is module.generator
+    assert module.weights_for_samples == "ema"
+
+
+def test_no_average():
+    module = HingeGAN(**settings(ema_half_life_kimg=None))
+    fit(module, images=2)
+    assert module.network_for_samples() is module.generator
+    assert module.weights_for_samples == "live"
+    with pytest.raises(ValueError, match="got 'best'"):
+        module.network_for_samples("best")
+
+
+# Parts that every algorithm takes -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("extra", [R1, R2])
+def test_a_regularizer_is_added_with_its_weight(extra):
+    """|w|^2 = 25 at every sample; its gradient 2 w times 0.1 joins the (-0.5, 0) of the loss."""
+    module = HingeWithoutHinge(**settings(d_lr=1.0, regularizers=[extra(weight=0.1)]))
+    fix_latents(module)
+    fit(module, images=2)
+    records = module.take_records()
+    assert records[f"reg/{extra.name}"] == pytest.approx(25.0)
+    assert records["loss/d"] == pytest.approx(-1.5), "the curve of the loss is the adversarial part"
+    assert module.discriminator.weight.tolist() == pytest.approx([3 + 0.5 - 0.6, 4 - 0.8])
+
+
+def test_instance_noise_fades():
+    noise, draws, images = InstanceNoise(sigma=2.0, until_kimg=1), Draws(0), torch.zeros(4000, 4)
+    spread = {}
+    for seen in (0, 500, 999, 1000, 5000):
+        draws.move_to(seen)
+        spread[seen] = noise(images, draws).std().item()
+    assert spread[0] == pytest.approx(2.0, rel=0.02)
+    assert spread[500] == pytest.approx(1.0, rel=0.02)
+    assert spread[999] == pytest.approx(0.002, rel=0.02)
+    assert spread[1000] == spread[5000] == 0.0
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_instance_noise_does_not_know_the_number_of_ranks(world, monkeypatch):
+    noise, images = InstanceNoise(sigma=1.0, until_kimg=1), torch.randn(40, 3)
+    whole = noise(images, Draws(0))
+    parts = []
+    monkeypatch.setattr(collectives, "world", lambda: world)
+    for rank, part in enumerate(images.chunk(world)):
+        monkeypatch.setattr(collectives, "rank", lambda rank=rank: rank)
+        parts.append(noise(part, Draws(0)))
+    assert torch.equal(torch.cat(parts), whole)
+
+
+@pytest.mark.parametrize("model", all_models(), ids=lambda model: model.__name__)
+def test_every_model_shows_d_the_augmented(model):
+    """Reals and fakes, in D's phase and in G's."""
+
+    class Seen(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.count = 0
+
+        def forward(self, images, draws):
+            self.count += len(images)
+            return images
+
+    counter = Seen()
+    given = settings(augment=[counter], discriminator=layered_critic()) | OWN_SETTINGS.get(model.__name__, {})
+    fit(model(**given | ({"warmup_critic": 1} if "warmup_critic" in given else {})), images=2)
+    assert counter.count == 6, "two reals, two fakes for D, two fakes for G"
+
+
+# What is noted --------------------------------------------------------------------------------------------------
+
+
+def test_records_are_means_since_they_were_taken():
+    module = HingeGAN(**settings())
+    module.record("a", torch.tensor([1.0, 3.0]))
+    module.record("a", torch.tensor(5.0, requires_grad=True))
+    module.record("b", torch.tensor(1, dtype=torch.int64))
+    assert module.take_records() == {"a": 3.5, "b": 1.0}
+    assert module.take_records() == {}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_non_finite_gradients_are_noticed(value):
+    module = HingeGAN(**settings(d_lr=0.1, g_lr=0.1))
+    fit(module, images=2)
+    module.check_finite()
+    module.discriminator.weight.data.fill_(value)
+    fit(module, images=4)
+    with pytest.raises(NonFiniteError, match="at or before 4 images"):
+        module.check_finite()
+
+
+def test_one_bad_step_among_good_ones_is_noticed():
+    module = HingeWithoutHinge(**settings())
+    fit(module, images=2)
+    for loss in (1.0, float("nan"), 1.0):
+        with module.updating("discriminator") as step:
+            step((module.discriminator.weight * loss).sum())
+    with pytest.raises(NonFiniteError):
+        module.check_finite()
+    module.check_finite()  # said once
+
+
+def test_nan_ends_a_run_and_leaves_no_checkpoint_of_it(command, tmp_path):
+    every = ["callbacks.checkpoint.every_kimg=0.016", "callbacks.checkpoint.keep=100"]
+    ended = command("train", *SMALL, "total_kimg=0.32", "run_dir=run", "model.optimizers.generator.lr=1e30", *every)
+    assert ended.code == 1, ended.output
+    assert "NaN or infinite" in ended.output
+    assert "model.clip_norm" in ended.output
+    assert "Traceback" not in ended.output
+    for path in (tmp_path / "run" / "checkpoints").glob("*.ckpt"):
+        state = torch.load(path, weights_only=True)["state_dict"]
+        assert all(torch.isfinite(tensor).all() for tensor in state.values()), path
+
+
+NAN_AT_128 = [
+    "model.regularizers=[{_target_: tiny.NaNPenalty, images: 128}]",
+    "callbacks.checkpoint.every_kimg=0.064",
+    "callbacks.metrics.every_kimg=0.032",
+    "on_nonfinite=rollback",
+    "run_dir=run",
+]
+
+
+def test_a_run_that_rolls_back_takes_another_way(command, tmp_path):
+    done = command("train", *SMALL, "total_kimg=0.256", *NAN_AT_128)
+    assert done.code == 0, done.output
+    assert "Rolling back, 1 of 3 times" in done.output
+    assert "Rolling back, 2" not in done.output
+    assert "going on from 000000000128.ckpt" in done.output
+    newest = torch.load(tmp_path / "run" / "checkpoints" / "000000000256.ckpt", weights_only=True)
+    assert all(torch.isfinite(tensor).all() for tensor in newest["state_dict"].values())
+
+
+def test_three_rollbacks_and_no_more(command, tmp_path):
+    ended = command("train", *SMALL, "total_kimg=0.256", *NAN_AT_128[1:], "model.optimizers.generator.lr=1e30")
+    assert ended.code == 1, ended.output
+    assert [f"Rolling back, {n} of 3 times" in ended.output for n in (1, 2, 3, 4)] == [True, True, True, False]
+    assert "Error: the gradients became NaN" in ended.output
+
+
+# What is refused ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", all_models(), ids=lambda model: model.__name__)
+def test_a_misspelt_key_is_refused_with_a_suggestion(model):
+    given = settings() | OWN_SETTINGS.get(model.__name__, {})
+    given["discriminator"] = layered_critic()
+    with pytest.raises(ValueError, match=r"unknown key 'n_critc' in model; do you mean 'n_critic'\?"):
+        model(**given, n_critc=2)
+    with pytest.raises(ValueError, match=r"unknown key 'clip_nrom' in model; do you mean 'clip_norm'\?"):
+        model(**given, clip_nrom={})
+    with pytest.raises(ValueError, match=r"unknown key 'zzzzz' in model$"):
+        model(**given, zzzzz=1)
+
+
+def test_a_missing_key_is_named():
+    given = settings()
+    del given["seed"], given["augment"]
+    with pytest.raises(ValueError, match="model lacks augment, seed"):
+        HingeGAN(**given)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"clip_norm": {"critic": 1.0}},
+            "model.clip_norm names 'critic'; the groups here are discriminator, generator",
+        ),
+        ({"schedules": {"g": Linear(0, 1, 0)}}, "model.schedules names 'g'"),
+        ({"optimizers": {"discriminator": partial(torch.optim.SGD, lr=1)}}, "model.optimizers lacks 'generator'"),
+        (
+            {"optimizers": {name: partial(torch.optim.SGD, lr=1) for name in ("discriminator", "generator", "all")}},
+            "model.optimizers names 'all'",
+        ),
+        ({"clip_norm": {"generator": 0}}, "model.clip_norm.generator must be more than 0, got 0"),
+        ({"n_critic": 0}, "n_critic must be 1 or more, got 0"),
+        ({"generator_batch_size": 0}, "generator_batch_size must be 1 or more, got 0"),
+        ({"batch_size": 0}, "batch_size must be 1 or more, got 0"),
+        ({"micro_batch_size": 3, "batch_size": 8}, "micro_batch_size must divide batch_size=8, got 3"),
+        ({"ema_half_life_kimg": 0}, "ema_half_life_kimg must be more than 0"),
+        ({"ema_warmup": -1}, "ema_warmup must be more than 0"),
+        ({"latent_dim": 0}, "latent_dim must be 1 or more, got 0"),
+        ({"latent_distribution": "cauchy"}, "got 'cauchy'"),
+        ({"seed": -1}, "seed must be 0 or more, got -1"),
+    ],
+)
+def test_bad_values(changes, message):
+    with pytest.raises(ValueError, match=message):
+        HingeGAN(**settings(**changes))
+
+
+def test_bad_extras():
+    with pytest.raises(ValueError, match="weight of regularizer r1 must be 0 or more, got -1"):
+        R1(weight=-1)
+    with pytest.raises(ValueError, match="got -1 and 1"):
+        InstanceNoise(sigma=-1, until_kimg=1)
+    with pytest.raises(ValueError, match="got 1 and 0"):
+        InstanceNoise(sigma=1, until_kimg=0)
+
+
+def test_tiny_networks_are_what_they_say():
+    assert LinearCritic()(REAL).tolist() == [3, 4]
+    assert LinearCritic()(ScalingGenerator()(LATENTS)).tolist() == [7, -3]

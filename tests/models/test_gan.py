@@ -1,0 +1,57 @@
+"""The original GAN, worked by hand: logits 3, 4 of reals and 7, -3 of fakes, with w = (3, 4) and a = (1, 1)."""
+
+import math
+
+import pytest
+from tiny import fit, fix_latents, settings
+
+from gan_lab.losses import minimax
+from gan_lab.models.gan import GAN
+
+
+def softplus(x: float) -> float:
+    return math.log1p(math.exp(x))
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def trained(generator_loss, **rates) -> GAN:
+    module = GAN(generator_loss=generator_loss, **settings(**rates))
+    fix_latents(module)
+    fit(module, images=2)
+    return module
+
+
+def test_losses():
+    records = trained(minimax.generator_loss_non_saturating).take_records()
+    assert records["loss/d"] == pytest.approx((softplus(-3) + softplus(7) + softplus(-4) + softplus(-3)) / 2)
+    assert records["loss/g"] == pytest.approx((softplus(-7) + softplus(3)) / 2)
+    assert records["logits/real"] == 3.5
+    assert records["logits/fake"] == 2.0
+
+
+def test_minimax_loss():
+    records = trained(minimax.generator_loss_saturating).take_records()
+    assert records["loss/g"] == pytest.approx(-(softplus(7) + softplus(-3)) / 2)
+
+
+def test_discriminator_step():
+    """-sigmoid(-D(x)) x + sigmoid(D(g)) g, averaged."""
+    module = trained(minimax.generator_loss_non_saturating, d_lr=1.0)
+    slope = [
+        (-sigmoid(-3) + sigmoid(7) - sigmoid(-3)) / 2,
+        (sigmoid(7) - sigmoid(-4)) / 2,
+    ]
+    assert module.discriminator.weight.tolist() == pytest.approx([3 - slope[0], 4 - slope[1]])
+
+
+def test_generator_steps():
+    """dD/da = w * z: (3, 4) and (-3, 0)."""
+    module = trained(minimax.generator_loss_non_saturating, g_lr=1.0)
+    expected = [1 + (3 * sigmoid(-7) - 3 * sigmoid(3)) / 2, 1 + 4 * sigmoid(-7) / 2]
+    assert module.generator.scale.tolist() == pytest.approx(expected)
+    module = trained(minimax.generator_loss_saturating, g_lr=1.0)
+    expected = [1 + (3 * sigmoid(7) - 3 * sigmoid(-3)) / 2, 1 + 4 * sigmoid(7) / 2]
+    assert module.generator.scale.tolist() == pytest.approx(expected)

@@ -1,0 +1,162 @@
+"""Networks so small that a step can be worked by hand, and what it takes to train them."""
+
+import contextlib
+import itertools
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, Trainer
+from torch import Tensor, nn
+
+from gan_lab.callbacks.stop import Stop
+
+REAL = torch.tensor([[1.0, 0.0], [0.0, 1.0]])  # D = 3 and 4 with w = (3, 4)
+LATENTS = torch.tensor([[1.0, 1.0], [-1.0, 0.0]])  # D(G) = 7 and -3
+
+
+class LinearCritic(nn.Module):
+    """D(x) = w.x, with w = (3, 4): its slope has norm 5."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([3.0, 4.0]))
+
+    def forward(self, samples: Tensor) -> Tensor:
+        return samples @ self.weight
+
+
+class ScalingGenerator(nn.Module):
+    """G(z) = a * z elementwise, with a = (1, 1)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(2))
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return self.scale * latents
+
+
+def settings(*, d_lr: float = 0.0, g_lr: float = 0.0, **changes: Any) -> dict[str, Any]:
+    """The keyword arguments of a GAN with these networks, plain SGD and batches of two."""
+    return {
+        "generator": ScalingGenerator(),
+        "discriminator": LinearCritic(),
+        "latent_dim": 2,
+        "latent_distribution": "normal",
+        "n_critic": 1,
+        "generator_batch_size": 2,
+        "optimizers": {
+            "discriminator": partial(torch.optim.SGD, lr=d_lr),
+            "generator": partial(torch.optim.SGD, lr=g_lr),
+        },
+        "schedules": {},
+        "clip_norm": {},
+        "ema_half_life_kimg": 10,
+        "ema_warmup": None,
+        "augment": [],
+        "regularizers": [],
+        "batch_size": 2,
+        "micro_batch_size": None,
+        "seed": 0,
+    } | changes
+
+
+class Same:
+    """The same batch for ever."""
+
+    def __init__(self, real: Tensor) -> None:
+        self.real = real
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        return itertools.repeat({"real": self.real})
+
+    def __len__(self) -> int:
+        return 2**40
+
+
+def fix_latents(module: Any, latents: Tensor = LATENTS) -> None:
+    """Let every draw give the next rows of `latents`, from its first row again after its last."""
+    rows = itertools.cycle(latents)
+    module.latents = lambda count: torch.stack(list(itertools.islice(rows, count)))
+
+
+def fit(module: Any, *, images: int, real: Tensor = REAL, callbacks: tuple[Callback, ...] = ()) -> Trainer:
+    """Train until `images` are seen, as the train command does but for everything that writes files."""
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=1,
+        max_epochs=-1,
+        logger=False,
+        callbacks=[Stop(images / 1000), *callbacks],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    trainer.fit(module, train_dataloaders=Same(real))
+    return trainer
+
+
+def watch(module: Any) -> list[dict[str, Any]]:
+    """A list that grows by an entry per update: its group, the names of what it changed, and the counters after it."""
+    seen: list[dict[str, Any]] = []
+    updating, count = module.updating, module._count
+    before: dict[str, Tensor] = {}
+
+    def values() -> dict[str, Tensor]:
+        return {name: value.clone() for name, value in module.state_dict().items()}
+
+    def differing(left: dict[str, Tensor], right: dict[str, Tensor]) -> set[str]:
+        return {name for name in left if not torch.equal(left[name], right[name])}
+
+    @contextlib.contextmanager
+    def watched(group: str) -> Iterator[Any]:
+        before.update(values())
+        with updating(group) as step:
+            yield step
+
+    def noted(group: str) -> None:
+        stepped = values()
+        count(group)
+        changed, averaged = differing(before, stepped), differing(stepped, values())
+        seen.append({"group": group, "changed": changed, "averaged": averaged, "images_seen": module.images_seen})
+
+    module.updating, module._count = watched, noted
+    return seen
+
+
+# For runs of the train command ----------------------------------------------------------------------------------
+
+
+class NaNPenalty:
+    """A regularizer that becomes NaN at `images`, on the way that the run takes before its first rollback."""
+
+    group, name = "discriminator", "nan"
+
+    def __init__(self, images: int, weight: float = 1.0) -> None:
+        self.images, self.weight = images, weight
+
+    def __call__(self, module: Any, *, real: Tensor, fake: Tensor) -> Tensor:
+        broken = module.images_seen >= self.images and module.draws.detour == 0
+        return module.discriminator(real) * (float("nan") if broken else 0.0)
+
+
+class Pause(Callback):
+    """Once in a run's life, at `images`: says so by a file `paused` in the run's folder and waits for a signal."""
+
+    def __init__(self, images: int) -> None:
+        self.images = images
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        mark = Path(trainer.default_root_dir) / "paused"
+        if pl_module.images_seen < self.images or mark.exists():
+            return
+        mark.touch()
+        interruption = next(c for c in trainer.callbacks if type(c).__name__ == "Interruption")
+        deadline = time.monotonic() + 60
+        while interruption.received is None and time.monotonic() < deadline:
+            time.sleep(0.01)
