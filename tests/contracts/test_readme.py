@@ -1,0 +1,86 @@
+"""What the documents tell a reader to type works."""
+
+import re
+import shlex
+import subprocess
+from itertools import product
+
+import pytest
+from conftest import ROOT, SMALL
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from gan_lab.config import register
+from gan_lab.doors import plain
+
+DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "slurm/README.md", "experiments/README.md")]
+EXAMPLES = ("my_gan", "my_distance")  # of CONTRIBUTING.md, which has a test of its own
+FLAGS = {"--multirun", "--resolve", "--help"}
+COMMAND = re.compile(r"python -m gan_lab\.(\w+)([^`\n#]*)")
+
+
+def commands() -> list[tuple[str, str]]:
+    """(door, arguments) of every command in the documents; a door's bare name in the text is none."""
+    found = [match.groups() for path in DOCUMENTS for match in COMMAND.finditer(path.read_text())]
+    found = [(door, rest.strip()) for door, rest in found if not any(example in rest for example in EXAMPLES)]
+    return sorted({(door, rest) for door, rest in found if rest})
+
+
+def composed(door: str, arguments: str) -> list[dict]:
+    """The resolved config of a command; one for each combination of a sweep."""
+    words = [word for word in shlex.split(arguments) if word not in FLAGS and word not in ("--cfg", "job")]
+    choices = [
+        [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+        if override.is_sweep_override()
+        else [word]
+        for word, override in zip(words, OverridesParser.create().parse_overrides(words), strict=True)
+    ]
+    register()
+    with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
+        return [plain(compose(door, list(combination))) for combination in product(*choices)]
+
+
+@pytest.mark.parametrize(("door", "arguments"), commands())
+def test_every_command_composes(door, arguments):
+    assert composed(door, arguments)
+
+
+def test_a_sweep_is_every_combination():
+    configs = composed("train", "--multirun model=dcgan,lsgan seed=0,1")
+    assert [(config["model"]["_target_"].rpartition(".")[2], config["seed"]) for config in configs] == [
+        ("DCGAN", 0),
+        ("DCGAN", 1),
+        ("LSGAN", 0),
+        ("LSGAN", 1),
+    ]
+
+
+def test_a_generator_is_loaded_as_documented(command, tmp_path):
+    run = tmp_path / "run"
+    done = command("train", *SMALL, "total_kimg=0.032", "callbacks.curves.every_kimg=null", f"run_dir={run}")
+    assert done.code == 0, done.output
+    [block] = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert '"PATH"' in block
+    names = {}
+    exec(block.replace('"PATH"', repr(str(run))), names)
+    assert names["images"].shape == (16, 1, 16, 16)
+
+
+def test_every_make_target_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for path in DOCUMENTS:
+        blocks = re.findall(r"^```sh\n(.*?)^```$|`([^`\n]+)`", path.read_text(), re.MULTILINE | re.DOTALL)
+        wanted = re.findall(r"^make ([a-z-]+)", "\n".join("".join(pair) for pair in blocks), re.MULTILINE)
+        assert set(wanted) <= targets, path
+
+
+def test_no_document_installs_somebody_elses_package():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout, so which files are documents is not known")
+    wrong = re.compile(r"pip3? install[^\n]*[\s'\"]gan[-_]lab(?![-\w])")
+    texts = [ROOT / name for name in listed.stdout.splitlines() if name.endswith((".md", ".py", ".yaml", ".toml"))]
+    assert [path for path in texts if path.is_file() and wrong.search(path.read_text())] == []
+    assert wrong.search("pip install gan-lab")
+    assert wrong.search("pip install -U 'gan_lab' now")
+    assert not wrong.search("pip install 'gan-lab-platform[onnx]'")
