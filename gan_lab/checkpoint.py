@@ -1,5 +1,6 @@
 """What a checkpoint holds, how it is written so that it cannot be lost, and how it is read so that it runs no code."""
 
+import contextlib
 import importlib
 import json
 import os
@@ -30,7 +31,7 @@ class CheckpointError(ValueError):
 # Writing --------------------------------------------------------------------------------------------------------
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     """Let `write` fill a temporary file beside `path`, sync it and move it into place; on failure nothing is left.
 
     Raises:
@@ -44,7 +45,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
             os.fsync(written.fileno())
         os.replace(temporary, path)
     except (OSError, RuntimeError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where there is no folder, there is nothing to remove either
+            temporary.unlink()
         raise CheckpointError(
             f"cannot write {path}: {error}. What was saved before is untouched; make room or choose another folder "
             "(paths.runs_dir=...), then run the same command to go on"
@@ -94,15 +96,19 @@ def read(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
         raise CheckpointError(
             f"{path} was refused: it holds objects beyond tensors and plain values, and loading those could run code"
         ) from error
-    except (RuntimeError, EOFError, OSError, KeyError) as error:
+    except Exception as error:  # damaged bytes make the unpickler raise anything at all
         raise CheckpointError(f"{path} is damaged: {error}") from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint or "config" not in checkpoint:
         raise CheckpointError(f"{path} is not a checkpoint of gan_lab (it lacks 'state_dict' or 'config')")
-    if checkpoint.get("format", 0) > FORMAT:
-        raise CheckpointError(
-            f"{path} has format {checkpoint['format']}; this gan_lab {__version__} reads up to {FORMAT}: upgrade it"
-        )
+    _check_format(path, checkpoint)
     return checkpoint
+
+
+def _check_format(path: Path, about: Mapping[str, Any]) -> None:
+    if about.get("format", 0) > FORMAT:
+        raise CheckpointError(
+            f"{path} has format {about['format']}; this gan_lab {__version__} reads up to {FORMAT}: upgrade it"
+        )
 
 
 def newest_sound(folder: Path) -> Path | None:
@@ -149,15 +155,20 @@ def build(node: Any, trust: Sequence[str] = (), base: type = object) -> Any:
         CheckpointError: any target within is neither, or the outermost is no `base`.
     """
     _check(node, trust)
-    if not issubclass(_locate(node["_target_"]), base):
+    if not issubclass(target_class(node, trust), base):
         raise CheckpointError(f"the stored config names {node['_target_']!r} where a {base.__name__} is expected")
     return instantiate(node, _convert_="all")
 
 
 def target_class(node: Mapping[str, Any], trust: Sequence[str] = ()) -> type:
     """The class that a node of a stored config names, under the same rule as `build`."""
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        raise CheckpointError(f"the stored config has {node!r} where a node with _target_ is expected")
     _check(node["_target_"], trust, is_target=True)
-    return _locate(node["_target_"])
+    found = _locate(node["_target_"])
+    if not isinstance(found, type):
+        raise CheckpointError(f"the stored config names {node['_target_']!r}, which is no class")
+    return found
 
 
 def _check(node: Any, trust: Sequence[str], is_target: bool = False) -> None:
@@ -238,7 +249,7 @@ def load_generator(
     else:
         checkpoint = read(path)
         config, images_seen = checkpoint["config"], checkpoint["counters"]["images_seen"]
-        name = target_class(config["model"], trust).sampled_network  # type: ignore[attr-defined]
+        name = _model_class(path, config, trust).sampled_network
         averaged = f"averages.{name}.module."
         kind = "ema" if weights == "ema" and any(k.startswith(averaged) for k in checkpoint["state_dict"]) else "live"
         state = _under(checkpoint["state_dict"], averaged if kind == "ema" else f"{name}.")
@@ -247,22 +258,39 @@ def load_generator(
         network.load_state_dict(state)
     except RuntimeError as error:
         raise CheckpointError(f"the weights in {path} do not fit the network in its config: {error}") from error
-    inputs = target_class(config["model"], trust).inputs_from(config["model"])  # type: ignore[attr-defined]
+    inputs = _model_class(path, config, trust).inputs_from(config["model"])
     network = network.to(device).eval().requires_grad_(False)
     return LoadedGenerator(network, inputs, config, images_seen, kind, path, name)
+
+
+def _model_class(path: Path, config: Any, trust: Sequence[str]) -> Any:
+    """The model that the stored config of `path` names."""
+    model = target_class(config.get("model"), trust)
+    if not hasattr(model, "inputs_from"):
+        raise CheckpointError(f"the stored config of {path} names {model.__name__} where a model is expected")
+    return model
 
 
 def _read_snapshot(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     beside = path.with_suffix(".json")
     try:
         about = json.loads(beside.read_text())
-        with safe_open(path, framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} needs its description {beside.name} beside it") from error
-    except (SafetensorError, json.JSONDecodeError, OSError) as error:
-        raise CheckpointError(f"{path} or {beside.name} is damaged: {error}") from error
-    return state, about
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"{beside} is damaged: {error}") from error
+    if not isinstance(about, dict) or not {"config", "images_seen", "network", "weights"} <= about.keys():
+        raise CheckpointError(f"{beside} is not the description of a snapshot of gan_lab")
+    _check_format(path, about)
+    return _read_tensors(path), about
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
 
 
 def _under(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -285,8 +313,7 @@ def initialize(module: Any, path: str | Path) -> list[str]:
     path = find(path)
     networks = sorted({name for names in module.groups.values() for name in names})
     if path.suffix == ".safetensors":
-        with safe_open(path, framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        state = _read_tensors(path)
         prefixed = any(key.split(".")[0] in networks for key in state)
         sources = {n: _under(state, f"{n}.") for n in networks} if prefixed else {module.sampled_network: state}
     else:

@@ -120,7 +120,7 @@ def logged(folder: Path) -> Iterator[None]:
 
 def _shorten(record: logging.LogRecord) -> bool:
     """Leaves the message of a warning, without the source line it came from."""
-    text = str(record.args[0]) if record.args else record.getMessage()
+    text = str(record.args[0]) if isinstance(record.args, tuple) and record.args else record.getMessage()
     record.msg, record.args = f"Warning: {text.splitlines()[0].partition('Warning: ')[2] or text}", ()
     return True
 

@@ -19,7 +19,7 @@ class Curves(TickCallback):
 
 
 def draw(folder: Path) -> Path | None:
-    """Losses, logits, gradient norms and the monitored score of a run against images seen; None if there are no rows."""
+    """Losses, logits, gradient norms and the monitored score of a run over images seen; None if there are no rows."""
     rows, scores = read_rows(folder / "metrics.csv"), read_scores(folder / "scores.jsonl")
     if not rows:
         return None

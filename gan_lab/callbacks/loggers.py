@@ -19,8 +19,15 @@ def wandb_logger(
 
     Path(folder).mkdir(parents=True, exist_ok=True)
     run = wandb.init(
-        dir=folder, id=run_id, name=name, mode=mode, project=project, entity=entity, group=group,
-        resume="allow", job_type="train",
+        dir=folder,
+        id=run_id,
+        name=name,
+        mode=mode,  # type: ignore[arg-type]
+        project=project,
+        entity=entity,
+        group=group,
+        resume="allow",
+        job_type="train",
     )
     return WandbLogger(experiment=run)
 

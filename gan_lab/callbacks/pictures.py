@@ -47,11 +47,12 @@ class Pictures(TickCallback):
         save_png(picture, folder / f"{module.images_seen:012d}.png")
         save_png(picture, folder / "latest.png")
         for logger in trainer.loggers:
+            experiment: Any = getattr(logger, "experiment", None)
             if hasattr(logger, "log_image"):
                 logger.log_image("samples", [Image.fromarray(picture)], step=module.images_seen)
-            elif hasattr(logger.experiment, "add_image"):
+            elif hasattr(experiment, "add_image"):
                 shaped = picture if picture.ndim == 3 else picture[..., None]
-                logger.experiment.add_image("samples", shaped, module.images_seen, dataformats="HWC")
+                experiment.add_image("samples", shaped, module.images_seen, dataformats="HWC")
 
 
 def grid(images: Tensor, columns: int, padding: int = 2) -> np.ndarray:

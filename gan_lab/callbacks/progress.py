@@ -6,7 +6,8 @@ from typing import Any
 
 from pytorch_lightning import Callback, Trainer
 from rich.console import Console
-from rich.progress import BarColumn, Progress as RichProgress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
 from rich.text import Text
 
 from gan_lab.callbacks.base import is_first_rank

@@ -49,7 +49,8 @@ class MovingAverage(AveragedModel):
 
 def _split(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     """Tensors that are averaged (parameters, running statistics) and those that are copied (all other buffers)."""
-    averaged, copied = list(network.parameters()), []
+    averaged: list[Tensor] = list(network.parameters())
+    copied: list[Tensor] = []
     for name, buffer in network.named_buffers():
         statistic = name.rpartition(".")[2] in ("running_mean", "running_var")
         (averaged if statistic else copied).append(buffer)

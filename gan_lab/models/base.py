@@ -105,7 +105,7 @@ class GenerativeModule(LightningModule):
         known = Plumbing.__annotations__
         for key in plumbing:
             if key not in known:
-                own = [name for c in type(self).__mro__ for name in inspect.signature(c.__init__).parameters]
+                own = [name for c in type(self).__mro__ for name in inspect.signature(c.__init__).parameters]  # type: ignore[misc]
                 close = get_close_matches(key, [*known, *own], 1)
                 raise ValueError(f"unknown key {key!r} in model" + (f"; do you mean {close[0]!r}?" if close else ""))
         if missing := known.keys() - plumbing.keys():
@@ -207,7 +207,7 @@ class GenerativeModule(LightningModule):
         if self.iteration_ended:
             images = self.images_seen - self._images_at_average
             for name, average in self.averages.items():
-                average.follow(getattr(self, name), images=images, images_seen=self.images_seen)
+                average.follow(getattr(self, name), images=images, images_seen=self.images_seen)  # type: ignore[operator]
             self._images_at_average = self.images_seen
         if group in self._schedulers:
             self._schedulers[group].step()
@@ -249,10 +249,13 @@ class GenerativeModule(LightningModule):
             for group, names in self.groups.items()
         }
         self._schedulers = {
-            group: LambdaLR(optimizers[group], lambda _, schedule=schedule: schedule(self.images_seen))
-            for group, schedule in self.schedules.items()
+            group: LambdaLR(optimizers[group], self._factor(schedule)) for group, schedule in self.schedules.items()
         }
         return list(optimizers.values()), list(self._schedulers.values())
+
+    def _factor(self, schedule: Schedule) -> Callable[[int], float]:
+        """`schedule` of the images seen, whatever Lightning's count of its calls."""
+        return lambda _: schedule(self.images_seen)
 
     def on_fit_start(self) -> None:
         optimizers = self.optimizers(use_pl_optimizer=True)
@@ -296,7 +299,7 @@ class GenerativeModule(LightningModule):
         if weights not in ("ema", "live"):
             raise ValueError(f"weights must be 'ema' or 'live', got {weights!r}")
         if weights == "ema" and self.weights_for_samples == "ema":
-            return self.averages[self.sampled_network].module
+            return self.averages[self.sampled_network].module  # type: ignore[return-value]
         return getattr(self, self.sampled_network)
 
     @property
@@ -322,6 +325,8 @@ class GANModule(GenerativeModule):
     counting_group = "discriminator"
     closing_group = "generator"
     averaged_networks = ("generator",)
+    generator: nn.Module
+    discriminator: nn.Module
 
     def __init__(
         self,

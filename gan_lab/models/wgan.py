@@ -76,6 +76,6 @@ class WGAN(GANModule):
     @torch.no_grad()
     def clip_weights(self) -> None:
         """Clip every weight of D to [-c, c] (algorithm 1, line 7)."""
-        weights = list(self.discriminator.parameters())
+        weights: list[Tensor] = list(self.discriminator.parameters())
         torch._foreach_clamp_min_(weights, -self.clip_value)
         torch._foreach_clamp_max_(weights, self.clip_value)
