@@ -173,7 +173,8 @@ class Evaluation:
             outcome: Any = None
             if gathered is not None:
                 problems = [problem for problem, _ in gathered if problem]
-                outcome = problems[0] if problems else self._compute({k: v for _, part in gathered for k, v in part.items()})
+                together = {block: values for _, part in gathered for block, values in part.items()}
+                outcome = problems[0] if problems else self._compute(together)
             outcome = collectives.broadcast_object(outcome)
         if isinstance(outcome, str):
             raise EvaluationError(f"the evaluation failed on {outcome}")
@@ -185,7 +186,7 @@ class Evaluation:
         draws, blocks = Draws(self.seed, across_ranks=False), {}
         for block in range(collectives.rank(), -(-self.num_samples // self.block_size), collectives.world()):
             draws.move_to(block)
-            reseed_default_generators(self.seed, block)
+            reseed_default_generators(self.seed, block, across_ranks=False)
             arguments = inputs.draw(draws, self.block_size)
             samples = network(**{name: value.to(device) for name, value in arguments.items()})
             values = self.extractor(data.render(samples).to(device))

@@ -4,6 +4,7 @@ import io
 import os
 import zipfile
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,10 @@ def run(config: DictConfig) -> None:
         raise ValueError(f"{out} is not empty; choose another out=..., or overwrite=true to write into it")
     device = choose_device(settings["device"])
     loaded = load_generator(settings["checkpoint"], settings["weights"], device=device, trust=settings["trust"])
-    out.mkdir(parents=True, exist_ok=True)
     batches = images(loaded, count=settings["count"], seed=settings["seed"], classes=settings["classes"])
-    written = write(batches, out, settings["format"], settings["count"])
+    first = next(batches)  # a wrong request shows here, before anything is written
+    out.mkdir(parents=True, exist_ok=True)
+    written = write(chain([first], batches), out, settings["format"], settings["count"])
     print(f"{settings['count']} images from {loaded.path} ({loaded.weights}, {loaded.images_seen / 1000:.1f} kimg)")
     print(f"images  {written}\ngrid    {out / 'grid.png'}")
 
@@ -57,7 +59,7 @@ def images(loaded: Any, *, count: int, seed: int, classes: list[int] | None = No
 
     from gan_lab.data.images import to_uint8
     from gan_lab.evaluation import scoring_mode
-    from gan_lab.sampling import Draws
+    from gan_lab.sampling import Draws, reseed_default_generators
 
     if classes is not None:
         wrong = [label for label in classes if not 0 <= label < loaded.inputs.num_classes]
@@ -74,6 +76,7 @@ def images(loaded: Any, *, count: int, seed: int, classes: list[int] | None = No
             labels = torch.tensor([classes[i % len(classes)] for i in range(first, first + BLOCK)])
         arguments = loaded.inputs.draw(draws, BLOCK, labels)
         with scoring_mode(loaded.network, device):
+            reseed_default_generators(seed, block, across_ranks=False)
             samples = loaded.network(**{name: value.to(device) for name, value in arguments.items()})
         yield to_uint8(samples)[: count - first].cpu()
 
@@ -88,12 +91,12 @@ def write(batches: Iterator[Any], out: Path, kind: str, count: int) -> str:
     from gan_lab.callbacks.pictures import grid, save_png
 
     digits = max(6, len(str(count - 1)))
-    first, arrays, index, archive = [], [], 0, None
+    first, arrays, archive = [], [], None
     target = {"png": out, "npz": out / "samples.npz", "zip": out / "samples.zip"}[kind]
     temporary = target.with_name(f".{target.name}.tmp")
     if kind == "zip":
         archive = zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED)
-    for batch in track(_by_image(batches), total=count, description="sampling", transient=True):
+    for index, batch in enumerate(track(_by_image(batches), total=count, description="sampling", transient=True)):
         if index < GRID:
             first.append(batch)
         array = batch.permute(1, 2, 0).numpy()
@@ -108,7 +111,6 @@ def write(batches: Iterator[Any], out: Path, kind: str, count: int) -> str:
                 buffer = io.BytesIO()
                 image.save(buffer, format="PNG")
                 archive.writestr(zipfile.ZipInfo(name), buffer.getvalue())
-        index += 1
     if kind == "npz":
         with open(temporary, "wb") as file:
             np.savez(file, images=np.stack(arrays))

@@ -32,9 +32,16 @@ def numpy_generator(seed: int, purpose: str, *counters: int) -> np.random.Genera
     return np.random.default_rng(seed_sequence(seed, purpose, *counters))
 
 
-def reseed_default_generators(seed: int, *counters: int) -> None:
-    """A net under code that draws from the global generators: they too depend on (seed, rank, counters) alone."""
-    state = int(seed_sequence(seed, "default generators", collectives.rank(), *counters).generate_state(1)[0])
+def reseed_default_generators(seed: int, *counters: int, across_ranks: bool = True) -> None:
+    """A net under code that draws from the global generators: they too depend on (seed, rank, counters) alone.
+
+    Args:
+        seed: 0 or more.
+        counters: of the moment, each 0 or more.
+        across_ranks: False leaves the rank out, as in `Draws`.
+    """
+    rank = collectives.rank() if across_ranks else 0
+    state = int(seed_sequence(seed, "default generators", rank, *counters).generate_state(1)[0])
     torch.manual_seed(state)
     np.random.seed(state)
     random.seed(state)

@@ -143,6 +143,8 @@ def test_default_generators_follow_seed_rank_and_counters(monkeypatch):
     others = [drawn(1, 64), drawn(0, 65)]
     be_rank(monkeypatch, 1, 2)
     others.append(drawn(0, 64))
+    reseed_default_generators(0, 64, across_ranks=False)
+    assert torch.rand(3).tolist() == first[0]
     for other in others:
         assert all(a != b for a, b in zip(first, other, strict=True))
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gan_lab.callbacks.base import TickCallback, is_first_rank, run_dir
 from gan_lab.evaluation import scoring_mode
-from gan_lab.sampling import Draws
+from gan_lab.sampling import Draws, reseed_default_generators
 
 
 class Pictures(TickCallback):
@@ -40,6 +40,7 @@ class Pictures(TickCallback):
         arguments = module.inputs.draw(draws, self.rows * self.columns)
         network = module.network_for_samples()
         with scoring_mode(network, module.device):
+            reseed_default_generators(module.seed)
             samples = network(**{name: value.to(module.device) for name, value in arguments.items()})
         picture = grid(trainer.datamodule.render(samples.cpu()), self.columns)  # type: ignore[attr-defined]
         folder = run_dir(trainer) / "pictures"
