@@ -3,16 +3,19 @@
 import contextlib
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Callback, LightningDataModule, Trainer
 from torch import Tensor, nn
 
 from gan_lab.callbacks.stop import Stop
+from gan_lab.checkpoint import CheckpointIO
+from gan_lab.data.images import to_uint8
+from gan_lab.evaluation import Scores
 
 REAL = torch.tensor([[1.0, 0.0], [0.0, 1.0]])  # D = 3 and 4 with w = (3, 4)
 LATENTS = torch.tensor([[1.0, 1.0], [-1.0, 0.0]])  # D(G) = 7 and -3
@@ -65,11 +68,18 @@ def settings(*, d_lr: float = 0.0, g_lr: float = 0.0, **changes: Any) -> dict[st
     } | changes
 
 
-class Same:
+class Same(LightningDataModule):
     """The same batch for ever."""
 
     def __init__(self, real: Tensor) -> None:
+        super().__init__()
         self.real = real
+
+    def train_dataloader(self) -> "Same":
+        return self
+
+    def render(self, samples: Tensor) -> Tensor:
+        return to_uint8(samples)
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         return itertools.repeat({"real": self.real})
@@ -84,20 +94,30 @@ def fix_latents(module: Any, latents: Tensor = LATENTS) -> None:
     module.latents = lambda count: torch.stack(list(itertools.islice(rows, count)))
 
 
-def fit(module: Any, *, images: int, real: Tensor = REAL, callbacks: tuple[Callback, ...] = ()) -> Trainer:
-    """Train until `images` are seen, as the train command does but for everything that writes files."""
+def fit(
+    module: Any,
+    *,
+    images: int,
+    real: Tensor = REAL,
+    callbacks: Sequence[Callback] = (),
+    folder: Path | None = None,
+    resume: Path | None = None,
+) -> Trainer:
+    """Train until `images` are seen, as the train command does; only what `callbacks` write goes to `folder`."""
     trainer = Trainer(
         accelerator="cpu",
         devices=1,
         max_epochs=-1,
         logger=False,
         callbacks=[Stop(images / 1000), *callbacks],
+        plugins=[CheckpointIO()],
+        default_root_dir=folder,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    trainer.fit(module, train_dataloaders=Same(real))
+    trainer.fit(module, datamodule=Same(real), ckpt_path=resume, weights_only=True)
     return trainer
 
 
@@ -127,6 +147,17 @@ def watch(module: Any) -> list[dict[str, Any]]:
 
     module.updating, module._count = watched, noted
     return seen
+
+
+class ScriptedEvaluation:
+    """A stage that gives the next of `values` at each call."""
+
+    def __init__(self, values: Sequence[float], *, higher_is_better: bool = False, protocol: str = "p") -> None:
+        self.values, self.higher_is_better, self.protocol = iter(values), higher_is_better, protocol
+
+    def score(self, network: Any, inputs: Any, data: Any, **given: Any) -> Scores:
+        value, protocol = next(self.values), self.protocol
+        return Scores({"fd9": value}, {"fd9": protocol}, {protocol: {}}, "fd9", self.higher_is_better, 0.0)
 
 
 # For runs of the train command ----------------------------------------------------------------------------------

@@ -36,7 +36,8 @@ def draw(folder: Path) -> Path | None:
             points = [(int(row["images_seen"]) / 1000, float(row[name])) for row in rows if row[name]]
             axis.plot(*zip(*points, strict=True), label=name.removeprefix(prefix), linewidth=1)
         axis.set_title(title)
-        axis.legend()
+        if axis.lines:
+            axis.legend()
     axes[1][0].set_yscale("log")
     scored = axes[1][1]
     if scores:

@@ -62,11 +62,11 @@ class MetricsFile(TickCallback):
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a metrics file as they stand; none where there is no file."""
+    """The rows of a metrics file as they stand; none where there is no file. A row cut short by a crash is left out."""
     if not path.is_file():
         return []
     with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+        return list(csv.DictReader(line for line in file if line.endswith("\n")))
 
 
 def append_row(path: Path, row: dict[str, Any]) -> None:
@@ -86,9 +86,11 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
 
 def cut_rows(path: Path, images_seen: int) -> None:
     """Drop the rows past `images_seen`, written by a run that went on after the checkpoint it now resumes from."""
+    if not path.is_file():
+        return
     rows = read_rows(path)
     kept = [row for row in rows if int(row["images_seen"]) <= images_seen]
-    if len(kept) == len(rows):
+    if len(kept) == len(rows) and path.read_bytes().endswith(b"\n"):
         return
     if kept:
         columns = [name for name in kept[0] if any(row[name] for row in kept)]
