@@ -7,16 +7,17 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
-from omegaconf import MISSING
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -125,6 +126,9 @@ class ExportConfig:
     debug: bool = MISSING
 
 
+ROOTS = {"train": TrainConfig, "sample": SampleConfig, "evaluate": EvaluateConfig, "export": ExportConfig}
+
+
 class Recipes(FileConfigSource):
     """`experiments/<name>.yaml` as the config group `experiment`."""
 
@@ -160,16 +164,28 @@ class RecipeFolders(SearchPathPlugin):
                 search_path.append(provider="gan_lab", path=f"recipes://{folder}")
 
 
+def refuse_strays(config: DictConfig, place: str = "") -> None:
+    """Hold a composed config against its dataclasses: Hydra lets `+key=value` in without asking them.
+
+    Raises:
+        ValueError: a key that no dataclass has.
+    """
+    kind = OmegaConf.get_type(config)
+    known = [field.name for field in fields(kind)] if is_dataclass(kind) else [str(key) for key in config]
+    for key in config:
+        if key not in known:
+            close = get_close_matches(str(key), known, 1)
+            raise ValueError(f"unknown key {place}{key!s}" + (f"; do you mean {place}{close[0]}?" if close else ""))
+        node = config._get_node(key)
+        if isinstance(node, DictConfig) and is_dataclass(OmegaConf.get_type(node)):
+            refuse_strays(node, f"{place}{key}.")
+
+
 def register() -> str:
     """Make the roots and recipes known to Hydra; returns the absolute folder of the config files."""
     store = ConfigStore.instance()
-    for name, root in {
-        "train_schema": TrainConfig,
-        "sample_schema": SampleConfig,
-        "evaluate_schema": EvaluateConfig,
-        "export_schema": ExportConfig,
-    }.items():
-        store.store(name=name, node=root)
+    for name, root in ROOTS.items():
+        store.store(name=f"{name}_schema", node=root)
     Plugins.instance().register(Recipes)
     Plugins.instance().register(RecipeFolders)
     return str(shipped("conf"))
@@ -182,7 +198,19 @@ def run_name(config: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
 
 
 # Settings that change neither weights nor scores: where things lie, what is drawn and kept, what the machine offers.
-INDIFFERENT = ("paths", "run_dir", "logger", "wandb", "overwrite", "stop", "debug", "on_nonfinite", "total_kimg", "seed", "threads")
+INDIFFERENT = (
+    "paths",
+    "run_dir",
+    "logger",
+    "wandb",
+    "overwrite",
+    "stop",
+    "debug",
+    "on_nonfinite",
+    "total_kimg",
+    "seed",
+    "threads",
+)
 INDIFFERENT_DATA = ("download", "workers", "resident", "resident_limit_mb", "cache_dir", "seed")
 INDIFFERENT_TRAINER = ("precision",)  # the one key of `trainer` that does matter
 
@@ -195,7 +223,9 @@ def digest(config: Mapping[str, Any]) -> str:
     # A set that can be downloaded is known by its name; a person's own folder only by its place.
     named = "download" in kept["data"]
     kept["data"] = {
-        key: value for key, value in kept["data"].items() if key not in INDIFFERENT_DATA and not (named and key == "root")
+        key: value
+        for key, value in kept["data"].items()
+        if key not in INDIFFERENT_DATA and not (named and key == "root")
     }
     kept["evaluation"] = {key: value for key, value in kept["evaluation"].items() if key != "cache_dir"}
     callbacks = kept.pop("callbacks")

@@ -11,7 +11,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from gan_lab.config import register, shipped
+from gan_lab.config import refuse_strays, register, shipped
 
 NOT_CHOICES = ("hydra",)
 
@@ -25,6 +25,7 @@ def door(name: str, task: Callable[[DictConfig], Any]) -> None:
 
     def guarded(config: DictConfig) -> Any:
         try:
+            refuse_strays(config)
             return task(config)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
@@ -50,7 +51,9 @@ def message(error: BaseException) -> str:
     if isinstance(error, TypeError) and "unexpected keyword argument" in text:
         text = f"{text.split(' got ')[-1].replace('an unexpected keyword argument', 'unknown key')}; misspelt?"
     if "out of memory" in text.lower():
-        text = f"the device is out of memory; lower data.batch_size or set data.micro_batch_size ({text.splitlines()[0]})"
+        text = (
+            f"the device is out of memory; lower data.batch_size or set data.micro_batch_size ({text.splitlines()[0]})"
+        )
     known = (ValueError, OSError, RuntimeError, ImportError, TypeError)
     if not isinstance(error, known) or isinstance(error, (KeyError, AttributeError)):
         text = f"{type(error).__name__}: {text}"
@@ -64,7 +67,11 @@ def help_text(name: str) -> str:
     lines += [_first_comment(root), ""]
     groups = [line.split(":")[0].strip("- ") for line in root.read_text().splitlines() if line.startswith("  - ")]
     for group in groups:
-        if ":" in group or group.startswith("override") or not (shipped("conf") / group).is_dir() and group != "experiment":
+        if (
+            ":" in group
+            or group.startswith("override")
+            or (not (shipped("conf") / group).is_dir() and group != "experiment")
+        ):
             continue
         folders = [shipped("conf") / group]
         if group == "experiment":
@@ -121,7 +128,9 @@ def choose_device(name: str) -> Any:
     names = ("auto", "cpu", "cuda", "mps")
     if name.split(":")[0] not in names:
         close = get_close_matches(name, names, 1)
-        raise ValueError(f"device must be one of {', '.join(names)}, got {name!r}" + (f"; {close[0]}?" if close else ""))
+        raise ValueError(
+            f"device must be one of {', '.join(names)}, got {name!r}" + (f"; {close[0]}?" if close else "")
+        )
     available = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if name == "auto":
         return available or torch.device("cpu")

@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from gan_lab.config import run_name
+from gan_lab.config import digest, run_name
 from gan_lab.doors import door, plain
 
 log = logging.getLogger("gan_lab")
@@ -34,8 +34,12 @@ def run(config: DictConfig) -> float | None:
 
     settings = plain(config)
     check(settings)
-    folder = Path(settings["run_dir"] or Path(settings["paths"]["runs_dir"]) / run_name(settings, HydraConfig.get().runtime.choices))
+    folder = Path(
+        settings["run_dir"]
+        or Path(settings["paths"]["runs_dir"]) / run_name(settings, HydraConfig.get().runtime.choices)
+    )
     with owned(folder, overwrite=settings["overwrite"]) as about:
+        refuse_other_settings(folder, settings)
         reached = about.get("finished_kimg")
         if reached is not None and settings["total_kimg"] <= reached:
             print(f"{folder} is finished ({reached:g} kimg). total_kimg=... goes on, overwrite=true begins anew.")
@@ -54,6 +58,8 @@ def check(settings: dict[str, Any]) -> None:
         raise ValueError(f"seed must be 0 or more, got {settings['seed']}")
     if not settings["total_kimg"] > 0:
         raise ValueError(f"total_kimg must be more than 0, got {settings['total_kimg']}")
+    if settings["threads"] is not None and settings["threads"] < 1:
+        raise ValueError(f"threads must be 1 or more (or null for one per core), got {settings['threads']}")
     if settings["on_nonfinite"] not in ("stop", "rollback"):
         raise ValueError(f"on_nonfinite must be stop or rollback, got {settings['on_nonfinite']!r}")
     precision = str(settings["trainer"].get("precision"))
@@ -62,6 +68,30 @@ def check(settings: dict[str, Any]) -> None:
             f"trainer.precision={precision} is refused: scaled fp16 gradients do not go with two optimizers and "
             "penalties; use bf16-mixed or 32-true"
         )
+
+
+def refuse_other_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """A folder holds one run: another one's checkpoints are not gone on with.
+
+    Raises:
+        ValueError: the folder's run has settings that give other results.
+    """
+    stored = folder / "config.yaml"
+    if not stored.is_file() or not any((folder / "checkpoints").glob("*.ckpt")):
+        return
+    earlier = digest(OmegaConf.to_container(OmegaConf.load(stored)))  # type: ignore[arg-type]
+    if earlier != digest(settings):
+        raise ValueError(
+            f"{folder} holds a run of other settings (digest {earlier}, these have {digest(settings)}; see {stored}); "
+            "choose another run_dir=..., or overwrite=true to move that run aside"
+        )
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a small file so that a crash leaves the old one or the new one."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
 
 
 @contextmanager
@@ -78,9 +108,13 @@ def owned(folder: Path, *, overwrite: bool) -> Iterator[dict[str, Any]]:
         lock = FileLock(folder.parent / f".{folder.name}.lock")
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise RuntimeError(f"another process is training in {folder}; wait for it, or set run_dir=... or seed=...") from error
+        raise RuntimeError(
+            f"another process is training in {folder}; wait for it, or set run_dir=... or seed=..."
+        ) from error
     except OSError as error:
-        raise OSError(f"cannot use {folder}: {error}; set paths.runs_dir=... to a folder that can be written") from error
+        raise OSError(
+            f"cannot use {folder}: {error}; set paths.runs_dir=... to a folder that can be written"
+        ) from error
     try:
         if overwrite and folder.exists():
             aside = folder.with_name(f"{folder.name}.{time.strftime('%Y-%m-%d_%H-%M-%S')}")
@@ -89,9 +123,9 @@ def owned(folder: Path, *, overwrite: bool) -> Iterator[dict[str, Any]]:
         folder.mkdir(exist_ok=True)
         file = folder / "run.json"
         about = json.loads(file.read_text()) if file.is_file() else {"id": uuid.uuid4().hex[:8]}
-        file.write_text(json.dumps(about, indent=1))
+        write_whole(file, json.dumps(about, indent=1))
         yield about
-        file.write_text(json.dumps(about, indent=1))
+        write_whole(file, json.dumps(about, indent=1))
     finally:
         lock.release()
 
@@ -125,9 +159,7 @@ def _shorten(record: logging.LogRecord) -> bool:
     return True
 
 
-def fit_or_roll_back(
-    config: DictConfig, settings: dict[str, Any], folder: Path, about: dict[str, Any]
-) -> float | None:
+def fit_or_roll_back(config: DictConfig, settings: dict[str, Any], folder: Path, about: dict[str, Any]) -> float | None:
     """`fit`, and once more from the last checkpoint after non-finite gradients where the config says so."""
     from gan_lab.models.base import NonFiniteError
 
@@ -138,7 +170,7 @@ def fit_or_roll_back(
             if settings["on_nonfinite"] == "stop" or about.get("rollbacks", 0) >= ROLLBACKS:
                 raise
             about["rollbacks"] = about.get("rollbacks", 0) + 1
-            (folder / "run.json").write_text(json.dumps(about, indent=1))
+            write_whole(folder / "run.json", json.dumps(about, indent=1))
             log.warning("%s. Rolling back, %d of %d times", error, about["rollbacks"], ROLLBACKS)
 
 
@@ -195,7 +227,7 @@ def fit(config: DictConfig, settings: dict[str, Any], folder: Path, about: dict[
             callback.config = settings
         if isinstance(callback, Evaluate):
             callback.evaluation = prepared_evaluation(config, data, trainer.strategy.root_device)
-    (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(settings)))
+    write_whole(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(settings)))
     log.info("%s in %s", "going on from " + resume.name if resume else "training", folder)
     start = time.perf_counter()
     try:
@@ -208,7 +240,8 @@ def fit(config: DictConfig, settings: dict[str, Any], folder: Path, about: dict[
     best = next((callback.best for callback in callbacks if isinstance(callback, Evaluate)), None)
     signal = next((callback.received for callback in callbacks if isinstance(callback, Interruption)), None)
     if signal is not None and not (stop.reached(model)):
-        log.info("stopped by signal %d at %.1f kimg, all saved; the same command goes on", signal, model.images_seen / 1000)
+        kimg = model.images_seen / 1000
+        log.info("stopped by signal %d at %.1f kimg, all saved; the same command goes on", signal, kimg)
         raise SystemExit(128 + signal)
     about["finished_kimg"] = max(settings["total_kimg"], model.images_seen / 1000)
     about["reason"], about["best"] = stop.reason, best

@@ -16,6 +16,7 @@ from gan_lab.callbacks.stop import Stop
 from gan_lab.checkpoint import CheckpointIO
 from gan_lab.data.images import to_uint8
 from gan_lab.evaluation import Scores
+from gan_lab.sampling import Draws, LatentInputs
 
 REAL = torch.tensor([[1.0, 0.0], [0.0, 1.0]])  # D = 3 and 4 with w = (3, 4)
 LATENTS = torch.tensor([[1.0, 1.0], [-1.0, 0.0]])  # D(G) = 7 and -3
@@ -191,3 +192,28 @@ class Pause(Callback):
         deadline = time.monotonic() + 60
         while interruption.received is None and time.monotonic() < deadline:
             time.sleep(0.01)
+
+
+# A conditional model ---------------------------------------------------------------------------------------------
+
+
+class LabelledInputs(LatentInputs):
+    """Latents, and labels of three classes: the ones asked for, or drawn."""
+
+    num_classes = 3
+
+    def draw(self, draws: Draws, count: int, labels: Tensor | None = None) -> dict[str, Tensor]:
+        labels = draws.integers("labels", count, self.num_classes) if labels is None else labels
+        return {"latents": self.latents(draws, count), "labels": labels}
+
+
+class LabelPainter(nn.Module):
+    """Pictures of one pixel whose upper levels tell the label, and whose lowest bits the latent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(10.0))
+
+    def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
+        levels = 100 * labels + self.scale * torch.sigmoid(latents[:, 0])
+        return (levels / 127.5 - 1).view(-1, 1, 1, 1)

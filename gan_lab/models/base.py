@@ -236,7 +236,7 @@ class GenerativeModule(LightningModule):
         if finite is not None and not bool(finite):
             raise NonFiniteError(
                 f"the gradients became NaN or infinite at or before {self.images_seen} images; nothing was saved "
-                "since. Lower the learning rates, clip (model.clip_norm.generator=1) or add a penalty"
+                "since. Lower the learning rates, clip (+model.clip_norm.generator=1) or add a penalty"
             )
 
     # Lightning's side -----------------------------------------------------------------------------------------
