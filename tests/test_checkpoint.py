@@ -250,6 +250,8 @@ class Trusted(nn.Linear):
         {"_target_": "gan_lab.checkpoint.instantiate", "_args_": [{}]},
         {"_target_": "gan_lab.checkpoint.load_generator", "path": "x"},
         {"_target_": "gan_lab.callbacks.stop.Callback"},
+        {"_target_": "gan_lab.checkpoint.Path"},
+        GENERATOR | {"width": {"_target_": "gan_lab.checkpoint.Path"}},
         {"_target_": "gan_lab"},
         {"_target_": "gan_labs.evil.Network"},
         {"_target_": "torch.nn.Linear", "in_features": 1, "out_features": 1},
@@ -264,7 +266,7 @@ class Trusted(nn.Linear):
 def test_a_stored_config_runs_nothing_but_classes_of_ours(node, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError, match="the stored config"):
-        build(node, base=nn.Module)
+        build(node)
     content = content_of(module_of(), config={"model": MODEL | {"generator": node}})
     with pytest.raises(CheckpointError, match="the stored config"):
         load_generator(save(tmp_path / "a.ckpt", content))

@@ -14,6 +14,7 @@ from torch import nn
 import gan_lab.models
 from gan_lab import collectives
 from gan_lab.augment.instance_noise import InstanceNoise
+from gan_lab.callbacks.stop import Stop
 from gan_lab.layers.normalization import spectrally_normalize
 from gan_lab.losses import minimax
 from gan_lab.models.averaging import MovingAverage
@@ -118,6 +119,16 @@ def test_training_stops_at_the_first_end_of_an_iteration(asked, seen):
     assert module.images_seen == seen
     assert trainer.global_step == seen // 6
     assert module.iteration_ended
+
+
+def test_the_full_length_is_not_reached_within_an_iteration():
+    module, stop = HingeGAN(**settings(n_critic=3)), Stop(0.006)
+    module.images_seen, module.iteration_ended = 6, False
+    assert not stop.reached(module)
+    module.iteration_ended = True
+    assert stop.reached(module)
+    module.images_seen = 4
+    assert not stop.reached(module)
 
 
 def test_images_are_counted_over_all_ranks():
