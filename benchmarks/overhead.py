@@ -129,9 +129,16 @@ def measure(name: str, overrides: list[str], *, iterations: int, rounds: int) ->
     in_turn = InTurn(Bare(model, data).iteration, iterations=iterations, rounds=rounds)
     callbacks = [*(instantiate(config.callbacks[key], _convert_="all") for key in names), in_turn]
     trainer = instantiate(
-        config.trainer, default_root_dir=str(folder), callbacks=callbacks, logger=False, max_epochs=-1,
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
-    )  # fmt: skip
+        config.trainer,
+        default_root_dir=str(folder),
+        callbacks=callbacks,
+        logger=False,
+        max_epochs=-1,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
     with contextlib.redirect_stdout(io.StringIO()):  # its lines of progress
         trainer.fit(model, datamodule=data)
     ours, theirs = in_turn.ours[1:], in_turn.theirs[1:]
@@ -139,9 +146,10 @@ def measure(name: str, overrides: list[str], *, iterations: int, rounds: int) ->
     ratio = statistics.median(ratios)
     print(f"ratio {name} {ratio:.3f}  (range {ratios[0]:.3f} to {ratios[-1]:.3f}, {len(ratios)} rounds)", flush=True)
     added = sorted(1000 * (lab - bare) for lab, bare in zip(ours, theirs, strict=True))
+    speed = model.n_critic * BATCH / statistics.median(ours)
     print(
         f"  added {name} {statistics.median(added):.2f} ms per iteration (range {added[0]:.2f} to {added[-1]:.2f}) "
-        f"on {1000 * statistics.median(theirs):.2f} ms; {model.n_critic * BATCH / statistics.median(ours):.0f} images/s",
+        f"on {1000 * statistics.median(theirs):.2f} ms; {speed:.0f} images/s",
         flush=True,
     )
 

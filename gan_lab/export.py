@@ -76,7 +76,9 @@ def export_onnx(loaded: Any, path: Path, tolerance: float) -> float:
         difference = max(difference, float((ours - torch.from_numpy(theirs)).abs().max()))
     if not difference <= tolerance:
         path.unlink()
-        raise RuntimeError(f"the ONNX file differs from the module by {difference:.1e}, more than tolerance={tolerance}")
+        raise RuntimeError(
+            f"the ONNX file differs from the module by {difference:.1e}, more than tolerance={tolerance}"
+        )
     return difference
 
 

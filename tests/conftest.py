@@ -54,7 +54,9 @@ def command(forkserver, tmp_path):
     def run(module: str, *arguments: str, folder: Path = tmp_path) -> Command:
         output = folder / "output.txt"
         output.unlink(missing_ok=True)
-        process = forkserver.Process(target=_run_command, args=(f"gan_lab.{module}", list(arguments), str(folder), str(output)))
+        process = forkserver.Process(
+            target=_run_command, args=(f"gan_lab.{module}", list(arguments), str(folder), str(output))
+        )
         process.start()
         process.join(300)
         if process.is_alive():

@@ -33,7 +33,7 @@ class Stop(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.reached(pl_module):
-            self.ask(f"{self.total_kimg:g} kimg are done")
+            self.ask(f"total_kimg={self.total_kimg:g} is reached")
         if self.reason is not None and pl_module.iteration_ended:
             trainer.should_stop = True
 

@@ -58,8 +58,12 @@ def comparable(run: Path) -> dict:
     del checkpoint["callbacks"][metrics]["seconds"]
     return {
         "checkpoint": checkpoint,
-        "metrics": [{k: v for k, v in row.items() if not k.startswith(CLOCK)} for row in read_rows(run / "metrics.csv")],
-        "scores": [{k: v for k, v in line.items() if not k.startswith(CLOCK)} for line in read_scores(run / "scores.jsonl")],
+        "metrics": [
+            {k: v for k, v in row.items() if not k.startswith(CLOCK)} for row in read_rows(run / "metrics.csv")
+        ],
+        "scores": [
+            {k: v for k, v in line.items() if not k.startswith(CLOCK)} for line in read_scores(run / "scores.jsonl")
+        ],
         "pictures": {path.name: path.read_bytes() for path in (run / "pictures").glob("*.png")},
     }
 
