@@ -20,10 +20,10 @@ def run(config: DictConfig) -> dict[str, float]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Table
 
-    from gan_lab.callbacks.evaluation import append_scores
     from gan_lab.checkpoint import build, load_generator
     from gan_lab.data.base import ImageData
     from gan_lab.evaluation import Evaluation
+    from gan_lab.records import append_scores
 
     settings = plain(config)
     device = choose_device(settings["device"])

@@ -88,7 +88,7 @@ def write(batches: Iterator[Any], out: Path, kind: str, count: int) -> str:
     from rich.progress import track
     from torch import cat
 
-    from gan_lab.callbacks.pictures import grid, save_png
+    from gan_lab.data.pictures import grid, save_png
 
     digits = max(6, len(str(count - 1)))
     first, arrays, archive = [], [], None

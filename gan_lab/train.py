@@ -214,7 +214,7 @@ def fit(config: DictConfig, settings: dict[str, Any], folder: Path, about: dict[
         default_root_dir=str(folder),
         callbacks=callbacks,
         logger=loggers or False,
-        plugins=[CheckpointIO()],
+        plugins=[CheckpointIO(), *surroundings()],
         max_epochs=-1,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -249,6 +249,13 @@ def fit(config: DictConfig, settings: dict[str, Any], folder: Path, about: dict[
     return best
 
 
+def surroundings() -> list[Any]:
+    """Under SLURM its environment without Lightning's own requeueing, which saves inside a signal handler."""
+    from pytorch_lightning.plugins.environments import SLURMEnvironment
+
+    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
+
+
 def prepared_evaluation(config: DictConfig, data: Any, device: Any) -> Any:
     """The evaluation stage with extractor and reference at hand; None, said aloud, where it cannot score."""
     from hydra.utils import instantiate
@@ -271,7 +278,7 @@ def report(folder: Path, model: Any, reason: str, seconds: float) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from gan_lab.callbacks.evaluation import read_scores
+    from gan_lab.records import read_scores
 
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("picture grid", str(folder / "pictures" / "latest.png"))

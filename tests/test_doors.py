@@ -15,8 +15,8 @@ from PIL import Image
 from test_checkpoint import Evil
 from tiny import LabelledInputs, LabelPainter
 
-from gan_lab.callbacks.evaluation import read_scores
 from gan_lab.checkpoint import CheckpointError, LoadedGenerator, load_generator
+from gan_lab.records import read_scores
 from gan_lab.sample import images
 
 UNSCORED = [*(option for option in SMALL if not option.startswith("evaluation.")), "evaluation=none"]

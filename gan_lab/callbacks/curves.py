@@ -6,8 +6,7 @@ from typing import Any
 from pytorch_lightning import Trainer
 
 from gan_lab.callbacks.base import TickCallback, is_first_rank, run_dir
-from gan_lab.callbacks.evaluation import read_scores
-from gan_lab.callbacks.metrics import read_rows
+from gan_lab.records import read_rows, read_scores
 
 
 class Curves(TickCallback):

@@ -1,6 +1,5 @@
 """When a run is scored, and where its scores go."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from gan_lab.callbacks.base import TickCallback, is_first_rank, run_dir
 from gan_lab.callbacks.stop import stop_of
 from gan_lab.checkpoint import describe, write_snapshot
 from gan_lab.evaluation import Evaluation, Scores
+from gan_lab.records import append_scores, cut_scores
 
 
 class Evaluate(TickCallback):
@@ -103,41 +103,3 @@ class Evaluate(TickCallback):
             for old in sorted(folder.glob("*.safetensors"))[: -self.keep_snapshots]:
                 old.unlink()
                 old.with_suffix(".json").unlink(missing_ok=True)
-
-
-def append_scores(folder: Path, images_seen: int, scores: Scores) -> None:
-    """Add a line to scores.jsonl: images seen, values, hashes of their protocols; protocols in full go beside it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    protocols = folder / "protocols.json"
-    known = json.loads(protocols.read_text()) if protocols.is_file() else {}
-    if not set(scores.records) <= set(known):
-        protocols.write_text(json.dumps(known | scores.records, indent=1, sort_keys=True))
-    line = {
-        "images_seen": images_seen,
-        "scores": scores.values,
-        "protocols": scores.protocols,
-        "monitored": scores.monitored,
-        "clock/seconds": scores.seconds,
-    }
-    with (folder / "scores.jsonl").open("a") as file:
-        file.write(json.dumps(line) + "\n")
-
-
-def read_scores(path: Path) -> list[dict[str, Any]]:
-    """The lines of a scores.jsonl, parsed; a last line cut short by a crash is left out."""
-    if not path.is_file():
-        return []
-    lines = []
-    for line in path.read_text().splitlines():
-        try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return lines
-
-
-def cut_scores(path: Path, images_seen: int) -> None:
-    """Drop the lines past `images_seen`, as `metrics.cut_rows` does."""
-    if path.is_file():
-        kept = [line for line in read_scores(path) if line["images_seen"] <= images_seen]
-        path.write_text("".join(json.dumps(line) + "\n" for line in kept))

@@ -1,17 +1,13 @@
 """The curves as a file: metrics.csv, equal for a broken and an unbroken run but for the columns of the clock."""
 
-import csv
-import os
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import Trainer
 
 from gan_lab.callbacks.base import TickCallback, is_first_rank, run_dir
-
-CLOCK = "clock/"
+from gan_lab.records import CLOCK, append_row, cut_rows
 
 
 class MetricsFile(TickCallback):
@@ -59,50 +55,3 @@ class MetricsFile(TickCallback):
             append_row(run_dir(trainer) / "metrics.csv", {"images_seen": module.images_seen} | row)
             for logger in trainer.loggers:
                 logger.log_metrics(row, step=module.images_seen)
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a metrics file as they stand; none where there is no file. A row cut short by a crash is left out."""
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(line for line in file if line.endswith("\n")))
-
-
-def append_row(path: Path, row: dict[str, Any]) -> None:
-    """Add a row; a column that is new rewrites the file with that column empty in the rows before."""
-    header = []
-    if path.is_file():
-        with path.open(newline="") as file:
-            header = next(csv.reader(file), [])
-    columns = header + sorted(set(row) - set(header) - {"images_seen"}) if header else ["images_seen"]
-    if not header:
-        columns += sorted(set(row) - {"images_seen"})
-    if columns != header:
-        _write(path, columns, read_rows(path))
-    with path.open("a", newline="") as file:
-        csv.DictWriter(file, columns, restval="").writerow(row)
-
-
-def cut_rows(path: Path, images_seen: int) -> None:
-    """Drop the rows past `images_seen`, written by a run that went on after the checkpoint it now resumes from."""
-    if not path.is_file():
-        return
-    rows = read_rows(path)
-    kept = [row for row in rows if int(row["images_seen"]) <= images_seen]
-    if len(kept) == len(rows) and path.read_bytes().endswith(b"\n"):
-        return
-    if kept:
-        columns = [name for name in kept[0] if any(row[name] for row in kept)]
-        _write(path, columns, kept)
-    else:
-        path.unlink()
-
-
-def _write(path: Path, columns: list[str], rows: list[dict[str, str]]) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(temporary, path)

@@ -1,15 +1,12 @@
 """Grids of samples from fixed latents: the same faces through the whole of training."""
 
-import os
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 from pytorch_lightning import Trainer
-from torch import Tensor
 
 from gan_lab.callbacks.base import TickCallback, is_first_rank, run_dir
+from gan_lab.data.pictures import grid, save_png
 from gan_lab.evaluation import scoring_mode
 from gan_lab.sampling import Draws, reseed_default_generators
 
@@ -54,28 +51,3 @@ class Pictures(TickCallback):
             elif hasattr(experiment, "add_image"):
                 shaped = picture if picture.ndim == 3 else picture[..., None]
                 experiment.add_image("samples", shaped, module.images_seen, dataformats="HWC")
-
-
-def grid(images: Tensor, columns: int, padding: int = 2) -> np.ndarray:
-    """One picture of many.
-
-    Args:
-        images: (N, C, H, W) uint8.
-        columns: images in a row.
-        padding: pixels of black between them.
-    Returns:
-        (H', W', 3 or 4) uint8, or (H', W') for grey.
-    """
-    from torchvision.utils import make_grid
-
-    picture = make_grid(images, nrow=columns, padding=padding)
-    if images.shape[1] == 1:
-        return picture[0].numpy()
-    return picture.permute(1, 2, 0).contiguous().numpy()
-
-
-def save_png(picture: np.ndarray, path: Path) -> None:
-    """Write a picture so that a viewer never sees half of it."""
-    temporary = path.with_name(f".{path.name}")
-    Image.fromarray(picture).save(temporary, format="PNG")
-    os.replace(temporary, path)

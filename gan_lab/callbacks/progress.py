@@ -11,8 +11,8 @@ from rich.progress import Progress as RichProgress
 from rich.text import Text
 
 from gan_lab.callbacks.base import is_first_rank
-from gan_lab.callbacks.metrics import CLOCK
 from gan_lab.callbacks.stop import stop_of
+from gan_lab.records import CLOCK
 
 REDRAW_SECONDS = 0.25
 LINE_SECONDS = 15.0

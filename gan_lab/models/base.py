@@ -203,7 +203,7 @@ class GenerativeModule(LightningModule):
         if group == self.counting_group:
             self.images_seen += self.batch_size
             self.draws.move_to(self.images_seen)
-            reseed_default_generators(self.seed, self.images_seen)
+            reseed_default_generators(self.seed, self.images_seen, self.draws.detour)
         if self.iteration_ended:
             images = self.images_seen - self._images_at_average
             for name, average in self.averages.items():
@@ -268,7 +268,7 @@ class GenerativeModule(LightningModule):
         self._others = {
             group: [p for other in self.groups if other != group for p in self._own[other]] for group in self.groups
         }
-        reseed_default_generators(self.seed, self.images_seen)
+        reseed_default_generators(self.seed, self.images_seen, self.draws.detour)
 
     def learning_rates(self) -> dict[str, float]:
         """Group -> learning rate of its next step."""

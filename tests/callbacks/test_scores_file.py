@@ -6,10 +6,11 @@ import pytest
 from tiny import ScriptedEvaluation, fit, settings
 
 from gan_lab.callbacks.checkpointing import Checkpointing
-from gan_lab.callbacks.evaluation import Evaluate, append_scores, cut_scores, read_scores
+from gan_lab.callbacks.evaluation import Evaluate
 from gan_lab.evaluation import Scores
 from gan_lab.models.base import NonFiniteError
 from gan_lab.models.hinge_gan import HingeGAN
+from gan_lab.records import append_scores, cut_scores, read_scores
 
 
 def scored(values, folder, *, images=10, patience=None, snapshots=None, n_critic=1, **script):

@@ -11,8 +11,7 @@ import pytest
 import torch
 from conftest import ROOT, SMALL
 
-from gan_lab.callbacks.evaluation import read_scores
-from gan_lab.callbacks.metrics import CLOCK, read_rows
+from gan_lab.records import CLOCK, read_rows, read_scores
 
 MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
 STEP = 128
