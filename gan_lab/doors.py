@@ -6,14 +6,14 @@ import traceback
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from yaml import YAMLError
 
 from gan_lab.config import refuse_strays, register, shipped
-
-NOT_CHOICES = ("hydra",)
 
 
 def door(name: str, task: Callable[[DictConfig], Any]) -> None:
@@ -22,6 +22,14 @@ def door(name: str, task: Callable[[DictConfig], Any]) -> None:
         print(help_text(name))
         return
     folder = register()
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves its own errors to this function, too
+
+    def fail(error: Exception, debug: bool) -> NoReturn:
+        if debug or wants_traceback:
+            traceback.print_exception(error)
+        print(f"\nError: {message(error)}", file=sys.stderr, flush=True)
+        sys.exit(1)
 
     def guarded(config: DictConfig) -> Any:
         try:
@@ -31,13 +39,13 @@ def door(name: str, task: Callable[[DictConfig], Any]) -> None:
             print("interrupted", file=sys.stderr)
             os._exit(130)
         except Exception as error:
-            if config.debug or os.environ.get("HYDRA_FULL_ERROR") == "1":
-                traceback.print_exc()
-            print(f"\nError: {message(error)}", file=sys.stderr, flush=True)
-            sys.exit(1)
+            fail(error, config.debug)
 
     guarded.__module__ = f"gan_lab.{name}"
-    hydra.main(version_base="1.3", config_path=folder, config_name=name)(guarded)()
+    try:
+        hydra.main(version_base="1.3", config_path=folder, config_name=name)(guarded)()
+    except Exception as error:
+        fail(error, debug=False)
 
 
 def message(error: BaseException) -> str:
@@ -47,6 +55,8 @@ def message(error: BaseException) -> str:
         lines = str(error).splitlines()
         place = next((line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")), place)
         error = error.__cause__
+    if isinstance(error, hydra.errors.HydraException):
+        return composition_message(error)
     text = str(error).strip() or type(error).__name__
     if isinstance(error, TypeError) and "unexpected keyword argument" in text:
         text = f"{text.split(' got ')[-1].replace('an unexpected keyword argument', 'unknown key')}; misspelt?"
@@ -54,10 +64,25 @@ def message(error: BaseException) -> str:
         text = (
             f"the device is out of memory; lower data.batch_size or set data.micro_batch_size ({text.splitlines()[0]})"
         )
-    known = (ValueError, OSError, RuntimeError, ImportError, TypeError)
+    known = (ValueError, OSError, RuntimeError, ImportError, TypeError, YAMLError)
     if not isinstance(error, known) or isinstance(error, (KeyError, AttributeError)):
         text = f"{type(error).__name__}: {text}"
     return f"{place}: {text}" if place else text
+
+
+def composition_message(error: BaseException) -> str:
+    """What is wrong with the command line or a config file; a misspelt key comes with the nearest one."""
+    cause = error.__cause__ or error.__context__
+    first, *rest = str(error).partition("\n\nConfig search path:")[0].strip().splitlines()
+    place = first.partition(": ")[0] + ": " if first.startswith("In ") else ""
+    if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and cause.parent_node is not None:
+        before, _, key = str(cause.full_key).rpartition(".")
+        close = get_close_matches(key, [str(known) for known in cause.parent_node], 1)
+        near = ".".join(part for part in (before, *close) if part)
+        return f"{place}unknown key {cause.full_key}" + (f"; do you mean {near}?" if close else "")
+    if isinstance(cause, OmegaConfBaseException):
+        return f"{first}: {str(cause).splitlines()[0]}"
+    return "\n".join([first, *rest])
 
 
 def help_text(name: str) -> str:
