@@ -42,7 +42,11 @@ def reseed_default_generators(seed: int, *counters: int, across_ranks: bool = Tr
     """
     rank = collectives.rank() if across_ranks else 0
     state = int(seed_sequence(seed, "default generators", rank, *counters).generate_state(1)[0])
-    torch.manual_seed(state)
+    torch.default_generator.manual_seed(state)  # torch.manual_seed formats a stack trace for each idle CUDA build
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(state)
+    elif torch.backends.mps.is_available():
+        torch.mps.manual_seed(state)
     np.random.seed(state)
     random.seed(state)
 

@@ -1,5 +1,7 @@
 """The exponential moving average of a network, with a half-life counted in images."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -25,6 +27,7 @@ class MovingAverage(AveragedModel):
             raise ValueError(f"ema_warmup must be more than 0 (or null for none), got {warmup}")
         self.requires_grad_(False)
         self.half_life, self.warmup = 1000 * half_life_kimg, warmup
+        self._pairs: tuple[nn.Module, list[list[Tensor]]] | None = None
 
     def decay(self, *, images: int, images_seen: int) -> float:
         """The factor on the old average when `images` more have been seen, `images_seen` in all."""
@@ -34,12 +37,17 @@ class MovingAverage(AveragedModel):
     @torch.no_grad()
     def follow(self, network: nn.Module, *, images: int, images_seen: int) -> None:
         """Take in the network as it is after `images` more images."""
-        averaged, copied = _split(self.module)
-        live_averaged, live_copied = _split(network)
+        if self._pairs is None or self._pairs[0] is not network:
+            self._pairs = network, [*_split(self.module), *_split(network)]
+        averaged, copied, live_averaged, live_copied = self._pairs[1]
         torch._foreach_lerp_(averaged, live_averaged, 1.0 - self.decay(images=images, images_seen=images_seen))
         if copied:
             torch._foreach_copy_(copied, live_copied)
         self.n_averaged += 1
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "MovingAverage":
+        self._pairs = None  # a move to another device or layout makes new tensors
+        return super()._apply(fn, recurse)
 
     @torch.no_grad()
     def restart(self, network: nn.Module) -> None:

@@ -1,6 +1,5 @@
 """The original GAN."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,6 +7,11 @@ from torch import Tensor
 
 from gan_lab.losses import minimax
 from gan_lab.models.base import GANModule
+
+GENERATOR_LOSSES = {
+    "non_saturating": minimax.generator_loss_non_saturating,
+    "saturating": minimax.generator_loss_saturating,
+}
 
 
 class GAN(GANModule):
@@ -18,13 +22,15 @@ class GAN(GANModule):
     end of section 3); D here is the sigmoid of the logits, and the logarithms are softplus of them.
 
     Args:
-        generator_loss: `losses.minimax.generator_loss_saturating` or `..._non_saturating`.
+        generator_loss: "non_saturating" or "saturating" (minimax).
         **settings: see `GANModule` and `Plumbing`.
     """
 
-    def __init__(self, *, generator_loss: Callable[..., Tensor], **settings: Any) -> None:
+    def __init__(self, *, generator_loss: str, **settings: Any) -> None:
         super().__init__(**settings)
-        self.generator_loss = generator_loss
+        if generator_loss not in GENERATOR_LOSSES:
+            raise ValueError(f"generator_loss must be one of {', '.join(GENERATOR_LOSSES)}, got {generator_loss!r}")
+        self.generator_loss = GENERATOR_LOSSES[generator_loss]
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         with self.updating("discriminator") as step:

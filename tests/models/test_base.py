@@ -16,7 +16,6 @@ from gan_lab import collectives
 from gan_lab.augment.instance_noise import InstanceNoise
 from gan_lab.callbacks.stop import Stop
 from gan_lab.layers.normalization import spectrally_normalize
-from gan_lab.losses import minimax
 from gan_lab.models.averaging import MovingAverage
 from gan_lab.models.base import GANModule, NonFiniteError
 from gan_lab.models.hinge_gan import HingeGAN
@@ -26,7 +25,7 @@ from gan_lab.sampling import Draws
 from gan_lab.schedules import Linear
 
 OWN_SETTINGS = {
-    "GAN": {"generator_loss": minimax.generator_loss_non_saturating},
+    "GAN": {"generator_loss": "non_saturating"},
     "WGAN": {"clip_value": 0.5, "warmup_critic": 2, "warmup_iterations": 0, "refresh_every": None},
     "WGANGP": {"gradient_penalty_weight": 10.0},
 }

@@ -5,7 +5,6 @@ import math
 import pytest
 from tiny import fit, fix_latents, settings
 
-from gan_lab.losses import minimax
 from gan_lab.models.gan import GAN
 
 
@@ -25,7 +24,7 @@ def trained(generator_loss, **rates) -> GAN:
 
 
 def test_losses():
-    records = trained(minimax.generator_loss_non_saturating).take_records()
+    records = trained("non_saturating").take_records()
     assert records["loss/d"] == pytest.approx((softplus(-3) + softplus(7) + softplus(-4) + softplus(-3)) / 2)
     assert records["loss/g"] == pytest.approx((softplus(-7) + softplus(3)) / 2)
     assert records["logits/real"] == 3.5
@@ -33,13 +32,13 @@ def test_losses():
 
 
 def test_minimax_loss():
-    records = trained(minimax.generator_loss_saturating).take_records()
+    records = trained("saturating").take_records()
     assert records["loss/g"] == pytest.approx(-(softplus(7) + softplus(-3)) / 2)
 
 
 def test_discriminator_step():
     """-sigmoid(-D(x)) x + sigmoid(D(g)) g, averaged."""
-    module = trained(minimax.generator_loss_non_saturating, d_lr=1.0)
+    module = trained("non_saturating", d_lr=1.0)
     slope = [
         (-sigmoid(-3) + sigmoid(7) - sigmoid(-3)) / 2,
         (sigmoid(7) - sigmoid(-4)) / 2,
@@ -49,9 +48,14 @@ def test_discriminator_step():
 
 def test_generator_steps():
     """dD/da = w * z: (3, 4) and (-3, 0)."""
-    module = trained(minimax.generator_loss_non_saturating, g_lr=1.0)
+    module = trained("non_saturating", g_lr=1.0)
     expected = [1 + (3 * sigmoid(-7) - 3 * sigmoid(3)) / 2, 1 + 4 * sigmoid(-7) / 2]
     assert module.generator.scale.tolist() == pytest.approx(expected)
-    module = trained(minimax.generator_loss_saturating, g_lr=1.0)
+    module = trained("saturating", g_lr=1.0)
     expected = [1 + (3 * sigmoid(7) - 3 * sigmoid(-3)) / 2, 1 + 4 * sigmoid(7) / 2]
     assert module.generator.scale.tolist() == pytest.approx(expected)
+
+
+def test_an_unknown_generator_loss_is_refused():
+    with pytest.raises(ValueError, match="non_saturating, saturating, got 'wasserstein'"):
+        trained("wasserstein")
