@@ -111,10 +111,10 @@ class ImageData(pl.LightningDataModule, ABC):
 
     def setup(self, stage: str | None = None) -> None:
         """Read the training split and start the stream, once."""
-        if self._stream is not None:
-            return
         if self.trainer is not None:
             self.to(self.trainer.strategy.root_device)
+        if self._stream is not None:
+            return
         for key in ("batch_size", "micro_batch_size"):
             value, world = getattr(self, key), collectives.world()
             if value is not None and value % world:

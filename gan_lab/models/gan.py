@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gan_lab.losses import minimax
-from gan_lab.models.base import GANModule
+from gan_lab.models.adversarial import GANModule
 
 GENERATOR_LOSSES = {
     "non_saturating": minimax.generator_loss_non_saturating,

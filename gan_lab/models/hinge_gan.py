@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from gan_lab.losses import hinge
-from gan_lab.models.base import GANModule
+from gan_lab.models.adversarial import GANModule
 
 
 class HingeGAN(GANModule):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from gan_lab.losses import hinge
-from gan_lab.models.base import GANModule
+from gan_lab.models.adversarial import GANModule
 
 
 class SNGAN(GANModule):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gan_lab.losses import wasserstein
-from gan_lab.models.base import GANModule
+from gan_lab.models.adversarial import GANModule
 
 
 class WGAN(GANModule):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_lab.losses import wasserstein
-from gan_lab.models.base import GANModule
+from gan_lab.models.adversarial import GANModule
 from gan_lab.regularizers.gradient_penalty import gradient_penalty, interpolate
 
 

@@ -16,8 +16,9 @@ from gan_lab import collectives
 from gan_lab.augment.instance_noise import InstanceNoise
 from gan_lab.callbacks.stop import Stop
 from gan_lab.layers.normalization import spectrally_normalize
+from gan_lab.models.adversarial import GANModule
 from gan_lab.models.averaging import MovingAverage
-from gan_lab.models.base import GANModule, NonFiniteError
+from gan_lab.models.base import NonFiniteError
 from gan_lab.models.hinge_gan import HingeGAN
 from gan_lab.models.wgan import WGAN
 from gan_lab.regularizers.extras import R1, R2
