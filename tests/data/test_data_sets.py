@@ -135,7 +135,7 @@ def test_a_failed_download_names_the_place_and_the_remedy(tmp_path, monkeypatch)
         ({"batch_size": 0}, "data.batch_size must be a whole number of at least 1, got 0"),
         ({"batch_size": 6.5}, "data.batch_size must be a whole number of at least 1, got 6.5"),
         ({"micro_batch_size": 0}, "data.micro_batch_size must be a whole number of at least 1, got 0"),
-        ({"micro_batch_size": 48}, "data.micro_batch_size=48 does not divide data.batch_size=64"),
+        ({"batch_size": 64, "micro_batch_size": 48}, "data.micro_batch_size=48 does not divide data.batch_size=64"),
         ({"limit": 0}, "data.limit must be a whole number of at least 1, got 0"),
         ({"workers": -1}, "data.workers must be a whole number of at least 0, got -1"),
         ({"seed": -1}, "data.seed must be a whole number of at least 0, got -1"),
