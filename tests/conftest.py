@@ -21,6 +21,8 @@ def surroundings(tmp_path_factory):
 
 def _run_command(module: str, arguments: list[str], folder: str, output: str) -> None:
     os.chdir(folder)
+    # As from a shell: loader workers of a killed run notice its death, which those of a fork server do not.
+    multiprocessing.set_start_method(None, force=True)
     log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
