@@ -28,9 +28,7 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
     if path.is_file():
         with path.open(newline="") as file:
             header = next(csv.reader(file), [])
-    columns = header + sorted(set(row) - set(header) - {"images_seen"}) if header else ["images_seen"]
-    if not header:
-        columns += sorted(set(row) - {"images_seen"})
+    columns = (header or ["images_seen"]) + sorted(set(row) - set(header) - {"images_seen"})
     if columns != header:
         _write_rows(path, columns, read_rows(path))
     with path.open("a", newline="") as file:

@@ -289,7 +289,7 @@ def report(folder: Path, model: Any, reason: str, seconds: float) -> None:
     table.add_row("checkpoint", str(best if best.is_file() else newest[-1] if newest else "none"))
     lines = read_scores(folder / "scores.jsonl")
     for name, value in (lines[-1]["scores"] if lines else {}).items():
-        if name in (lines[-1]["monitored"],) or not name.rpartition("_")[2].startswith(("std", "part")):
+        if not name.endswith(("_std", "_part")):
             table.add_row("score", f"{name} = {value:.4g}  (protocol {lines[-1]['protocols'][name]})")
     console = Console(soft_wrap=True)
     console.print(f"\n{model.images_seen / 1000:.1f} kimg in {seconds:.0f} s ({reason})")

@@ -12,7 +12,6 @@ from rich.text import Text
 
 from gan_lab.callbacks.base import is_first_rank
 from gan_lab.callbacks.stop import stop_of
-from gan_lab.records import CLOCK
 
 REDRAW_SECONDS = 0.25
 LINE_SECONDS = 15.0
@@ -86,7 +85,7 @@ class ImagesColumn(ProgressColumn):
 
 def _notes(latest: dict[str, float]) -> str:
     shown = {name: value for name, value in latest.items() if name.startswith(("loss/", "eval/"))}
-    return "  ".join(f"{name.removeprefix('eval/')} {value:.3g}" for name, value in shown.items() if CLOCK not in name)
+    return "  ".join(f"{name.removeprefix('eval/')} {value:.3g}" for name, value in shown.items())
 
 
 def _duration(seconds: float) -> str:

@@ -1,5 +1,6 @@
 """What every metric is to the evaluation stage: blocks in, in order; named numbers out."""
 
+from abc import abstractmethod
 from typing import Any, Literal
 
 import torch
@@ -32,9 +33,9 @@ class BlockMetric(Metric):
         self.add_state("blocks", default=[], dist_reduce_fx="cat")
         self._reference: ReferenceStatistics | None = None
 
+    @abstractmethod
     def protocol(self) -> dict[str, Any]:
         """All parameters that decide the value, as plain JSON values."""
-        raise NotImplementedError
 
     def set_reference(self, statistics: ReferenceStatistics) -> None:
         """What generated samples are compared with; survives `reset`."""
