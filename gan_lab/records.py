@@ -7,9 +7,10 @@ import csv
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gan_lab.evaluation import Scores
+if TYPE_CHECKING:  # whoever reads records need not load torch
+    from gan_lab.evaluation import Scores
 
 CLOCK = "clock/"
 
@@ -59,7 +60,7 @@ def _write_rows(path: Path, columns: list[str], rows: list[dict[str, str]]) -> N
     os.replace(temporary, path)
 
 
-def append_scores(folder: Path, images_seen: int, scores: Scores) -> None:
+def append_scores(folder: Path, images_seen: int, scores: "Scores") -> None:
     """Add a line to scores.jsonl: images seen, values, hashes of their protocols; protocols in full go beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     protocols = folder / "protocols.json"
@@ -71,7 +72,9 @@ def append_scores(folder: Path, images_seen: int, scores: Scores) -> None:
         "scores": scores.values,
         "protocols": scores.protocols,
         "monitored": scores.monitored,
+        "higher_is_better": scores.higher_is_better,
         f"{CLOCK}seconds": scores.seconds,
+        f"{CLOCK}threads": scores.threads,
     }
     with (folder / "scores.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")

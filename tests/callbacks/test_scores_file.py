@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from tiny import ScriptedEvaluation, fit, settings
 
 from gan_lab.callbacks.checkpointing import Checkpointing
@@ -36,7 +37,9 @@ def test_lines(tmp_path):
         "scores": {"fd9": 2.0},
         "protocols": {"fd9": "p"},
         "monitored": "fd9",
+        "higher_is_better": False,
         "clock/seconds": 1.5,
+        "clock/threads": torch.get_num_threads(),
     }
     assert json.loads((tmp_path / "protocols.json").read_text()) == {"p": {"seed": 0}}
     assert read_scores(tmp_path / "none.jsonl") == []
