@@ -1,8 +1,10 @@
 """The normalizations that a network can be asked for, by name."""
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
+from gan_lab import collectives
 from gan_lab.layers.checks import one_of
 
 NORMALIZATIONS = ("none", "batch", "layer", "instance", "spectral")
@@ -60,3 +62,66 @@ def spectrally_normalize(network: nn.Module) -> None:
     for layer in list(network.modules()):
         if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
             parametrizations.spectral_norm(layer)
+
+
+class _Synchronized(nn.modules.batchnorm._BatchNorm):
+    """Batch normalization over the samples of all ranks, which have equally many; on the CPU too, twice differentiable.
+
+    (`torch.nn.SyncBatchNorm` runs on GPUs alone and has no second derivative.) On one process, and in eval mode, it is
+    the layer of torch that it derives from.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not (self.training and collectives.is_distributed()):
+            return super().forward(input)
+        self._check_input_dim(input)
+        over = [0, *range(2, input.ndim)]
+        values = input.float() if input.dtype in (torch.float16, torch.bfloat16) else input
+        own = torch.stack([values.mean(over), values.var(over, correction=0)])
+        means, variances = collectives.gather(own.unsqueeze(0)).unbind(1)
+        mean = means.mean(0)
+        variance = variances.mean(0) + (means - mean).square().mean(0)
+        if self.track_running_stats:
+            self._follow(mean.detach(), variance.detach(), values.numel() // values.shape[1] * collectives.world())
+        along = (1, -1, *(1,) * (input.ndim - 2))
+        scale = (variance + self.eps).rsqrt()
+        scale = scale if self.weight is None else scale * self.weight
+        normalized = (values - mean.view(along)) * scale.view(along)
+        return (normalized if self.bias is None else normalized + self.bias.view(along)).to(input.dtype)
+
+    @torch.no_grad()
+    def _follow(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        """Move the running statistics, as torch does: by `momentum` (None: towards the mean of all so far)."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked += 1
+        weight = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, weight)
+        self.running_var.lerp_(variance * (count / (count - 1)), weight)
+
+
+class SynchronizedBatchNorm1d(_Synchronized, nn.BatchNorm1d):
+    """See `synchronize_batch_norms`."""
+
+
+class SynchronizedBatchNorm2d(_Synchronized, nn.BatchNorm2d):
+    """See `synchronize_batch_norms`."""
+
+
+class SynchronizedBatchNorm3d(_Synchronized, nn.BatchNorm3d):
+    """See `synchronize_batch_norms`."""
+
+
+SYNCHRONIZED: dict[type[nn.Module], type[_Synchronized]] = {
+    nn.BatchNorm1d: SynchronizedBatchNorm1d,
+    nn.BatchNorm2d: SynchronizedBatchNorm2d,
+    nn.BatchNorm3d: SynchronizedBatchNorm3d,
+}
+
+
+def synchronize_batch_norms(module: nn.Module) -> None:
+    """Let every batch normalization of torch within `module`, in place, take its statistics over all ranks."""
+    for layer in module.modules():
+        if type(layer) in SYNCHRONIZED:
+            layer.__class__ = SYNCHRONIZED[type(layer)]
