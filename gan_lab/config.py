@@ -16,8 +16,12 @@ from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
+from hydra.plugins.plugin import Plugin
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import MISSING, DictConfig, OmegaConf
+
+from gan_lab.sweeps.local_launcher import LocalLauncher
+from gan_lab.sweeps.optuna_sweeper import OptunaSweeper
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -56,6 +60,13 @@ class Wandb:
 
 
 @dataclass
+class Sweep:
+    """Where the workers of one search (`hydra/sweeper=optuna`) meet: a file or a database's URL; null for a file."""
+
+    storage: str | None = MISSING
+
+
+@dataclass
 class TrainConfig:
     """Root of `python -m gan_lab.train`."""
 
@@ -69,8 +80,10 @@ class TrainConfig:
     logger: dict[str, Any] = MISSING
     stop: Stop = MISSING
     wandb: Wandb = MISSING
+    sweep: Sweep = MISSING
     paths: Paths = MISSING
     run_dir: str | None = MISSING
+    report: str | None = MISSING
     init_from: str | None = MISSING
     on_nonfinite: str = MISSING
     overwrite: bool = MISSING
@@ -188,7 +201,14 @@ def register() -> str:
         store.store(name=f"{name}_schema", node=root)
     Plugins.instance().register(Recipes)
     Plugins.instance().register(RecipeFolders)
+    register_for_sweeps(LocalLauncher)
+    register_for_sweeps(OptunaSweeper)
     return str(shipped("conf"))
+
+
+def register_for_sweeps(plugin: type[Plugin]) -> None:
+    """Make a launcher or sweeper known as `hydra_plugins.<its module>.<its name>`: Hydra makes no others."""
+    Plugins.instance().class_name_to_class[f"hydra_plugins.{plugin.__module__}.{plugin.__name__}"] = plugin
 
 
 def run_name(config: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
@@ -201,8 +221,10 @@ def run_name(config: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
 INDIFFERENT = (
     "paths",
     "run_dir",
+    "report",
     "logger",
     "wandb",
+    "sweep",
     "overwrite",
     "stop",
     "debug",
@@ -217,6 +239,11 @@ INDIFFERENT_TRAINER = ("precision",)  # the one key of `trainer` that does matte
 
 def digest(config: Mapping[str, Any]) -> str:
     """Eight hexadecimal digits of the settings that change results (a run may grow, move and be watched otherwise)."""
+    return hashlib.sha256(json.dumps(decisive(config), sort_keys=True).encode()).hexdigest()[:8]
+
+
+def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that change results, of a resolved config; those of the callbacks under `every_kimg`."""
     kept = {key: value for key, value in config.items() if key not in INDIFFERENT}
     kept["trainer"] = {key: kept["trainer"][key] for key in INDIFFERENT_TRAINER if key in kept["trainer"]}
     kept["model"] = {key: value for key, value in kept["model"].items() if key != "seed"}
@@ -230,4 +257,4 @@ def digest(config: Mapping[str, Any]) -> str:
     kept["evaluation"] = {key: value for key, value in kept["evaluation"].items() if key != "cache_dir"}
     callbacks = kept.pop("callbacks")
     kept["every_kimg"] = {name: (callbacks.get(name) or {}).get("every_kimg") for name in ("metrics", "evaluation")}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
+    return kept
