@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from gan_lab import __version__
 
-FORMAT = 1
+FORMAT = 2  # 1 had one rank's records
 
 
 class CheckpointError(ValueError):
@@ -54,13 +54,19 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
 
 
 class CheckpointIO(TorchCheckpointIO):
-    """Lightning's way to the disk, made atomic, and reading nothing but tensors and plain values."""
+    """Lightning's way to the disk and back, for going on: atomic, and reading nothing but tensors and plain values."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         write_atomically(Path(path), lambda temporary: torch.save(checkpoint, temporary))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        return read(path, map_location)
+        found = read(path, map_location)
+        if found["format"] < FORMAT:
+            raise CheckpointError(
+                f"{path} has format {found['format']}, and this gan_lab {__version__} goes on from {FORMAT} alone; "
+                f"run_dir=... init_from={path} begins anew, in another folder, from its weights"
+            )
+        return found
 
 
 def describe(config: Mapping[str, Any]) -> dict[str, Any]:

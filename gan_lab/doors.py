@@ -14,6 +14,9 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from yaml import YAMLError
 
 from gan_lab.config import refuse_strays, register, shipped
+from gan_lab.distributed.place import MEETING_POINT, note_failure, rank_among_others
+
+OURS = "GAN_LAB_FULL_ERROR_IS_OURS"
 
 
 def door(name: str, task: Callable[[DictConfig], Any]) -> None:
@@ -22,13 +25,20 @@ def door(name: str, task: Callable[[DictConfig], Any]) -> None:
         print(help_text(name))
         return
     folder = register()
-    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves its own errors to this function, too
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1" and OURS not in os.environ
+    if not wants_traceback:  # Hydra then leaves its own errors to this function, too; so in processes started from here
+        os.environ |= {"HYDRA_FULL_ERROR": "1", OURS: "1"}
 
     def fail(error: Exception, debug: bool) -> NoReturn:
         if debug or wants_traceback:
             traceback.print_exception(error)
-        print(f"\nError: {message(error)}", file=sys.stderr, flush=True)
+        rank = rank_among_others()
+        if not note_failure(message(error)) or MEETING_POINT not in os.environ:  # our own launcher says it itself
+            place = "" if rank is None else f"rank {rank}: "
+            print(f"\nError: {place}{message(error)}", file=sys.stderr, flush=True)
+        if rank is not None:  # no clean-up that waits for other ranks
+            sys.stdout.flush()
+            os._exit(1)
         sys.exit(1)
 
     def guarded(config: DictConfig) -> Any:
@@ -115,7 +125,9 @@ def help_text(name: str) -> str:
             comment = ""
     lines += [
         "",
-        "--multirun model=a,b seed=0,1   every combination, one after the other",
+        "--multirun model=a,b seed=0,1   every combination, each in processes of its own; further",
+        "    hydra/launcher=slurm        each as a job of SLURM",
+        "    hydra/sweeper=optuna        a search; key='interval(a,b)', choice(...), tag(log, ...)",
         "--cfg job --resolve             print the config and stop",
         "HYDRA_FULL_ERROR=1              full tracebacks",
     ]

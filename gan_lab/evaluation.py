@@ -38,6 +38,7 @@ class Scores:
         monitored: the score by which checkpoints are ranked.
         higher_is_better: its direction.
         seconds: wall time, without the reference's where that was cached.
+        threads: CPU threads of one operation; another number may round differently.
     """
 
     values: dict[str, float]
@@ -46,6 +47,7 @@ class Scores:
     monitored: str
     higher_is_better: bool
     seconds: float
+    threads: int = field(default_factory=torch.get_num_threads)
 
     @property
     def monitored_value(self) -> float:
@@ -101,8 +103,8 @@ class Evaluation:
             MissingWeights: the extractor's weights are not at hand; the message has the remedy.
             ValueError: the data set has no such split.
         """
-        if self._statistics is not None:
-            self._extractor = self.extractor.to(device)
+        if self._extractor is not None:
+            self._extractor = self._extractor.to(device)
             return
         self._extractor = self._make_extractor().to(device)
         if not any(metric.uses_reference for metric in self.metrics.values()):
@@ -130,6 +132,8 @@ class Evaluation:
                     progress(done, len(reference))
             return torch.cat(rows)
 
+        if collectives.rank() > 0:  # rank 0 computes
+            return
         with _undisturbed(device):
             self._statistics = cached_reference(key, compute, self.cache_dir)
 

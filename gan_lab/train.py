@@ -2,18 +2,23 @@
 
 import json
 import logging
+import sys
+import tempfile
 import time
 import uuid
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from gan_lab.config import digest, run_name
-from gan_lab.doors import door, plain
+from gan_lab.distributed.place import check_place, devices_named, find_place, note_failure, rank_among_others
+from gan_lab.distributed.preemption import ENDING, REQUEUEING, requeue, signals
+from gan_lab.doors import door, message, plain
+from gan_lab.reports import is_pruned, monitored_scores, read_report, reported
 
 log = logging.getLogger("gan_lab")
 ROLLBACKS = 3
@@ -21,31 +26,106 @@ ROLLBACKS = 3
 
 def main() -> None:
     """The command."""
+    signals.note(REQUEUEING)  # by default they kill, and a time limit may fall into the start
     door("train", run)
 
 
 def run(config: DictConfig) -> float | None:
     """Train as `config` says, in its folder, going on where an earlier run of it ended.
 
+    Where it asks for several processes on this machine and this is none of them, they are started and waited for.
+
     Returns:
         The best monitored score, for a sweeper; None without an evaluation.
     """
+    settings = plain(config)
+    first = rank_among_others() in (None, 0)
+    with reported(settings["report"], total_kimg=settings["total_kimg"], describe=message, first_rank=first) as note:
+        check(settings)
+        place = find_place()
+        count = check_place(settings, place)
+        if count > place.world:
+            return launch(settings["report"], count, devices_named(settings["trainer"]))
+        from gan_lab import collectives
+        from gan_lab.distributed.environment import joined
+
+        with joined(place, settings["trainer"]["accelerator"]):
+            try:
+                return run_as_rank(settings, note)
+            except SystemExit as stopped:
+                if not isinstance(stopped.code, int) or stopped.code <= 128:
+                    raise
+                number = stopped.code - 128
+                signals.note(ENDING)  # a requeued job gets TERM, which by default kills what is still at work here
+                # The others wait: whoever started the ranks ends them all when one of them has ended.
+                if (job := collectives.from_first_rank(lambda: requeue(number))) is not None and place.rank == 0:
+                    print(f"job {job} is back in the queue", flush=True)
+                raise
+            except Exception as error:
+                note_failure(message(error))  # at once, before the other ranks fail because this one is gone
+                raise
+
+
+def launch(report: str | None, count: int, devices: list[int] | None) -> float | None:
+    """Start the processes of this run on this machine, and wait for them."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from gan_lab.distributed.launcher import run_ranks
+
+    chosen = HydraConfig.get()
+    arguments = sys.argv[1:] if chosen.mode == RunMode.RUN else list(chosen.overrides.task)
+    with tempfile.TemporaryDirectory(prefix="gan_lab_") as folder:
+        if report is None:
+            report = str(Path(folder) / "report.json")
+            arguments = [*arguments, f"report={report}"]
+        code = run_ranks("gan_lab.train", arguments, count, devices)
+        if code:
+            raise SystemExit(code)
+        return read_report(Path(report)).get("objective")
+
+
+def run_as_rank(settings: dict[str, Any], note: Callable[..., None]) -> float | None:
+    """The run, as one of its processes."""
     from hydra.core.hydra_config import HydraConfig
 
-    settings = plain(config)
-    check(settings)
+    from gan_lab import collectives
+
+    settings = agreed(settings)
     folder = Path(
         settings["run_dir"]
         or Path(settings["paths"]["runs_dir"]) / run_name(settings, HydraConfig.get().runtime.choices)
     )
-    with owned(folder, overwrite=settings["overwrite"]) as about:
-        refuse_other_settings(folder, settings)
+    note(run_dir=str(folder.absolute()))
+    with ExitStack() as stack:
+        about = collectives.from_first_rank(lambda: stack.enter_context(owned(folder, overwrite=settings["overwrite"])))
+        collectives.from_first_rank(lambda: refuse_other_settings(folder, settings))
         reached = about.get("finished_kimg")
         if reached is not None and settings["total_kimg"] <= reached:
-            print(f"{folder} is finished ({reached:g} kimg). total_kimg=... goes on, overwrite=true begins anew.")
-            return about.get("best")
-        with logged(folder):
-            return fit_or_roll_back(config, settings, folder, about)
+            if collectives.rank() == 0:
+                print(f"{folder} is finished ({reached:g} kimg). total_kimg=... goes on, overwrite=true begins anew.")
+            best = about.get("best")
+            note(images_seen=round(1000 * reached), **monitored_scores(folder))
+        else:
+            stack.enter_context(logged(folder, first_rank=collectives.rank() == 0))
+            best = fit_or_roll_back(settings, folder, about)
+        note(objective=best, reason=about.get("reason"))
+        return best
+
+
+def agreed(settings: dict[str, Any]) -> dict[str, Any]:
+    """Rank 0's settings, on every rank.
+
+    Raises:
+        ValueError: a rank was started with others.
+    """
+    from gan_lab import collectives
+
+    everywhere = collectives.broadcast_object(collectives.gather_objects((digest(settings), settings["seed"])))
+    if len(set(everywhere)) > 1:
+        told = ", ".join(f"{rank}: {found} seed {seed}" for rank, (found, seed) in enumerate(everywhere))
+        raise ValueError(f"the ranks were started with different settings (digests by rank: {told})")
+    return collectives.broadcast_object(settings)
 
 
 def check(settings: dict[str, Any]) -> None:
@@ -131,16 +211,21 @@ def owned(folder: Path, *, overwrite: bool) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def logged(folder: Path) -> Iterator[None]:
-    """Log messages and warnings go to the terminal and to train.log in the run's folder."""
+def logged(folder: Path, *, first_rank: bool) -> Iterator[None]:
+    """Messages and warnings go to the terminal and to train.log in the run's folder; of other ranks, errors alone."""
     root = logging.getLogger()
-    file, terminal = logging.FileHandler(folder / "train.log"), logging.StreamHandler()
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    terminal = logging.StreamHandler()
     terminal.setFormatter(logging.Formatter("%(message)s"))
+    handlers: list[logging.Handler] = [terminal]
+    if first_rank:
+        handlers.append(logging.FileHandler(folder / "train.log"))
+        handlers[-1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    else:
+        terminal.setLevel(logging.ERROR)
     for name in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda"):
         logging.getLogger(name).setLevel(logging.WARNING)
     log.setLevel(logging.INFO)
-    earlier, root.handlers = root.handlers, [file, terminal]
+    earlier, root.handlers = root.handlers, handlers
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").addFilter(_shorten)
     try:
@@ -149,7 +234,8 @@ def logged(folder: Path) -> Iterator[None]:
         logging.captureWarnings(False)
         logging.getLogger("py.warnings").removeFilter(_shorten)
         root.handlers = earlier
-        file.close()
+        for handler in handlers:
+            handler.close()
 
 
 def _shorten(record: logging.LogRecord) -> bool:
@@ -159,43 +245,52 @@ def _shorten(record: logging.LogRecord) -> bool:
     return True
 
 
-def fit_or_roll_back(config: DictConfig, settings: dict[str, Any], folder: Path, about: dict[str, Any]) -> float | None:
+def fit_or_roll_back(settings: dict[str, Any], folder: Path, about: dict[str, Any]) -> float | None:
     """`fit`, and once more from the last checkpoint after non-finite gradients where the config says so."""
+    from gan_lab.callbacks.base import is_first_rank
     from gan_lab.models.base import NonFiniteError
 
     while True:
         try:
-            return fit(config, settings, folder, about)
+            return fit(settings, folder, about)
         except NonFiniteError as error:
             if settings["on_nonfinite"] == "stop" or about.get("rollbacks", 0) >= ROLLBACKS:
                 raise
             about["rollbacks"] = about.get("rollbacks", 0) + 1
-            write_whole(folder / "run.json", json.dumps(about, indent=1))
+            if is_first_rank():
+                write_whole(folder / "run.json", json.dumps(about, indent=1))
             log.warning("%s. Rolling back, %d of %d times", error, about["rollbacks"], ROLLBACKS)
 
 
-def fit(config: DictConfig, settings: dict[str, Any], folder: Path, about: dict[str, Any]) -> float | None:
+def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any]) -> float | None:
     """Build everything, train, and report."""
     import torch
     from hydra.utils import instantiate
     from pytorch_lightning import seed_everything
 
+    from gan_lab import collectives
+    from gan_lab.callbacks.base import is_first_rank
     from gan_lab.callbacks.checkpointing import Checkpointing
     from gan_lab.callbacks.evaluation import Evaluate
     from gan_lab.callbacks.interruption import Interruption
     from gan_lab.callbacks.stop import Stop
     from gan_lab.checkpoint import CheckpointIO, initialize, newest_sound
+    from gan_lab.distributed.environment import Joined, take_signals_from
+    from gan_lab.distributed.strategy import STRATEGY
 
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*srun.*")  # in an allocation, check_place has seen to it
     warnings.filterwarnings("ignore", message=".*Checkpoint directory.*exists.*")
+    place, config = find_place(), OmegaConf.create(settings)
     if settings["threads"] is not None:
         torch.set_num_threads(settings["threads"])
     seed_everything(settings["seed"], verbose=False)
-    resume = newest_sound(folder / "checkpoints")
+    resume = collectives.from_first_rank(lambda: newest_sound(folder / "checkpoints"))
     data = instantiate(config.data, _convert_="all")
-    data.prepare_data()
-    data.setup("fit")
+    with collectives.first_ranks_first(place.local_rank):
+        data.prepare_data()
+        data.setup("fit")
     model = instantiate(config.model, _convert_="all")
     model.draws.detour = about.get("rollbacks", 0)
     if settings["channels_last"] and len(data.sample_shape) == 3:
@@ -208,13 +303,17 @@ def fit(config: DictConfig, settings: dict[str, Any], folder: Path, about: dict[
     callbacks = [instantiate(node, _convert_="all") for node in config.callbacks.values() if node]
     stop = next(callback for callback in callbacks if isinstance(callback, Stop))
     name = str(folder)
-    loggers = [instantiate(node, folder=name, run_id=about["id"], name=name) for node in config.logger.values()]
+    nodes = config.logger.values() if is_first_rank() else ()
+    loggers = [instantiate(node, folder=name, run_id=about["id"], name=name) for node in nodes]
     trainer = instantiate(
         config.trainer,
         default_root_dir=str(folder),
         callbacks=callbacks,
         logger=loggers or False,
-        plugins=[CheckpointIO(), *surroundings()],
+        plugins=[CheckpointIO(), Joined(place)],
+        devices=place.local_world if place.world > 1 else devices_named(settings["trainer"]) or 1,
+        num_nodes=place.world // place.local_world,
+        strategy=STRATEGY if place.world > 1 else "auto",
         max_epochs=-1,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -222,12 +321,14 @@ def fit(config: DictConfig, settings: dict[str, Any], folder: Path, about: dict[
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
     )
+    take_signals_from(trainer)
     for callback in callbacks:
         if isinstance(callback, (Evaluate, Checkpointing)):
             callback.config = settings
         if isinstance(callback, Evaluate):
-            callback.evaluation = prepared_evaluation(config, data, trainer.strategy.root_device)
-    write_whole(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(settings)))
+            callback.evaluation = prepared_evaluation(config, data, trainer.strategy.root_device, place.local_rank)
+    if is_first_rank():
+        write_whole(folder / "config.yaml", OmegaConf.to_yaml(config))
     log.info("%s in %s", "going on from " + resume.name if resume else "training", folder)
     start = time.perf_counter()
     try:
@@ -243,32 +344,33 @@ def fit(config: DictConfig, settings: dict[str, Any], folder: Path, about: dict[
         kimg = model.images_seen / 1000
         log.info("stopped by signal %d at %.1f kimg, all saved; the same command goes on", signal, kimg)
         raise SystemExit(128 + signal)
-    about["finished_kimg"] = max(settings["total_kimg"], model.images_seen / 1000)
+    kimg = model.images_seen / 1000
+    about["finished_kimg"] = kimg if is_pruned(stop.reason) else max(settings["total_kimg"], kimg)
     about["reason"], about["best"] = stop.reason, best
-    report(folder, model, stop.reason or "", time.perf_counter() - start)
+    if is_first_rank():
+        report(folder, model, stop.reason or "", time.perf_counter() - start)
     return best
 
 
-def surroundings() -> list[Any]:
-    """Under SLURM its environment without Lightning's own requeueing, which saves inside a signal handler."""
-    from pytorch_lightning.plugins.environments import SLURMEnvironment
-
-    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
-
-
-def prepared_evaluation(config: DictConfig, data: Any, device: Any) -> Any:
+def prepared_evaluation(config: DictConfig, data: Any, device: Any, local_rank: int) -> Any:
     """The evaluation stage with extractor and reference at hand; None, said aloud, where it cannot score."""
     from hydra.utils import instantiate
 
+    from gan_lab import collectives
     from gan_lab.extractors.base import MissingWeights
 
     if not config.evaluation or "_target_" not in config.evaluation:
         return None
     evaluation = instantiate(config.evaluation, _convert_="all")
-    try:
-        evaluation.prepare(data, device)
-    except MissingWeights as error:
-        log.warning("This run trains UNSCORED: %s", error)
+    problem = None
+    with collectives.first_ranks_first(local_rank):
+        try:
+            evaluation.prepare(data, device)
+        except MissingWeights as error:
+            problem = str(error)
+    problems = collectives.broadcast_object(collectives.gather_objects(problem))
+    if any(problems):
+        log.warning("This run trains UNSCORED: %s", next(filter(None, problems)))
         return None
     return evaluation
 

@@ -2,12 +2,14 @@
 
 import multiprocessing
 import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+pytest_plugins = ["ranks"]
 ROOT = Path(__file__).resolve().parent.parent
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
 
@@ -17,6 +19,7 @@ def surroundings(tmp_path_factory):
     torch.set_num_threads(1)
     os.environ["GAN_LAB_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     os.environ["OMP_NUM_THREADS"] = "1"
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in its background without it
 
 
 def _run_command(module: str, arguments: list[str], folder: str, output: str) -> None:

@@ -348,6 +348,13 @@ def test_damaged_ones_are_passed_over_loudly(tmp_path):
     assert len(caught) == 3
 
 
+def test_an_earlier_format_is_not_gone_on_with(tmp_path):
+    path = save(tmp_path / "000000000064.ckpt", content_of(module_of(), format=FORMAT - 1))
+    with pytest.raises(CheckpointError, match=rf"has format {FORMAT - 1}.*init_from={path}"):
+        CheckpointIO().load_checkpoint(path)
+    assert find(path) == path
+
+
 # A generator alone ----------------------------------------------------------------------------------------------
 
 

@@ -214,7 +214,7 @@ def test_export(command, trained, tmp_path):
     assert {path.name for path in (tmp_path / "exports").iterdir()} == {"generator.safetensors", "generator.json"}
     assert "exports/generator.safetensors" in done.output
     about = json.loads((tmp_path / "exports" / "generator.json").read_text())
-    assert (about["images_seen"], about["weights"], about["format"]) == (64, "ema", 1)
+    assert (about["images_seen"], about["weights"], about["format"]) == (64, "ema", 2)
     assert about["config"]["model"]["generator"]["width"] == 4
     ours, theirs = load_generator(newest(trained)), load_generator(tmp_path / "exports" / "generator.safetensors")
     latents = torch.linspace(-1, 1, 200).view(2, 100)

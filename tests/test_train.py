@@ -2,17 +2,7 @@
 
 import pytest
 
-from gan_lab import train
 from gan_lab.config import digest
-
-
-def test_lightning_does_not_requeue_under_slurm(monkeypatch):
-    assert train.surroundings() == []
-    for name, value in {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "a_job", "SLURM_JOB_ID": "7"}.items():
-        monkeypatch.setenv(name, value)
-    (environment,) = train.surroundings()
-    assert environment.auto_requeue is False
-
 
 SETTINGS = {
     "seed": 0,

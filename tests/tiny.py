@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from gan_lab.callbacks.stop import Stop
 from gan_lab.checkpoint import CheckpointIO
 from gan_lab.data.images import to_uint8
+from gan_lab.distributed.preemption import signals
 from gan_lab.evaluation import Scores
 from gan_lab.sampling import Draws, LatentInputs
 
@@ -188,9 +189,8 @@ class Pause(Callback):
         if pl_module.images_seen < self.images or mark.exists():
             return
         mark.touch()
-        interruption = next(c for c in trainer.callbacks if type(c).__name__ == "Interruption")
         deadline = time.monotonic() + 60
-        while interruption.received is None and time.monotonic() < deadline:
+        while signals.received is None and time.monotonic() < deadline:
             time.sleep(0.01)
 
 

@@ -2,12 +2,14 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pytorch_lightning import Callback, Trainer
 
 from gan_lab import collectives
 from gan_lab.schedules import Ticks
+
+Kind = TypeVar("Kind")
 
 
 class TickCallback(Callback, ABC):
@@ -32,6 +34,11 @@ class TickCallback(Callback, ABC):
     @abstractmethod
     def tick(self, trainer: Trainer, module: Any) -> None:
         """The work itself; `trainer.should_stop` tells the last time."""
+
+
+def callbacks_of(trainer: Trainer, kind: type[Kind]) -> list[Kind]:
+    """The run's callbacks of this kind."""
+    return [callback for callback in trainer.callbacks if isinstance(callback, kind)]  # type: ignore[attr-defined]
 
 
 def run_dir(trainer: Trainer) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pytorch_lightning import Trainer
 
-from gan_lab.callbacks.base import TickCallback, is_first_rank, run_dir
+from gan_lab.callbacks.base import TickCallback, callbacks_of, is_first_rank, run_dir
 from gan_lab.callbacks.evaluation import Evaluate
 from gan_lab.checkpoint import describe
 
@@ -33,7 +33,7 @@ class Checkpointing(TickCallback):
         self.config: dict[str, Any] = {}
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        for callback in _evaluations(trainer):
+        for callback in callbacks_of(trainer, Evaluate):
             callback.keep_snapshots = self.keep_snapshots
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
@@ -41,7 +41,7 @@ class Checkpointing(TickCallback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         before, self._before = self._before, pl_module.images_seen
-        improved = any(callback.improved for callback in _evaluations(trainer))
+        improved = any(callback.improved for callback in callbacks_of(trainer, Evaluate))
         if improved or trainer.should_stop or self.ticks.due(before, pl_module.images_seen):
             self.tick(trainer, pl_module)
             if improved and is_first_rank():
@@ -49,6 +49,7 @@ class Checkpointing(TickCallback):
 
     def tick(self, trainer: Trainer, module: Any) -> None:
         module.check_finite()
+        module.agree()
         folder = run_dir(trainer) / "checkpoints"
         trainer.save_checkpoint(folder / f"{module.images_seen:012d}.ckpt", weights_only=False)
         if is_first_rank():
@@ -65,7 +66,3 @@ class Checkpointing(TickCallback):
         except OSError:  # a file system without hard links
             shutil.copyfile(newest, temporary)
         os.replace(temporary, folder / "best.ckpt")
-
-
-def _evaluations(trainer: Trainer) -> list[Evaluate]:
-    return [callback for callback in trainer.callbacks if isinstance(callback, Evaluate)]  # type: ignore[attr-defined]

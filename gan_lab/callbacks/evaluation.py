@@ -61,6 +61,7 @@ class Evaluate(TickCallback):
         if module.images_seen == self.scored_at:
             return
         module.check_finite()
+        module.agree()
         self.scored_at = module.images_seen
         if is_first_rank():
             self._leave_snapshot(run_dir(trainer) / "snapshots", module)

@@ -4,6 +4,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, Trainer
 
+from gan_lab.callbacks.base import callbacks_of
 from gan_lab.schedules import images_of
 
 
@@ -40,4 +41,4 @@ class Stop(Callback):
 
 def stop_of(trainer: Trainer) -> Stop:
     """The run's `Stop`, for callbacks that want the end."""
-    return next(callback for callback in trainer.callbacks if isinstance(callback, Stop))  # type: ignore[attr-defined]
+    return callbacks_of(trainer, Stop)[0]

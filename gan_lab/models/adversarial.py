@@ -77,6 +77,10 @@ class GANModule(GenerativeModule):
             )
         return [whole // pieces // collectives.world()] * pieces
 
+    def on_fit_start(self) -> None:
+        self.generator_pieces()  # refuses what it cannot cut before anything is trained
+        super().on_fit_start()
+
     def _count(self, group: str) -> None:
         self.critic_steps = 0 if group == self.closing_group else self.critic_steps + 1
         super()._count(group)

@@ -2,7 +2,7 @@
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, ClassVar, TypedDict, Unpack
 
@@ -17,6 +17,27 @@ from gan_lab.models.averaging import MovingAverage
 from gan_lab.sampling import Draws, reseed_default_generators
 
 Schedule = Callable[[int], float]
+
+
+class OneProcess:
+    """What a model asks of the strategy that trains it, answered for one process alone.
+
+    A strategy for many has the same methods (see `gan_lab.distributed.strategy`); gathering the state for a checkpoint
+    is Lightning's `lightning_module_state_dict`.
+    """
+
+    def broadcast_state(self, tensors: Iterable[Tensor]) -> None:
+        """Make these tensors equal on all ranks: rank 0's."""
+
+    def average_gradients(self, parameters: Sequence[nn.Parameter], phase: str) -> None:
+        """Replace the gradients that there are by their means over the ranks; `phase` names the step in errors."""
+
+    def clip_gradients(self, parameters: Sequence[nn.Parameter], limit: float | None) -> Tensor:
+        """The norm of the averaged gradients, before they are scaled down to `limit` (None: they stay)."""
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if limit is not None:
+            nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+        return norm
 
 
 class Plumbing(TypedDict):
@@ -97,6 +118,7 @@ class GenerativeModule(LightningModule):
         self._images_at_average = 0
         self._records: dict[str, tuple[Tensor, int]] = {}
         self._finite: Tensor | None = None
+        self._finite_here: Tensor | None = None
         self.latest: dict[str, float] = {}
         self.report: Callable[[str, int, int], None] = lambda activity, done, total: None
 
@@ -189,12 +211,13 @@ class GenerativeModule(LightningModule):
         gradients = [p.grad for p in self._own[group] if p.grad is not None]
         if pieces > 1:
             torch._foreach_div_(gradients, pieces)
-        norm = nn.utils.get_total_norm(gradients)
-        if group in self.clip_norm:
-            nn.utils.clip_grads_with_norm_(self._own[group], self.clip_norm[group], norm)
+        if collectives.is_distributed():  # once averaged, they tell no more on which rank they broke first
+            sound = torch.isfinite(nn.utils.get_total_norm(gradients))
+            self._finite_here = _both(self._finite_here, sound if self._finite is None else sound | ~self._finite)
+        self._strategy.average_gradients(self._own[group], group)
+        norm = self._strategy.clip_gradients(self._own[group], self.clip_norm.get(group))
         self.record(f"grad_norm/{group}", norm)
-        finite = torch.isfinite(norm)
-        self._finite = finite if self._finite is None else self._finite & finite
+        self._finite = _both(self._finite, torch.isfinite(norm))
 
     def _count(self, group: str) -> None:
         self.steps[group] += 1
@@ -229,14 +252,37 @@ class GenerativeModule(LightningModule):
         self._records = {}
         return dict(zip(names, collectives.mean(means).tolist(), strict=True))
 
+    def _records_of_all_ranks(self) -> dict[str, Any]:
+        """What a resumed rank goes on with: names, totals (ranks, names) and counts of the records so far."""
+        totals = [total for total, _ in self._records.values()]
+        own = torch.stack(totals) if totals else torch.zeros(0, device=self.device)
+        return {
+            "names": list(self._records),
+            "totals": collectives.gather(own.unsqueeze(0)).cpu(),
+            "counts": [count for _, count in self._records.values()],
+        }
+
     def check_finite(self) -> None:
         """Raise if any gradient since the last check was not finite; the one place that waits for the device."""
         finite, self._finite = self._finite, None
-        if finite is not None and not bool(finite):
+        here, self._finite_here = self._finite_here, None
+        if finite is not None and not bool(finite):  # of averages, hence the same on every rank
+            sound = collectives.broadcast_object(collectives.gather_objects(here is None or bool(here)))
+            ranks = ", ".join(str(rank) for rank, one in enumerate(sound) if not one)
             raise NonFiniteError(
-                f"the gradients became NaN or infinite at or before {self.images_seen} images; nothing was saved "
-                "since. Lower the learning rates, clip (+model.clip_norm.generator=1) or add a penalty"
+                f"the gradients became NaN or infinite at or before {self.images_seen} images"
+                + (f", first on rank {ranks}" if ranks else "")
+                + "; nothing was saved since. Lower the learning rates, clip (+model.clip_norm.generator=1) or add a "
+                "penalty"
             )
+
+    def agree(self) -> None:
+        """Make the buffers of all ranks equal, as before a checkpoint or an evaluation.
+
+        Most agree anyway: batch norm is synchronized, spectral norm follows the weights. Weights are never sent: they
+        take the same steps everywhere.
+        """
+        self._strategy.broadcast_state(self.buffers())
 
     # Lightning's side -----------------------------------------------------------------------------------------
 
@@ -257,6 +303,10 @@ class GenerativeModule(LightningModule):
         return lambda _: schedule(self.images_seen)
 
     def on_fit_start(self) -> None:
+        strategy: Any = self.trainer.strategy
+        if collectives.is_distributed() and not hasattr(strategy, "average_gradients"):
+            raise ValueError(f"{type(strategy).__name__} does not know GANs; several processes train by trainer=ddp")
+        self._strategy = strategy if hasattr(strategy, "average_gradients") else OneProcess()
         optimizers = self.optimizers(use_pl_optimizer=True)
         optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
         self._optimizers = dict(zip(self.groups, optimizers, strict=True))
@@ -280,7 +330,7 @@ class GenerativeModule(LightningModule):
             "iteration_ended": self.iteration_ended,
             "images_at_average": self._images_at_average,
             "draws": self.draws.state_dict(),
-            "records": {name: (total.cpu(), count) for name, (total, count) in self._records.items()},
+            "records": self._records_of_all_ranks(),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -289,7 +339,11 @@ class GenerativeModule(LightningModule):
         self.iteration_ended = counters["iteration_ended"]
         self._images_at_average = counters["images_at_average"]
         self.draws.load_state_dict(counters["draws"])
-        self._records = {name: (total.to(self.device), count) for name, (total, count) in counters["records"].items()}
+        names, totals, counts = (counters["records"][key] for key in ("names", "totals", "counts"))
+        own = totals[collectives.rank()] if len(totals) == collectives.world() else totals.mean(0)
+        self._records = {
+            name: (total.to(self.device), count) for name, total, count in zip(names, own, counts, strict=True)
+        }
 
     # What other rooms ask for ---------------------------------------------------------------------------------
 
@@ -305,6 +359,10 @@ class GenerativeModule(LightningModule):
     def weights_for_samples(self) -> str:
         """ "ema" where the sampled network has a moving average, else "live"."""
         return "ema" if self.sampled_network in self.averages else "live"
+
+
+def _both(earlier: Tensor | None, now: Tensor) -> Tensor:
+    return now if earlier is None else earlier & now
 
 
 class NonFiniteError(RuntimeError):

@@ -77,7 +77,7 @@ def test_what_a_checkpoint_says_of_itself(tmp_path):
     run(tmp_path)
     content = read(tmp_path / "checkpoints" / "000000000012.ckpt")
     assert content["config"] == {"name": "mine"}
-    assert content["format"] == 1
+    assert content["format"] == 2
     assert {"gan_lab", "torch"} <= set(content["versions"])
     assert len(content["optimizer_states"]) == 2
     names = set(content["state_dict"])

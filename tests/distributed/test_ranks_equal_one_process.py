@@ -1,0 +1,139 @@
+"""Several ranks compute what one process computes on the same global batch, for every model by glob, in float64."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT, SMALL
+from hydra import compose, initialize_config_dir
+from ranks import Ranks, started
+
+from gan_lab import train
+from gan_lab.config import register
+from gan_lab.doors import plain
+
+MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
+SPECIAL = {"wgan": ["model.warmup_critic=2", "model.warmup_iterations=1"]}
+ITERATIONS, BATCH = 3, 24
+TOLERANCE = 1e-10
+RUN = [
+    *(option for option in SMALL if not option.startswith(("evaluation.", "data.batch_size"))),
+    f"data.batch_size={BATCH}",
+    "evaluation=none",
+    "trainer.precision=64-true",
+    "callbacks.pictures=null",
+    "callbacks.curves=null",
+    "callbacks.checkpoint.every_kimg=null",
+    "model.ema_half_life_kimg=0.05",
+    "logger={}",
+]
+LAZY = ["model._target_=witness.LazyPenalty", "model.discriminator.normalization=none"]
+
+
+def settings_of(overrides: list[str], folder: Path, iterations: int = ITERATIONS) -> dict:
+    register()
+    with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
+        witness = f"+callbacks.witness={{_target_: witness.Witness, folder: '{folder}'}}"
+        config = compose("train", [*RUN, *overrides, witness, f"run_dir={folder}"])
+    settings = plain(config)
+    steps = iterations * settings["model"]["n_critic"]
+    settings["total_kimg"] = settings["callbacks"]["stop"]["total_kimg"] = steps * BATCH / 1000
+    train.check(settings)
+    return settings
+
+
+def fit(settings: dict, folder: str) -> None:
+    """On each rank, and in this process alone."""
+    train.fit(settings, Path(folder), {"id": "test"})
+
+
+def one_and_many(ranks: Ranks, overrides: list[str], tmp_path: Path) -> tuple[dict, list[dict]]:
+    """What one process saw and ended with, and what each of the ranks did."""
+    found = []
+    for name, world in (("one", 1), ("many", ranks.world)):
+        folder = tmp_path / name
+        folder.mkdir()
+        settings = settings_of(overrides, folder)
+        if world == 1:
+            fit(settings, str(folder))
+        else:
+            settings["trainer"] |= {"strategy": "gan_ddp", "devices": world}
+            ranks(fit, settings, str(folder))
+        found.append([torch.load(folder / f"witness{rank}.pt") for rank in range(world)])
+    (one,), many = found
+    return one, many
+
+
+def assert_equal(one: dict, many: list[dict]) -> None:
+    for name, value in one["state"].items():
+        for other in many:
+            assert torch.equal(other["state"][name], many[0]["state"][name]), f"{name} differs between ranks"
+        assert torch.allclose(many[0]["state"][name], value, rtol=0, atol=TOLERANCE), f"{name} differs from one process"
+    for network, seen in one["seen"].items():
+        shares = [other["seen"][network] for other in many]
+        assert all(len(share) == len(seen) // len(many) for share in shares), network
+        together = torch.cat(shares).sort().values
+        assert torch.allclose(together, seen.sort().values, rtol=0, atol=TOLERANCE), network
+        assert not torch.isclose(shares[0], shares[1], rtol=0, atol=TOLERANCE).any(), f"{network}: ranks drew the same"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_two_ranks(model, pair, tmp_path):
+    assert_equal(*one_and_many(pair, [f"model={model}", *SPECIAL.get(model, [])], tmp_path))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model=dcgan", "data.micro_batch_size=8"],  # batch norm over pieces of 8, on two ranks too
+        ["model=wgan_gp", "data.micro_batch_size=12", "model.generator_batch_size=48"],
+        ["model=dcgan", *LAZY],
+        ["model=dcgan", *LAZY, "data.micro_batch_size=8"],
+        ["model=dcgan", "+model.clip_norm={generator: 0.01, discriminator: 0.01}"],
+    ],
+    ids=["micro_batches", "micro_batches_of_g", "penalty_alone", "penalty_in_two_backwards", "clipped"],
+)
+def test_ways_to_step(overrides, pair, tmp_path):
+    assert_equal(*one_and_many(pair, overrides, tmp_path))
+
+
+@pytest.mark.parametrize("world", [3, 4])
+def test_more_ranks(world, forkserver, tmp_path):
+    with started(world, tmp_path, forkserver) as ranks:
+        assert_equal(*one_and_many(ranks, ["model=wgan_gp"], tmp_path))
+
+
+def broadcasts(settings: dict, folder: str) -> int:
+    """How often a rank's run calls `broadcast`."""
+    calls, original = [], torch.distributed.broadcast
+
+    def counted(*arguments, **keywords):
+        calls.append(1)
+        return original(*arguments, **keywords)
+
+    torch.distributed.broadcast = counted
+    try:
+        train.fit(settings, Path(folder), {"id": "test"})
+    finally:
+        torch.distributed.broadcast = original
+    return len(calls)
+
+
+def test_no_step_broadcasts(pair, tmp_path):
+    """Lightning's loop asks rank 0 for signals before every step, and waits for the device."""
+    counts = []
+    for iterations in (2, 10):
+        folder = tmp_path / str(iterations)
+        folder.mkdir()
+        settings = settings_of(["model=dcgan"], folder, iterations)
+        settings["trainer"] |= {"strategy": "gan_ddp", "devices": 2}
+        counts.append(pair(broadcasts, settings, str(folder)))
+    assert counts[0] == counts[1]
+
+
+def test_ranks_that_disagree_about_what_a_loss_reaches(pair, tmp_path):
+    branching = ["model=dcgan", "model._target_=witness.BranchingLoss", "model.discriminator.normalization=none"]
+    settings = settings_of(branching, tmp_path)
+    settings["trainer"] |= {"strategy": "gan_ddp", "devices": 2}
+    with pytest.raises(AssertionError, match=r"the ranks disagree in the discriminator step .*discriminator\.output"):
+        pair(fit, settings, str(tmp_path))

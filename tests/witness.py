@@ -1,0 +1,98 @@
+"""What a rank saw and ended with, for the tests of several ranks."""
+
+import itertools
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback
+from torch import nn
+
+from gan_lab import collectives
+from gan_lab.losses import minimax
+from gan_lab.models.dcgan import DCGAN
+
+
+class Witness(Callback):
+    """Leaves, per rank, a file: the module's final state, and the mean of every sample that a network saw."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self.seen: dict[str, list[torch.Tensor]] = {}
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        for name in itertools.chain.from_iterable(pl_module.groups.values()):
+            self.seen[name] = []
+            getattr(pl_module, name).register_forward_pre_hook(self._hook(name))
+
+    def _hook(self, name: str) -> Any:
+        def note(module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+            if module.training:
+                self.seen[name].append(arguments[0].detach().flatten(1).mean(1))
+
+        return note
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        seen = {name: torch.cat(values) for name, values in self.seen.items()}
+        state = {name: value.clone() for name, value in pl_module.state_dict().items()}
+        torch.save({"seen": seen, "state": state}, self.folder / f"witness{collectives.rank()}.pt")
+
+
+class LazyPenalty(DCGAN):
+    """DCGAN whose D takes a step on a penalty alone before every step on its loss: some parameters have no gradient."""
+
+    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
+        with self.updating("discriminator") as step:
+            for piece in self.pieces(batch):
+                real = piece["real"].detach().requires_grad_()
+                (slope,) = torch.autograd.grad(self.discriminator(real).sum(), real, create_graph=True)
+                step(slope.square().flatten(1).sum(1).mean())
+        super().training_step(batch, batch_idx)
+
+
+class BranchingLoss(DCGAN):
+    """A mistake: rank 1's loss does not reach all that rank 0's does."""
+
+    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
+        with self.updating("discriminator") as step:
+            logits = self.discriminator(batch["real"])
+            fake = self.discriminator(self.generator(self.latents(len(logits))).detach())
+            loss = minimax.discriminator_loss(real_logits=logits, fake_logits=fake).mean()
+            if collectives.rank() == 1:
+                loss = (self.discriminator.stages[0].weight ** 2).sum()
+            step(loss)
+
+
+class Sabotage(Callback):
+    """At `images`, on `rank`: raise, kill (by SIGKILL), poison (NaN for reals); or sleep a little at every step."""
+
+    def __init__(self, rank: int, images: int, how: str) -> None:
+        self.rank, self.images, self.how = rank, images, how
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if collectives.rank() != self.rank or pl_module.images_seen < self.images:
+            return
+        if self.how == "raise":
+            raise ValueError("sabotaged on purpose")
+        if self.how == "kill":
+            os.kill(os.getpid(), 9)
+        if self.how == "poison":
+            batch["real"].fill_(float("nan"))
+        if self.how == "sleep":
+            import time
+
+            time.sleep(0.05)
+
+
+class Wrote(Callback):
+    """Leaves, per rank, what this rank trained with: what its own command line said beside what its module is."""
+
+    def __init__(self, model: str, seed: int) -> None:
+        self.said = {"model": model, "seed": seed}
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        kind = type(pl_module)
+        found = {"said": self.said, "model": f"{kind.__module__}.{kind.__name__}", "seed": pl_module.seed}
+        (Path(trainer.default_root_dir) / f"wrote{collectives.rank()}.json").write_text(json.dumps(found))
