@@ -6,12 +6,13 @@ CAN_SERVE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_in
 PYTHON ?= $(strip $(shell for p in $(CANDIDATES); do $$p -c '$(CAN_SERVE)' >/dev/null 2>&1 && echo $$p && break; done))
 PY := .venv/bin/python
 
-.PHONY: help demo test test-slow check clean
+.PHONY: help demo test test-slow test-slurm check clean
 
 help:
 	@echo 'make demo       train a GAN on handwritten digits (set-up and data included), score it, draw its samples'
 	@echo 'make test       the tests: offline, on the CPU'
 	@echo 'make test-slow  the tests that take minutes each'
+	@echo 'make test-slurm the tests that start a SLURM cluster of their own'
 	@echo 'make check      formatting, lint and types'
 	@echo 'make clean      remove .venv, caches and build outputs; runs/ and data/ stay'
 
@@ -21,7 +22,7 @@ help:
 	  echo "Install one (on Debian and Ubuntu: apt install python3 python3-venv), or name it: make PYTHON=/path/to/python" >&2; \
 	  exit 1; }
 	$(PYTHON) -m venv --clear .venv
-	$(PY) -m pip install -e '.[dev,onnx,tensorboard]'
+	$(PY) -m pip install -e '.[dev,onnx,slurm,sweep,tensorboard]'
 	@touch $@
 
 demo: .venv/.installed
@@ -32,6 +33,9 @@ test: .venv/.installed
 
 test-slow: .venv/.installed
 	$(PY) -m pytest -m slow
+
+test-slurm: .venv/.installed
+	$(PY) -m pytest -m 'slurm and not slow' -rs tests/slurm
 
 check: .venv/.installed
 	$(PY) -m ruff format --check

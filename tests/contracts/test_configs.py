@@ -71,7 +71,7 @@ def train_small(overrides: list[str], folder, monkeypatch) -> None:
         settings = plain(config)
         train.check(settings)
     (folder / "run").mkdir()
-    train.fit(config, settings, folder / "run", {"id": "test"})
+    train.fit(settings, folder / "run", {"id": "test"})
 
 
 def assert_trained(run, scored: bool) -> None:

@@ -53,7 +53,7 @@ def fit(overlay: Path, *overrides: str) -> dict:
     train.check(settings)
     run = overlay / "run"
     run.mkdir()
-    train.fit(config, settings, run, {"id": "test"})
+    train.fit(settings, run, {"id": "test"})
     checkpoint = torch.load(max((run / "checkpoints").glob("[0-9]*.ckpt")), weights_only=True)
     checkpoint["scores"] = json.loads((run / "scores.jsonl").read_text().splitlines()[-1])["scores"]
     return checkpoint

@@ -27,10 +27,10 @@ def commands() -> list[tuple[str, str]]:
 
 
 def composed(door: str, arguments: str) -> list[dict]:
-    """The resolved config of a command; one for each combination of a sweep."""
+    """The resolved config of a command; one for each combination of a sweep, of an interval both ends."""
     words = [word for word in shlex.split(arguments) if word not in FLAGS and word not in ("--cfg", "job")]
     choices = [
-        [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+        [f"{override.get_key_element()}={value}" for value in swept(override)]
         if override.is_sweep_override()
         else [word]
         for word, override in zip(words, OverridesParser.create().parse_overrides(words), strict=True)
@@ -38,6 +38,11 @@ def composed(door: str, arguments: str) -> list[dict]:
     register()
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         return [plain(compose(door, list(combination))) for combination in product(*choices)]
+
+
+def swept(override) -> list:
+    sweep = override.value()
+    return [sweep.start, sweep.end] if override.is_interval_sweep() else list(override.sweep_string_iterator())
 
 
 @pytest.mark.parametrize(("door", "arguments"), commands())

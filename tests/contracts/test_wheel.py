@@ -77,6 +77,6 @@ def test_it_trains_from_another_folder(installed, tmp_path):
     assert "_target_: gan_lab.models.dcgan.DCGAN" in config
 
 
-@pytest.mark.parametrize("door", ["train", "sample", "evaluate", "export"])
+@pytest.mark.parametrize("door", ["train", "sample", "evaluate", "export", "compare", "doctor"])
 def test_its_console_commands_answer(door, installed, tmp_path):
     assert f"python -m gan_lab.{door}" in run(installed, tmp_path, str(installed / "bin" / f"gan-lab-{door}"), "--help")
