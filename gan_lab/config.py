@@ -234,6 +234,7 @@ INDIFFERENT = (
     "threads",
 )
 INDIFFERENT_DATA = ("download", "workers", "resident", "resident_limit_mb", "cache_dir", "seed")
+INDIFFERENT_EVALUATION = ("cache_dir", "intervals", "watched")
 INDIFFERENT_TRAINER = ("precision",)  # the one key of `trainer` that does matter
 
 
@@ -254,7 +255,7 @@ def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in kept["data"].items()
         if key not in INDIFFERENT_DATA and not (named and key == "root")
     }
-    kept["evaluation"] = {key: value for key, value in kept["evaluation"].items() if key != "cache_dir"}
+    kept["evaluation"] = {key: value for key, value in kept["evaluation"].items() if key not in INDIFFERENT_EVALUATION}
     callbacks = kept.pop("callbacks")
     kept["every_kimg"] = {name: (callbacks.get(name) or {}).get("every_kimg") for name in ("metrics", "evaluation")}
     return kept

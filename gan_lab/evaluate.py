@@ -38,7 +38,13 @@ def run(config: DictConfig) -> dict[str, float]:
     data.prepare_data()
     data.setup("fit")
     evaluation = build(evaluation_node, settings["trust"], base=Evaluation)
-    columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TextColumn("images"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("images"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, transient=True) as bar:
         task = bar.add_task("scoring", total=evaluation.num_samples)
         scores = evaluation.score(
@@ -47,7 +53,7 @@ def run(config: DictConfig) -> dict[str, float]:
             data,
             weights=loaded.weights,
             device=device,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
         )
     if settings["out"] is not None:
         append_scores(Path(settings["out"]), loaded.images_seen, scores)

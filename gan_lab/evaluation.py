@@ -1,4 +1,4 @@
-"""The evaluation stage: a generator and a reference set in, scores with their protocols out; in training and alone.
+"""The evaluation stage: samples and a reference set in, scores with their protocols out; in training and alone.
 
 Work is cut into blocks of fixed size. Block b is made by rank b mod W with randomness from (seed, b), so N samples are
 exactly N on any number of ranks, and a shorter run is a prefix of a longer one. No collective runs inside the loop.
@@ -9,22 +9,25 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gan_lab import collectives
-from gan_lab.extractors.base import Extractor
-from gan_lab.metrics.reference import ReferenceStatistics, cached_reference
+from gan_lab.extractors.base import Extractor, MissingWeights
+from gan_lab.metrics.base import Block, BlockMetric
+from gan_lab.metrics.reference import Reference, cached_reference
 from gan_lab.sampling import Draws, reseed_default_generators
 
 SCHEMA = 1
-Progress = Callable[[int, int], None]
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass
@@ -33,11 +36,13 @@ class Scores:
 
     Attributes:
         values: score name -> value; a name carries extractor and sample count.
+        intervals: score name -> lower and upper end of its interval, where asked for.
         protocols: score name -> hash of its protocol; values of different hashes are not comparable.
         records: hash -> protocol in full.
         monitored: the score by which checkpoints are ranked.
         higher_is_better: its direction.
         seconds: wall time, without the reference's where that was cached.
+        pictures: name -> (C, H, W) uint8, for people.
         threads: CPU threads of one operation; another number may round differently.
     """
 
@@ -47,6 +52,8 @@ class Scores:
     monitored: str
     higher_is_better: bool
     seconds: float
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    pictures: dict[str, Tensor] = field(default_factory=dict, repr=False)
     threads: int = field(default_factory=torch.get_num_threads)
 
     @property
@@ -54,11 +61,90 @@ class Scores:
         return self.values[self.monitored]
 
 
-class Evaluation:
-    """Scores a generator against a reference set with several metrics in one pass of generation.
+# Where samples come from --------------------------------------------------------------------------------------------
+
+
+class Source(Protocol):
+    """Makes any block of samples, alone."""
+
+    def make(self, block: int, size: int) -> Block:
+        """Samples block * size .. (block + 1) * size - 1; the last ones need not all be there."""
+
+    def protocol(self) -> dict[str, Any]:
+        """What decides the samples, beside their number and the block's size, as plain JSON values."""
+
+
+class Generated:
+    """Samples of a generator.
 
     Args:
-        extractor: makes the extractor (its weights may be missing, hence not made at once).
+        network: makes samples from what `inputs` draws.
+        inputs: see `gan_lab.sampling.LatentInputs`.
+        render: makes uint8 images of samples.
+        weights: "ema" or "live": which ones these are.
+        seed: of the samples.
+        device: where the network is.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        inputs: Any,
+        render: Callable[[Tensor], Tensor],
+        *,
+        weights: str,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.network, self.inputs, self.render = network, inputs, render
+        self.weights, self.seed, self.device = weights, seed, device
+
+    def protocol(self) -> dict[str, Any]:
+        return {"seed": self.seed, "weights": self.weights, "truncation": None}
+
+    def make(self, block: int, size: int) -> Block:
+        draws = Draws(self.seed, across_ranks=False)
+        draws.move_to(block)
+        reseed_default_generators(self.seed, block, across_ranks=False)
+        drawn = self.inputs.draw(draws, size)
+        arguments = {name: value.to(self.device) for name, value in drawn.items()}
+        samples = self.network(**arguments)
+        images = self.render(samples)
+        return Block(self.network, arguments, draws, samples, images, size, self.device, labels=drawn.get("labels"))
+
+
+class Stored:
+    """Images of files, in their order.
+
+    Args:
+        images: a `gan_lab.data.reference.ReferenceSet`.
+        seed: of the draws of probes.
+        device: where the extractors are.
+    """
+
+    def __init__(self, images: Any, *, seed: int, device: torch.device) -> None:
+        self.images, self.seed, self.device = images, seed, device
+
+    def protocol(self) -> dict[str, Any]:
+        return {"seed": self.seed, "images": self.images.name, "content": self.images.digest}
+
+    def make(self, block: int, size: int) -> Block:
+        draws = Draws(self.seed, across_ranks=False)
+        draws.move_to(block)
+        chosen = slice(block * size, (block + 1) * size)
+        images = torch.from_numpy(np.array(self.images.images[chosen]))
+        labels = None if self.images.labels is None else torch.from_numpy(self.images.labels[chosen])
+        return Block(None, {}, draws, None, images.to(self.device), len(images), self.device, labels=labels)
+
+
+# The stage ----------------------------------------------------------------------------------------------------------
+
+
+class Evaluation:
+    """Scores samples against a reference set with several metrics in one pass.
+
+    Args:
+        extractor: makes the main extractor (its weights may be missing, hence not made at once).
         metrics: by name, in the order of the table.
         num_samples: fakes, at least each metric's minimum.
         block_size: samples of one call of the generator and of the extractor, 1 or more; part of the protocol.
@@ -66,48 +152,69 @@ class Evaluation:
         reference: split of the data set that the fakes are held against.
         monitor: the metric whose main value ranks checkpoints.
         cache_dir: where statistics of references are kept; None for nowhere.
+        extractors: further ones by the names that metrics give; where the weights of one are missing, its metrics are
+            left out.
+        intervals: `{resamples, level}` of intervals for the scores that can have one, by bootstrap over blocks; None
+            for none.
+        watched: leave the scoring of a training run to another process, `python -m gan_lab.evaluate watch=RUN_DIR`.
+    Attributes:
+        left_out: name of a metric whose extractor is not at hand -> what is missing, with the remedy.
     """
 
     def __init__(
         self,
         *,
         extractor: Callable[[], Extractor],
-        metrics: Mapping[str, Any],
+        metrics: Mapping[str, BlockMetric],
         num_samples: int,
         block_size: int,
         seed: int,
         reference: str,
         monitor: str,
         cache_dir: str | Path | None,
+        extractors: Mapping[str, Callable[[], Extractor]] | None = None,
+        intervals: Mapping[str, Any] | None = None,
+        watched: bool = False,
     ) -> None:
         if block_size < 1:
             raise ValueError(f"evaluation.block_size must be 1 or more, got {block_size}")
         if monitor not in metrics:
             raise ValueError(f"evaluation.monitor={monitor!r} is none of the metrics: {', '.join(metrics)}")
+        if metrics[monitor].higher_is_better is None:
+            raise ValueError(f"evaluation.monitor={monitor!r} cannot rank runs: neither high nor low is better")
+        further = {} if extractors is None else dict(extractors)
         for name, metric in metrics.items():
             if num_samples < metric.minimum:
                 raise ValueError(f"{name} needs evaluation.num_samples >= {metric.minimum}, got {num_samples}")
-        self._make_extractor = extractor
+            if metric.extractor is not None and metric.extractor not in further:
+                known = ", ".join(further) or "none"
+                raise ValueError(f"{name}.extractor={metric.extractor!r} is none of evaluation.extractors: {known}")
+        self._makers: dict[str | None, Callable[[], Extractor]] = {None: extractor} | further
         self.metrics = dict(metrics)
         self.num_samples, self.block_size, self.seed = num_samples, block_size, seed
-        self.reference, self.monitor = reference, monitor
+        self.reference, self.monitor, self.watched = reference, monitor, watched
+        self.intervals = None if intervals is None else dict(intervals)
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
-        self._extractor: Extractor | None = None
-        self._statistics: ReferenceStatistics | None = None
+        self.left_out: dict[str, str] = {}
+        self._extractors: dict[str | None, Extractor] = {}
+        self._references: dict[str, Reference] = {}
         self._reference_key: dict[str, Any] = {}
+        self._prepared = False
 
     def prepare(self, data: Any, device: torch.device, progress: Progress | None = None) -> None:
-        """Load the extractor and the reference's statistics (from the cache, or made and cached).
+        """Load the extractors and the reference's statistics (from the cache, or made and cached).
 
         Raises:
-            MissingWeights: the extractor's weights are not at hand; the message has the remedy.
-            ValueError: the data set has no such split.
+            MissingWeights: those of the monitored metric's extractor are not at hand; the message has the remedy.
+            ValueError: the data set has no such split; a metric asks for what its extractor does not give.
         """
-        if self._extractor is not None:
-            self._extractor = self._extractor.to(device)
+        if self._prepared:
+            self._extractors = {key: extractor.to(device) for key, extractor in self._extractors.items()}
             return
-        self._extractor = self._make_extractor().to(device)
-        if not any(metric.uses_reference for metric in self.metrics.values()):
+        self._load(device)
+        self._prepared = True
+        referring = {name: metric for name, metric in self.metrics.items() if metric.uses_reference}
+        if not referring:
             return
         reference = data.reference(self.reference)
         self._reference_key = {
@@ -116,32 +223,63 @@ class Evaluation:
             "content": reference.digest,
             "count": len(reference),
         }
-        key = {
-            "schema": SCHEMA,
-            "extractor": self.extractor.protocol(),
-            "block_size": self.block_size,
-            "reference": self._reference_key,
+        if collectives.rank() > 0:  # rank 0 computes
+            return
+        labels = None if reference.labels is None else torch.from_numpy(reference.labels)
+        in_features = {metric.extractor for metric in referring.values() if "features" in metric.needs}
+        statistics = {key: self._statistics(key, reference, device, progress) for key in in_features}
+        self._references = {
+            name: Reference(
+                statistics[metric.extractor] if "features" in metric.needs else None, reference.images, labels
+            )
+            for name, metric in referring.items()
         }
+
+    def _load(self, device: torch.device) -> None:
+        for key in dict.fromkeys(metric.extractor for metric in self.metrics.values() if metric.in_space):
+            try:
+                self._extractors[key] = self._makers[key]().to(device)
+            except MissingWeights as error:
+                lost = {name: str(error) for name, m in self.metrics.items() if m.in_space and m.extractor == key}
+                if self.monitor in lost:
+                    raise
+                self.leave_out(lost)
+        for name, metric in self.metrics.items():
+            if not metric.in_space:
+                continue
+            outputs = self._extractors[metric.extractor].outputs
+            lacking = [need for need in metric.needs if need in ("features", "logits") and need not in outputs]
+            if lacking:
+                extractor = self._extractors[metric.extractor].name
+                raise ValueError(
+                    f"{name} needs {lacking[0]}, which {extractor} does not give, only {', '.join(outputs)}"
+                )
+
+    def leave_out(self, metrics: Mapping[str, str]) -> None:
+        """Go on without these metrics: name -> reason."""
+        self.left_out |= metrics
+        self.metrics = {name: metric for name, metric in self.metrics.items() if name not in metrics}
+
+    def _statistics(self, key: str | None, reference: Any, device: torch.device, progress: Progress | None) -> Any:
+        extractor = self._extractors[key]
 
         def compute() -> Tensor:
             rows, done = [], 0
             for images in reference.blocks(self.block_size):
-                rows.append(self.extractor(images.to(device))["features"].cpu())
+                rows.append(extractor(images.to(device))["features"].cpu())
                 done += len(images)
                 if progress is not None:
-                    progress(done, len(reference))
+                    progress("reference", done, len(reference))
             return torch.cat(rows)
 
-        if collectives.rank() > 0:  # rank 0 computes
-            return
+        about = {
+            "schema": SCHEMA,
+            "extractor": extractor.protocol(),
+            "block_size": self.block_size,
+            "reference": self._reference_key,
+        }
         with _undisturbed(device):
-            self._statistics = cached_reference(key, compute, self.cache_dir)
-
-    @property
-    def extractor(self) -> Extractor:
-        if self._extractor is None:
-            raise RuntimeError("call Evaluation.prepare(data, device) first")
-        return self._extractor
+            return cached_reference(about, compute, self.cache_dir)
 
     def score(
         self,
@@ -158,102 +296,160 @@ class Evaluation:
         Args:
             network: makes samples from what `inputs` draws; scored in eval mode, without autocast.
             inputs: see `gan_lab.sampling.LatentInputs`.
-            data: renders samples as uint8 images.
+            data: renders samples as uint8 images, and has the reference.
             weights: "ema" or "live": which ones these are, for the protocol.
             device: where the network is.
-            progress: called with (samples done, samples in all) after every block of this rank.
+            progress: called with (activity, samples done, samples in all) after every block of this rank.
         Raises:
-            RuntimeError: an error on any rank, on all of them.
+            EvaluationError: an error on any rank, on all of them.
         """
+        source = Generated(network, inputs, data.render, weights=weights, seed=self.seed, device=device)
+        with scoring_mode(network, device):
+            return self._score(source, data, device, progress)
+
+    def score_images(self, images: Any, data: Any, *, device: torch.device, progress: Progress | None = None) -> Scores:
+        """As `score`, of images that are there already.
+
+        Args:
+            images: a `gan_lab.data.reference.ReferenceSet` of at least `num_samples`; the first so many are scored.
+        """
+        if len(images) < self.num_samples:
+            raise ValueError(f"evaluation.num_samples={self.num_samples}, but {images.name} has {len(images)} images")
+        with torch.no_grad(), _undisturbed(device):
+            return self._score(Stored(images, seed=self.seed, device=device), data, device, progress)
+
+    def _score(self, source: Source, data: Any, device: torch.device, progress: Progress | None) -> Scores:
         self.prepare(data, device, progress)
         start = time.perf_counter()
-        with scoring_mode(network, device):
-            problem, blocks = None, {}
-            try:
-                blocks = self._make_blocks(network, inputs, data, device, progress)
-            except Exception as error:
-                problem = f"rank {collectives.rank()}: {type(error).__name__}: {error}"
-            gathered = collectives.gather_objects((problem, blocks))
-            outcome: Any = None
-            if gathered is not None:
-                problems = [problem for problem, _ in gathered if problem]
-                together = {block: values for _, part in gathered for block, values in part.items()}
-                outcome = problems[0] if problems else self._compute(together)
-            outcome = collectives.broadcast_object(outcome)
+        problem, blocks = None, {}
+        try:
+            blocks = self._make_blocks(source, progress)
+        except Exception as error:
+            problem = f"rank {collectives.rank()}: {type(error).__name__}: {error}"
+        gathered = collectives.gather_objects((problem, blocks))
+        outcome: Any = None
+        if gathered is not None:
+            problems = [problem for problem, _ in gathered if problem]
+            together = {block: values for _, part in gathered for block, values in part.items()}
+            outcome = problems[0] if problems else self._compute(together)
+        outcome = collectives.broadcast_object(outcome)
         if isinstance(outcome, str):
             raise EvaluationError(f"the evaluation failed on {outcome}")
-        return self._label(outcome, weights, time.perf_counter() - start)
+        return self._label(outcome, source, time.perf_counter() - start)
 
-    def _make_blocks(
-        self, network: nn.Module, inputs: Any, data: Any, device: torch.device, progress: Progress | None
-    ) -> dict[int, dict[str, Tensor]]:
-        draws, blocks = Draws(self.seed, across_ranks=False), {}
+    def _make_blocks(self, source: Source, progress: Progress | None) -> dict[int, dict[str, Tensor]]:
+        blocks = {}
         for block in range(collectives.rank(), -(-self.num_samples // self.block_size), collectives.world()):
-            draws.move_to(block)
-            reseed_default_generators(self.seed, block, across_ranks=False)
-            arguments = inputs.draw(draws, self.block_size)
-            samples = network(**{name: value.to(device) for name, value in arguments.items()})
-            values = self.extractor(data.render(samples).to(device))
-            count = min(self.block_size, self.num_samples - block * self.block_size)
-            blocks[block] = {name: value[:count].cpu() for name, value in values.items()}
+            made = source.make(block, self.block_size)
+            made.count = min(made.count, self.num_samples - block * self.block_size)
+            blocks[block] = self._values(made, block)
             if progress is not None:
-                progress(min((block + 1) * self.block_size, self.num_samples), self.num_samples)
+                progress("scoring", min((block + 1) * self.block_size, self.num_samples), self.num_samples)
         return blocks
 
-    def _compute(self, blocks: Mapping[int, Mapping[str, Tensor]]) -> dict[str, dict[str, float]] | str:
-        """Metric name -> suffix -> value, on rank 0; a string on failure, for all ranks to raise."""
-        results = {}
+    def _values(self, made: Block, block: int) -> dict[str, Tensor]:
+        """All that the metrics eat of a block, by the names of `_places`."""
+        given = {"images": made.images, "samples": made.samples, "labels": made.labels}
+        values: dict[str, Tensor] = {}
+        for key in self._extractors:
+            if any(need in self._extractors[key].outputs for need in self._needs(key)):
+                values |= {f"{key}/{name}": value for name, value in self._extractors[key](made.images).items()}
+        for name, metric in self.metrics.items():
+            for need, place in zip(metric.needs, self._places(name), strict=True):
+                if need == "probe":
+                    reseed_default_generators(self.seed, block, across_ranks=False)
+                    made.extractor = self._extractors[metric.extractor] if metric.in_space else None
+                    values[place] = metric.probe(made)
+                elif place not in values:
+                    if (value := given[need]) is None:
+                        raise ValueError(f"{name} needs {need}, which these samples do not have")
+                    values[place] = value
+        wanted = {place for name in self.metrics for place in self._places(name)}
+        return {place: values[place][: made.count].cpu() for place in sorted(wanted)}
+
+    def _needs(self, key: str | None) -> set[str]:
+        return {need for metric in self.metrics.values() if metric.extractor == key for need in metric.needs}
+
+    def _places(self, name: str) -> list[str]:
+        """Under which names the values of a block are that a metric eats."""
+        metric = self.metrics[name]
+        owners = {"features": metric.extractor, "logits": metric.extractor, "probe": f"probe of {name}"}
+        return [f"{owners[need]}/{need}" if need in owners else need for need in metric.needs]
+
+    def _compute(self, blocks: Mapping[int, Mapping[str, Tensor]]) -> "Results | str":
+        """What the metrics say, on rank 0; a string on failure, for all ranks to raise."""
+        results = Results({}, {}, {})
         for name, metric in self.metrics.items():
             try:
-                metric.reset()
                 if metric.uses_reference:
-                    metric.set_reference(self._statistics)
-                for block in sorted(blocks):
-                    metric.update(blocks[block][metric.needs])
-                results[name] = metric.compute()
+                    metric.set_reference(self._references[name])
+                results.values[name] = self._compute_one(name, blocks, sorted(blocks))
+                results.pictures |= metric.pictures()
+                if self.intervals is not None and metric.intervals:
+                    from gan_lab.metrics.intervals import block_interval
+
+                    main_value = partial(self._main_value, name, blocks)
+                    results.intervals[name] = block_interval(main_value, len(blocks), **self.intervals, seed=self.seed)
             except Exception as error:
                 return f"rank 0, metric {name}: {type(error).__name__}: {error}"
             finally:
                 metric.reset()
         return results
 
-    def _label(self, results: Mapping[str, Mapping[str, float]], weights: str, seconds: float) -> Scores:
-        scores = Scores({}, {}, {}, "", False, seconds)
+    def _compute_one(
+        self, name: str, blocks: Mapping[int, Mapping[str, Tensor]], chosen: Sequence[int]
+    ) -> dict[str, float]:
+        metric, places = self.metrics[name], self._places(name)
+        metric.reset()
+        for block in chosen:
+            metric.update(*(blocks[block][place] for place in places))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*compute.*method.*was called before.*")
+            return metric.compute()
+
+    def _main_value(self, name: str, blocks: Mapping[int, Mapping[str, Tensor]], chosen: Sequence[int]) -> float:
+        return self._compute_one(name, blocks, chosen)[""]
+
+    def _label(self, results: "Results", source: Source, seconds: float) -> Scores:
+        scores = Scores({}, {}, {}, "", False, seconds, pictures=results.pictures)
         for name, metric in self.metrics.items():
-            protocol = self.protocol(metric, weights)
+            protocol = self.protocol(metric, source)
             digest = hashlib.sha256(json.dumps(protocol, sort_keys=True).encode()).hexdigest()[:12]
             scores.records[digest] = protocol
-            for suffix, value in results[name].items():
+            for suffix, value in results.values[name].items():
                 label = self.name_of(metric) + suffix
                 scores.values[label], scores.protocols[label] = value, digest
+            if name in results.intervals:
+                scores.intervals[self.name_of(metric)] = results.intervals[name]
             if name == self.monitor:
-                scores.monitored, scores.higher_is_better = self.name_of(metric), metric.higher_is_better
+                scores.monitored, scores.higher_is_better = self.name_of(metric), bool(metric.higher_is_better)
         return scores
 
-    def protocol(self, metric: Any, weights: str) -> dict[str, Any]:
+    def protocol(self, metric: BlockMetric, source: Source) -> dict[str, Any]:
         """All that decides a score of `metric`, as plain JSON values."""
         return {
             "schema": SCHEMA,
             "metric": metric.name,
             "parameters": metric.protocol(),
-            "extractor": self.extractor.protocol(),
+            "extractor": self._extractors[metric.extractor].protocol() if metric.in_space else None,
             "quantization": "clamp to [-1, 1], round to uint8",
             "reference": self._reference_key if metric.uses_reference else None,
-            "fakes": {
-                "count": self.num_samples,
-                "seed": self.seed,
-                "block_size": self.block_size,
-                "weights": weights,
-                "truncation": None,
-            },
+            "fakes": {"count": self.num_samples, "block_size": self.block_size} | source.protocol(),
         }
 
-    def name_of(self, metric: Any) -> str:
+    def name_of(self, metric: BlockMetric) -> str:
         """`fid50k` for Inception's last pooling layer and 50,000 fakes; other feature spaces say so in the name."""
         count = f"{self.num_samples // 1000}k" if self.num_samples % 1000 == 0 else str(self.num_samples)
-        if self.extractor.name == "inception":
-            return f"{'fid' if metric.name == 'fd' else metric.name}{count}"
-        return f"{metric.name}_{self.extractor.name}{count}"
+        return (self._extractors[metric.extractor].label(metric.name) if metric.in_space else metric.name) + count
+
+
+@dataclass
+class Results:
+    """What rank 0 computed: metric -> suffix -> value, metric -> interval of its main value, pictures by name."""
+
+    values: dict[str, dict[str, float]]
+    intervals: dict[str, tuple[float, float]]
+    pictures: dict[str, Tensor]
 
 
 class EvaluationError(RuntimeError):

@@ -73,7 +73,7 @@ class Evaluate(TickCallback):
             trainer.datamodule,  # type: ignore[attr-defined]
             weights=module.weights_for_samples,
             device=module.device,
-            progress=lambda done, total: module.report("scoring", done, total),
+            progress=module.report,
         )
         module.report("", 0, 0)
         self._note(scores, module)

@@ -1,9 +1,9 @@
-"""What every extractor is: uint8 images in, float32 features and logits out, whatever the surroundings."""
+"""What every extractor is: uint8 images in, named float32 outputs out, whatever the surroundings."""
 
 import hashlib
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,11 +23,13 @@ class Extractor(nn.Module, ABC):
     It stays in eval mode, without gradients and outside autocast, whatever the caller does.
 
     Attributes:
-        name: as it stands in the names of scores ("inception", "digitnet").
+        name: as it stands in the names of scores ("inception", "digitnet"); ends in a letter, since a count follows.
+        outputs: what it gives: "features", and "logits" where it is a classifier.
         feature_dim: columns of "features".
     """
 
     name: str
+    outputs: ClassVar[tuple[str, ...]] = ("features", "logits")
     feature_dim: int
 
     @classmethod
@@ -39,17 +41,21 @@ class Extractor(nn.Module, ABC):
     def protocol(self) -> dict[str, Any]:
         """All that decides the features of given images, as plain JSON values."""
 
+    def label(self, stem: str) -> str:
+        """The name of a score in this space, before its count: "fd" -> "fd_digitnet", or what the field calls it."""
+        return f"{stem}_{self.name}"
+
     @abstractmethod
-    def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(features, logits) of checked images."""
+    def extract(self, images: Tensor) -> dict[str, Tensor]:
+        """The `outputs` of checked images."""
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Features and logits of a batch.
+        """The outputs of a batch.
 
         Args:
             images: (B, C, H, W) uint8, C in {1, 3, 4}, any height and width.
         Returns:
-            "features" (B, feature_dim) float32, "logits" (B, K) float32, on the device of `images`.
+            "features" (B, feature_dim) float32; of classifiers "logits" (B, K) float32; on the device of `images`.
         Raises:
             TypeError: not uint8.
             ValueError: another shape.
@@ -59,8 +65,7 @@ class Extractor(nn.Module, ABC):
         if images.dim() != 4 or images.shape[1] not in (1, 3, 4):
             raise ValueError(f"{self.name} takes (B, 1 or 3 or 4, H, W), got {tuple(images.shape)}")
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-            features, logits = self.extract(images)
-        return {"features": features.float(), "logits": logits.float()}
+            return {name: values.float() for name, values in self.extract(images).items()}
 
     def train(self, mode: bool = True) -> "Extractor":
         """Stays in eval mode, also when a parent module is put into training."""

@@ -108,9 +108,10 @@ class DigitNet(Extractor):
             "dtype": "float32",
         }
 
-    def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(features, logits) of checked images."""
-        return self.network(to_digit_input(images))
+    def extract(self, images: Tensor) -> dict[str, Tensor]:
+        """See `Extractor`."""
+        features, logits = self.network(to_digit_input(images))
+        return {"features": features, "logits": logits}
 
     @staticmethod
     def _path(weights: str | Path | None) -> Path:

@@ -82,10 +82,14 @@ class Inception(Extractor):
             "dtype": "float32",
         }
 
-    def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(features, logits) of checked images."""
-        images = without_alpha(images)
-        return self.network(images.expand(-1, 3, -1, -1))
+    def label(self, stem: str) -> str:
+        """FID is "2048" alone, without a word for its space."""
+        return {"fd": "fid"}.get(stem, stem)
+
+    def extract(self, images: Tensor) -> dict[str, Tensor]:
+        """See `Extractor`."""
+        features, logits = self.network(without_alpha(images).expand(-1, 3, -1, -1))
+        return {"features": features, "logits": logits}
 
     @staticmethod
     def _path(weights: str | Path | None) -> Path:

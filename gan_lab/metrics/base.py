@@ -1,60 +1,114 @@
 """What every metric is to the evaluation stage: blocks in, in order; named numbers out."""
 
 from abc import abstractmethod
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric
 
-from gan_lab.metrics.reference import ReferenceStatistics
+from gan_lab.metrics.reference import Reference, ReferenceStatistics
+
+
+@dataclass
+class Block:
+    """What a probe may use of a block of samples, on the rank that made it.
+
+    Attributes:
+        network: the generator, in eval mode; None where the images come from files.
+        arguments: of the call that made the samples: (B, ...) tensors by keyword, on the device.
+        draws: the block's own randomness, see `gan_lab.sampling.Draws`; a probe draws under purposes of its own.
+        samples: (B, ...) what the network made; None where the images come from files.
+        images: (B, C, H, W) uint8, as rendered.
+        count: how many of the B samples count: the last block may be longer than what is asked for.
+        device: where the network and the extractor are.
+        labels: (B,) int64 on the CPU, where the samples have classes.
+        extractor: the metric's.
+    """
+
+    network: nn.Module | None
+    arguments: dict[str, Tensor]
+    draws: Any
+    samples: Tensor | None
+    images: Tensor
+    count: int
+    device: torch.device
+    labels: Tensor | None = None
+    extractor: Any = None
 
 
 class BlockMetric(Metric):
     """A torchmetrics Metric that keeps its blocks on the CPU and leaves gathering over ranks to the evaluation stage.
 
+    Args:
+        extractor: which of the stage's further extractors it uses; None for the main one.
     Attributes:
         name: stem of the score's name; the stage adds extractor and number of samples.
-        needs: which of an extractor's outputs it eats.
+        higher_is_better: None where it cannot rank runs.
+        needs: what it eats of each block, in this order: its extractor's "features" or "logits", "images" (uint8),
+            "labels" (int64), "samples" (the network's own output), or "probe", what its `probe` gives.
+        in_space: whether an extractor has a part in it.
         uses_reference: whether `set_reference` must come before `compute`.
+        intervals: whether its main value may be bootstrapped over blocks.
         minimum: fewest generated samples that give a value.
     """
 
     name: str
-    needs: Literal["features", "logits"]
+    needs: tuple[str, ...]
+    in_space: bool = True
     uses_reference: bool
+    intervals: bool = False
     minimum: int = 2
     full_state_update = False
 
-    blocks: list[Tensor]
-
-    def __init__(self) -> None:
+    def __init__(self, extractor: str | None = None) -> None:
         super().__init__(sync_on_compute=False, dist_sync_on_step=False)
-        self.add_state("blocks", default=[], dist_reduce_fx="cat")
-        self._reference: ReferenceStatistics | None = None
+        self.extractor = extractor
+        for need in self.needs:
+            self.add_state(f"blocks_{need}", default=[], dist_reduce_fx="cat")
+        self._reference: Reference | None = None
 
     @abstractmethod
     def protocol(self) -> dict[str, Any]:
         """All parameters that decide the value, as plain JSON values."""
 
-    def set_reference(self, statistics: ReferenceStatistics) -> None:
+    def set_reference(self, reference: Reference) -> None:
         """What generated samples are compared with; survives `reset`."""
-        self._reference = statistics
+        self._reference = reference
 
-    def update(self, values: Tensor) -> None:
-        """Take a block: (B, d) features or (B, K) logits of the next B samples, on any device."""
-        self.blocks.append(values.detach().cpu())
+    def probe(self, block: Block) -> Tensor:
+        """What this metric measures of a block by itself: one row per sample or pair that counts."""
+        raise NotImplementedError(f"{self.name} has no probe")
 
-    def values(self) -> Tensor:
-        """All blocks so far: (N, d) as they came."""
-        if sum(len(block) for block in self.blocks) < self.minimum:
-            raise ValueError(f"{self.name} needs at least {self.minimum} samples, got {sum(map(len, self.blocks))}")
-        return torch.cat(self.blocks)
+    def update(self, *values: Tensor) -> None:
+        """Take a block: the next B rows of each of `needs`, on any device."""
+        for need, value in zip(self.needs, values, strict=True):
+            getattr(self, f"blocks_{need}").append(value.detach().cpu())
 
-    def reference(self, columns: int) -> ReferenceStatistics:
-        """The reference, which must have been set and have so many columns."""
+    def values(self, need: str) -> Tensor:
+        """All blocks of one of `needs` so far: (N, ...) as they came."""
+        blocks: list[Tensor] = getattr(self, f"blocks_{need}")
+        if sum(map(len, blocks)) < self.minimum:
+            raise ValueError(f"{self.name} needs at least {self.minimum} samples, got {sum(map(len, blocks))}")
+        return torch.cat(blocks)
+
+    @property
+    def reference(self) -> Reference:
+        """What was set."""
         if self._reference is None:
             raise RuntimeError(f"{self.name} needs set_reference before compute")
-        if len(self._reference.mean) != columns:
-            raise ValueError(f"{self.name}: reference has {len(self._reference.mean)} columns, samples have {columns}")
         return self._reference
+
+    def statistics(self, columns: int) -> ReferenceStatistics:
+        """Of the reference, which must have so many feature columns."""
+        statistics = self.reference.statistics
+        if statistics is None:
+            raise RuntimeError(f"{self.name} needs a reference with features")
+        if len(statistics.mean) != columns:
+            raise ValueError(f"{self.name}: reference has {len(statistics.mean)} columns, samples have {columns}")
+        return statistics
+
+    def pictures(self) -> dict[str, Tensor]:
+        """Pictures for people, by file name, of what the last `compute` saw: (C, H, W) uint8."""
+        return {}

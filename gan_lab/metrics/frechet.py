@@ -38,8 +38,9 @@ class FrechetDistance(BlockMetric):
 
     name = "fd"
     higher_is_better = False
-    needs = "features"
+    needs = ("features",)
     uses_reference = True
+    intervals = True
 
     def protocol(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -47,8 +48,8 @@ class FrechetDistance(BlockMetric):
 
     def compute(self) -> dict[str, float]:
         """Of all samples so far against the reference."""
-        features = finite_matrix(self.values(), "generated features")
-        reference = self.reference(columns=features.shape[1])
+        features = finite_matrix(self.values("features"), "generated features")
+        reference = self.statistics(columns=features.shape[1])
         mean, factor = mean_and_factor(features)
         parts = frechet_distance(
             real_mean=reference.mean, real_factor=reference.factor, fake_mean=mean, fake_factor=factor

@@ -39,15 +39,16 @@ class InceptionScore(BlockMetric):
     Args:
         splits: parts of the permutation, at least 1.
         seed: of the permutation.
+        extractor: see `BlockMetric`.
     """
 
     name = "is"
     higher_is_better = True
-    needs = "logits"
+    needs = ("logits",)
     uses_reference = False
 
-    def __init__(self, splits: int, seed: int) -> None:
-        super().__init__()
+    def __init__(self, splits: int, seed: int, extractor: str | None = None) -> None:
+        super().__init__(extractor)
         if splits < 1:
             raise ValueError(f"splits must be 1 or more, got {splits}")
         self.splits, self.seed = splits, seed
@@ -59,6 +60,6 @@ class InceptionScore(BlockMetric):
 
     def compute(self) -> dict[str, float]:
         """Of all samples so far."""
-        logits = finite_matrix(self.values(), "generated logits")
+        logits = finite_matrix(self.values("logits"), "generated logits")
         scores = np.array(split_scores(logits, self.splits, self.seed))
         return {"": float(scores.mean()), "_std": float(scores.std()), "_1split": inception_score(logits)}

@@ -61,15 +61,16 @@ class KernelDistance(BlockMetric):
         subset_size: rows of each set in a subset, at least 2; fewer where a set has fewer.
         seed: of the subsets.
         full_limit: "_full" is left out where either set is larger, since its cost grows with the product of the sizes.
+        extractor: see `BlockMetric`.
     """
 
     name = "kid"
     higher_is_better = False
-    needs = "features"
+    needs = ("features",)
     uses_reference = True
 
-    def __init__(self, subsets: int, subset_size: int, seed: int, full_limit: int) -> None:
-        super().__init__()
+    def __init__(self, subsets: int, subset_size: int, seed: int, full_limit: int, extractor: str | None = None) -> None:
+        super().__init__(extractor)
         if subsets < 1 or subset_size < 2:
             raise ValueError(f"subsets must be 1 or more and subset_size 2 or more, got {subsets} and {subset_size}")
         self.subsets, self.subset_size, self.seed, self.full_limit = subsets, subset_size, seed, full_limit
@@ -86,8 +87,8 @@ class KernelDistance(BlockMetric):
 
     def compute(self) -> dict[str, float]:
         """Of all samples so far against the reference."""
-        fake = finite_matrix(self.values(), "generated features")
-        real = self.reference(columns=fake.shape[1]).features.double()
+        fake = finite_matrix(self.values("features"), "generated features")
+        real = self.statistics(columns=fake.shape[1]).features.double()
         pairs = subset_pairs(
             real_count=len(real),
             fake_count=len(fake),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -50,6 +51,21 @@ class ReferenceStatistics:
     def tensors(self) -> dict[str, Tensor]:
         """Its parts by name."""
         return {name: getattr(self, name) for name in PARTS}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The reference set as one metric sees it.
+
+    Attributes:
+        statistics: of its features in the metric's space; None for a metric that does not look at features.
+        images: (n, C, H, W) uint8, possibly memory-mapped.
+        labels: (n,) int64, or None.
+    """
+
+    statistics: ReferenceStatistics | None
+    images: np.ndarray
+    labels: Tensor | None
 
 
 def cached_reference(

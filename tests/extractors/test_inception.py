@@ -15,6 +15,7 @@ import pytest
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from references import reference_of
 from torch.nn import functional as F
 
 from gan_lab.extractors.base import DamagedWeights, MissingWeights
@@ -22,7 +23,6 @@ from gan_lab.extractors.inception import Inception
 from gan_lab.metrics.frechet import FrechetDistance
 from gan_lab.metrics.inception_score import InceptionScore
 from gan_lab.metrics.kid import KernelDistance
-from gan_lab.metrics.reference import ReferenceStatistics
 
 CONFIG = Path(__file__).parents[2] / "conf" / "extractor" / "inception.yaml"
 COUNT = 72  # more than the 64 columns of the layer that is compared
@@ -105,7 +105,7 @@ class Pictures(torch.utils.data.Dataset):
 
 def scores(metric, values, real=None) -> dict[str, float]:
     if real is not None:
-        metric.set_reference(ReferenceStatistics.from_features(real))
+        metric.set_reference(reference_of(real))
     for block in values.split(50):
         metric.update(block)
     return metric.compute()
@@ -148,7 +148,9 @@ def test_fid_and_kid_equal_torch_fidelity(weights, real, fake, features):
     assert scores(FrechetDistance(), features[1], features[0])[""] == pytest.approx(
         theirs["frechet_inception_distance"], rel=1e-5
     )
-    kid = scores(KernelDistance(subsets=100, subset_size=40, seed=2020, full_limit=0), features[1], features[0])
+    kid = scores(
+        KernelDistance(subsets=100, subset_size=40, seed=2020, full_limit=0), features[1], features[0]
+    )
     # torch-fidelity works in float32: 6 digits of the kernel's mean, which is about 1.
     assert kid[""] == pytest.approx(theirs["kernel_inception_distance_mean"], abs=2e-7, rel=1e-5)
     assert kid["_std"] == pytest.approx(theirs["kernel_inception_distance_std"], abs=2e-7, rel=1e-4)

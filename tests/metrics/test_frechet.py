@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from references import reference_of
 
 from gan_lab.metrics.frechet import FrechetDistance, frechet_distance
 from gan_lab.metrics.moments import mean_and_factor
-from gan_lab.metrics.reference import ReferenceStatistics
 
 
 def normal(count: int, columns: int, seed: int = 0) -> torch.Tensor:
@@ -20,7 +20,7 @@ def between(real: torch.Tensor, fake: torch.Tensor):
 
 def scored(real: torch.Tensor, *blocks: torch.Tensor) -> dict[str, float]:
     metric = FrechetDistance()
-    metric.set_reference(ReferenceStatistics.from_features(real))
+    metric.set_reference(reference_of(real))
     for block in blocks:
         metric.update(block)
     return metric.compute()
@@ -101,7 +101,7 @@ def test_blocks_and_reset():
     real, fake = normal(60, 8).float(), normal(50, 8, seed=1).float()
     assert scored(real, *fake.split(7)) == scored(real, fake)
     metric = FrechetDistance()
-    metric.set_reference(ReferenceStatistics.from_features(real))
+    metric.set_reference(reference_of(real))
     metric.update(fake + 5)
     metric.compute()
     metric.reset()
@@ -124,7 +124,7 @@ def test_refusals():
     metric.update(torch.zeros(1, 4))
     with pytest.raises(RuntimeError, match="set_reference"):
         metric.compute()
-    metric.set_reference(ReferenceStatistics.from_features(torch.zeros(3, 5)))
+    metric.set_reference(reference_of(torch.zeros(3, 5)))
     with pytest.raises(ValueError, match="5 columns, samples have 4"):
         metric.compute()
     metric.update(torch.full((3, 4), np.nan))

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from references import reference_of
 
 from gan_lab.metrics.kid import KernelDistance, cubic_kernel, unbiased_mmd
-from gan_lab.metrics.reference import ReferenceStatistics
 
 
 def normal(count: int, columns: int = 6, seed: int = 0) -> torch.Tensor:
@@ -14,7 +14,7 @@ def normal(count: int, columns: int = 6, seed: int = 0) -> torch.Tensor:
 
 def scored(real, fake, *, subsets=20, subset_size=30, seed=2020, full_limit=1000) -> dict[str, float]:
     metric = KernelDistance(subsets=subsets, subset_size=subset_size, seed=seed, full_limit=full_limit)
-    metric.set_reference(ReferenceStatistics.from_features(real))
+    metric.set_reference(reference_of(real))
     for block in fake.split(13):
         metric.update(block)
     return metric.compute()

@@ -7,8 +7,7 @@ import pytest
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-
-from gan_lab.metrics.reference import ReferenceStatistics
+from references import reference_of
 
 CONF = Path(__file__).parents[2] / "conf" / "metric"
 
@@ -18,15 +17,27 @@ def test_it_keeps_the_interface(path):
     assert path.read_text().startswith("# ")
     metric = instantiate(OmegaConf.load(path))
     generator = torch.Generator().manual_seed(0)
+    count = max(metric.minimum, 60)
+    given = {
+        "features": torch.randn(count, 4, generator=generator),
+        "logits": torch.randn(count, 30, generator=generator),
+        "images": torch.randint(256, (count, 1, 8, 8), dtype=torch.uint8, generator=generator),
+        "labels": torch.arange(count) % 2,
+        "samples": torch.randn(count, 2, generator=generator),
+        "probe": torch.rand(count, generator=generator),
+    }
     if metric.uses_reference:
-        metric.set_reference(ReferenceStatistics.from_features(torch.randn(30, 4, generator=generator)))
-    metric.update(torch.randn(metric.minimum, 4, generator=generator))
+        features = torch.randn(80, 4, generator=generator) if "features" in metric.needs else None
+        images = torch.randint(256, (80, 1, 8, 8), dtype=torch.uint8, generator=generator)
+        metric.set_reference(reference_of(features, torch.arange(80) % 2, images.numpy()))
+    metric.update(*(given[need] for need in metric.needs))
     result = metric.compute()
-    assert "" in result
     assert all(isinstance(value, float) for value in result.values())
     assert all(suffix == "" or suffix.startswith("_") for suffix in result)
-    assert metric.needs in ("features", "logits")
-    assert isinstance(metric.higher_is_better, bool)
+    assert ("" in result) or metric.higher_is_better is None
+    assert all(picture.dtype == torch.uint8 and picture.ndim == 3 for picture in metric.pictures().values())
+    assert set(metric.needs) <= set(given)
+    assert metric.higher_is_better in (True, False, None)
     assert json.loads(json.dumps(metric.protocol())) == metric.protocol()
     assert metric.protocol()["metric"] == metric.name
     assert not metric.state_dict()

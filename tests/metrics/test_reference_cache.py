@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from gan_lab.extractors.digitnet import SHIPPED, DigitNet
 from gan_lab.metrics import reference
 from gan_lab.metrics.frechet import FrechetDistance
-from gan_lab.metrics.reference import ReferenceStatistics, cached_reference
+from gan_lab.metrics.reference import Reference, ReferenceStatistics, cached_reference
 
 KEY = {
     "extractor": {"extractor": "digitnet", "weights_sha256": "ab", "layer": "64", "resize": "none", "dtype": "float32"},
@@ -194,7 +194,9 @@ def test_other_weights_under_the_same_extractor_name_give_a_fresh_value(tmp_path
     def score(extractor, folder):
         metric = FrechetDistance()
         key = {"extractor": extractor.protocol(), "data": "noise"}
-        metric.set_reference(cached_reference(key, lambda: extractor(images[:20])["features"], folder))
+        metric.set_reference(
+            Reference(cached_reference(key, lambda: extractor(images[:20])["features"], folder), images.numpy(), None)
+        )
         metric.update(extractor(images[20:])["features"])
         return metric.compute()[""]
 
