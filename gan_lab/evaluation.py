@@ -255,6 +255,11 @@ class Evaluation:
                     f"{name} needs {lacking[0]}, which {extractor} does not give, only {', '.join(outputs)}"
                 )
 
+    @property
+    def extractor(self) -> Extractor | None:
+        """The main one, once it is prepared."""
+        return self._extractors.get(None)
+
     def leave_out(self, metrics: Mapping[str, str]) -> None:
         """Go on without these metrics: name -> reason."""
         self.left_out |= metrics

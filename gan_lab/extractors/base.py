@@ -3,7 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ class Extractor(nn.Module, ABC):
     """
 
     name: str
-    outputs: ClassVar[tuple[str, ...]] = ("features", "logits")
+    outputs: tuple[str, ...] = ("features", "logits")
     feature_dim: int
 
     @classmethod

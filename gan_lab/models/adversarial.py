@@ -22,8 +22,11 @@ class GANModule(GenerativeModule):
         n_critic: D steps per G step, 1 or more.
         generator_batch_size: global number of fakes in a G step.
         **plumbing: see `Plumbing`.
+    Attributes:
+        boundary: the logit at which D takes neither side; None for a critic, whose zero means nothing.
     """
 
+    boundary: float | None = 0.0
     groups = {"discriminator": ("discriminator",), "generator": ("generator",)}
     counting_group = "discriminator"
     closing_group = "generator"
@@ -58,6 +61,10 @@ class GANModule(GenerativeModule):
     def latents(self, count: int) -> Tensor:
         """(count, latent_dim) fresh latents on the module's device: this rank's slice of the global draw."""
         return self.inputs.latents(self.draws, count).to(self.device, non_blocking=True)
+
+    def judge(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B,) or (B, ...) logits for images as D gets to see them in training; a conditional D also eats `labels`."""
+        return self.discriminator(self.seen(images))
 
     def generator_turn(self) -> bool:
         """Whether D has had the steps that G's next one asks for."""

@@ -14,6 +14,8 @@ class LSGAN(GANModule):
     G, every n_critic-th batch: 1/2 mean[(D(G(z)) - 1)^2].
     """
 
+    boundary = 0.5  # half way between the targets
+
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         with self.updating("discriminator") as step:
             for piece in self.pieces(batch):

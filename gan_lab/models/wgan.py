@@ -24,6 +24,8 @@ class WGAN(GANModule):
         **settings: see `GANModule` and `Plumbing`.
     """
 
+    boundary = None
+
     def __init__(
         self,
         *,

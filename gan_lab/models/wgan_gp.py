@@ -24,6 +24,8 @@ class WGANGP(GANModule):
         ValueError: D has batch normalization; the penalty is defined for each sample alone (section 4).
     """
 
+    boundary = None
+
     def __init__(self, *, gradient_penalty_weight: float, **settings: Any) -> None:
         super().__init__(**settings)
         if gradient_penalty_weight < 0:
