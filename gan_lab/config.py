@@ -139,7 +139,34 @@ class ExportConfig:
     debug: bool = MISSING
 
 
-ROOTS = {"train": TrainConfig, "sample": SampleConfig, "evaluate": EvaluateConfig, "export": ExportConfig}
+@dataclass
+class FitExtractorConfig:
+    """Root of `python -m gan_lab.fit_extractor`."""
+
+    seed: int = MISSING
+    data: Any = MISSING
+    evaluation: Any = MISSING  # the data sets' configs name their extractor there; not used here
+    paths: Paths = MISSING
+    out: str = MISSING
+    name: str | None = MISSING
+    test_root: str | None = MISSING
+    epochs: int = MISSING
+    batch_size: int = MISSING
+    lr: float = MISSING
+    shift: int = MISSING
+    device: str = MISSING
+    threads: int | None = MISSING
+    overwrite: bool = MISSING
+    debug: bool = MISSING
+
+
+ROOTS = {
+    "train": TrainConfig,
+    "sample": SampleConfig,
+    "evaluate": EvaluateConfig,
+    "export": ExportConfig,
+    "fit_extractor": FitExtractorConfig,
+}
 
 
 class Recipes(FileConfigSource):
