@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from gan_lab import collectives
 from gan_lab.extractors.base import Extractor, MissingWeights
 from gan_lab.metrics.base import Block, BlockMetric
+from gan_lab.metrics.intervals import block_interval
 from gan_lab.metrics.reference import Reference, cached_reference
 from gan_lab.sampling import Draws, reseed_default_generators
 
@@ -223,6 +224,9 @@ class Evaluation:
             "content": reference.digest,
             "count": len(reference),
         }
+        by_class = next((name for name, metric in referring.items() if "labels" in metric.needs), None)
+        if by_class is not None and reference.labels is None:
+            raise ValueError(f"metric {by_class} goes by classes, but {data.name} has no labels")
         if collectives.rank() > 0:  # rank 0 computes
             return
         labels = None if reference.labels is None else torch.from_numpy(reference.labels)
@@ -323,6 +327,17 @@ class Evaluation:
         with torch.no_grad(), _undisturbed(device):
             return self._score(Stored(images, seed=self.seed, device=device), data, device, progress)
 
+    def rehearse(self, network: nn.Module, inputs: Any, data: Any, *, device: torch.device) -> None:
+        """Two samples through all of it but `compute`, so that what cannot be scored is said before training.
+
+        Args: as of `score`.
+        Raises:
+            ValueError: a metric does not suit these samples; the message names it.
+        """
+        source = Generated(network, inputs, data.render, weights="live", seed=self.seed, device=device)
+        with scoring_mode(network, device):
+            self._values(source.make(0, 2), 0)
+
     def _score(self, source: Source, data: Any, device: torch.device, progress: Progress | None) -> Scores:
         self.prepare(data, device, progress)
         start = time.perf_counter()
@@ -364,10 +379,13 @@ class Evaluation:
                 if need == "probe":
                     reseed_default_generators(self.seed, block, across_ranks=False)
                     made.extractor = self._extractors[metric.extractor] if metric.in_space else None
-                    values[place] = metric.probe(made)
+                    try:
+                        values[place] = metric.probe(made)
+                    except ValueError as error:
+                        raise ValueError(f"metric {name}: {error}") from error
                 elif place not in values:
                     if (value := given[need]) is None:
-                        raise ValueError(f"{name} needs {need}, which these samples do not have")
+                        raise ValueError(f"metric {name} needs {need}, which these samples do not have")
                     values[place] = value
         wanted = {place for name in self.metrics for place in self._places(name)}
         return {place: values[place][: made.count].cpu() for place in sorted(wanted)}
@@ -391,8 +409,6 @@ class Evaluation:
                 results.values[name] = self._compute_one(name, blocks, sorted(blocks))
                 results.pictures |= metric.pictures()
                 if self.intervals is not None and metric.intervals:
-                    from gan_lab.metrics.intervals import block_interval
-
                     main_value = partial(self._main_value, name, blocks)
                     results.intervals[name] = block_interval(main_value, len(blocks), **self.intervals, seed=self.seed)
             except Exception as error:

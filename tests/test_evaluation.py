@@ -12,7 +12,7 @@ from gan_lab import collectives
 from gan_lab.data.images import to_uint8
 from gan_lab.data.reference import ReferenceSet
 from gan_lab.evaluation import Evaluation, EvaluationError, Generated, scoring_mode
-from gan_lab.extractors.base import Extractor
+from gan_lab.extractors.base import Extractor, MissingWeights
 from gan_lab.metrics.frechet import FrechetDistance
 from gan_lab.metrics.inception_score import InceptionScore
 from gan_lab.metrics.kid import KernelDistance
@@ -369,3 +369,96 @@ def test_refusals():
         evaluation_of(monitor="fid")
     with pytest.raises(ValueError, match=r"frechet needs evaluation.num_samples >= 2, got 1"):
         evaluation_of(num_samples=1)
+
+
+class ByClass(FrechetDistance):
+    needs = ("features", "labels")
+
+
+class Impossible(FrechetDistance):
+    needs = ("probe",)
+
+    def probe(self, block):
+        raise ValueError("this network has no mapping")
+
+
+def test_what_cannot_be_scored_is_said_before_training():
+    def rehearse(**changes):
+        evaluation = evaluation_of(monitor="mine", **changes)
+        evaluation.prepare(Pictures(), CPU)
+        evaluation.rehearse(NoisyGenerator(), LatentInputs(3, "normal"), Pictures(), device=CPU)
+
+    rehearse(metrics={"mine": FrechetDistance()})
+    with pytest.raises(ValueError, match="metric mine goes by classes, but pictures has no labels"):
+        rehearse(metrics={"mine": ByClass()})
+    with pytest.raises(ValueError, match="metric mine: this network has no mapping"):
+        rehearse(metrics={"mine": Impossible()})
+
+
+def test_a_rehearsal_leaves_no_trace():
+    evaluation, network = evaluation_of(), NoisyGenerator()
+    evaluation.prepare(Pictures(), CPU)
+    before = torch.get_rng_state()
+    evaluation.rehearse(network, LatentInputs(3, "normal"), Pictures(), device=CPU)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert network.training
+
+
+# Several spaces, files and intervals ------------------------------------------------------------------------------
+
+
+class Elsewhere(Projection):
+    name = "elsewhere"
+
+
+def test_metrics_in_two_spaces_share_one_pass():
+    first, second = Projection(), Elsewhere(seed=1)
+    metrics = {"here": FrechetDistance(), "there": FrechetDistance(extractor="other")}
+    both = evaluation_of(extractor=first, extractors={"other": lambda: second}, metrics=metrics, monitor="here")
+    values = score(both).values
+    alone = evaluation_of(extractor=Elsewhere(seed=1), metrics={"there": FrechetDistance()}, monitor="there")
+    assert values["fd_projection45"] == score(evaluation_of()).values["fd_projection45"]
+    assert values["fd_elsewhere45"] == score(alone).values["fd_elsewhere45"]
+    assert first.batches == second.batches
+
+
+def test_a_metric_without_its_extractor_is_left_out():
+    def missing():
+        raise MissingWeights("fetch it there")
+
+    metrics = {"here": FrechetDistance(), "there": FrechetDistance(extractor="other")}
+    evaluation = evaluation_of(extractors={"other": missing}, metrics=metrics, monitor="here")
+    assert "fd_projection45" in score(evaluation).values
+    assert evaluation.left_out == {"there": "fetch it there"}
+    with pytest.raises(MissingWeights, match="fetch it there"):
+        score(evaluation_of(extractors={"other": missing}, metrics=metrics, monitor="there"))
+    with pytest.raises(ValueError, match=r"there.extractor='other' is none of evaluation.extractors: third"):
+        evaluation_of(extractors={"third": missing}, metrics=metrics, monitor="here")
+
+
+def test_images_of_files_score_as_the_generator_that_made_them():
+    generated = evaluation_of()
+    generated.prepare(Pictures(), CPU)
+    with scoring_mode(network := NoisyGenerator(), CPU):
+        source = Generated(network, LatentInputs(3, "normal"), to_uint8, weights="ema", seed=0, device=CPU)
+        made = [source.make(block, 10).images for block in range(5)]
+    images = ReferenceSet(name="files", split="all", images=torch.cat(made).numpy()[:47], labels=None)
+    stored = evaluation_of().score_images(images, Pictures(), device=CPU)
+    fresh = score(generated)
+    assert stored.values == pytest.approx(fresh.values, rel=1e-12)
+    assert set(stored.protocols.values()).isdisjoint(fresh.protocols.values())
+    with pytest.raises(ValueError, match="num_samples=48, but files has 47 images"):
+        evaluation_of(num_samples=48).score_images(images, Pictures(), device=CPU)
+
+
+def test_intervals_hold_the_score_and_change_nothing_else():
+    plain, with_intervals = (
+        evaluation_of(num_samples=120),
+        evaluation_of(num_samples=120, intervals={"resamples": 200, "level": 0.95}),
+    )
+    scores = score(with_intervals)
+    assert scores.values == score(plain).values
+    assert scores.protocols == score(plain).protocols
+    low, high = scores.intervals["fd_projection120"]
+    assert low < scores.values["fd_projection120"] < high
+    assert score(with_intervals).intervals == scores.intervals

@@ -157,6 +157,9 @@ class ScriptedEvaluation:
     def __init__(self, values: Sequence[float], *, higher_is_better: bool = False, protocol: str = "p") -> None:
         self.values, self.higher_is_better, self.protocol = iter(values), higher_is_better, protocol
 
+    def rehearse(self, network: Any, inputs: Any, data: Any, **given: Any) -> None:
+        """Nothing to see."""
+
     def score(self, network: Any, inputs: Any, data: Any, **given: Any) -> Scores:
         value, protocol = next(self.values), self.protocol
         return Scores({"fd9": value}, {"fd9": protocol}, {protocol: {}}, "fd9", self.higher_is_better, 0.0)

@@ -53,6 +53,9 @@ class Evaluate(TickCallback):
         pl_module.latest.update(self.scores)
         if is_first_rank():
             cut_scores(run_dir(trainer) / "scores.jsonl", pl_module.images_seen)
+        if self.evaluation is not None:
+            network, data = pl_module.network_for_samples(), trainer.datamodule  # type: ignore[attr-defined]
+            self.evaluation.rehearse(network, pl_module.inputs, data, device=pl_module.device)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         self.improved = False
