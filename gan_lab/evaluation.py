@@ -101,7 +101,7 @@ class Generated:
         self.weights, self.seed, self.device = weights, seed, device
 
     def protocol(self) -> dict[str, Any]:
-        return {"seed": self.seed, "weights": self.weights, "truncation": None}
+        return about_generated(self.seed, self.weights)
 
     def make(self, block: int, size: int) -> Block:
         draws = Draws(self.seed, across_ranks=False)
@@ -114,11 +114,18 @@ class Generated:
         return Block(self.network, arguments, draws, samples, images, size, self.device, labels=drawn.get("labels"))
 
 
+def about_generated(seed: int, weights: str) -> dict[str, Any]:
+    """What a protocol says of the samples of a generator."""
+    return {"seed": seed, "weights": weights, "truncation": None}
+
+
 class Stored:
     """Images of files, in their order.
 
+    Which files they are is no part of the protocol, as little as a generator's weights are: that is what is scored.
+
     Args:
-        images: a `gan_lab.data.reference.ReferenceSet`.
+        images: a `gan_lab.data.reference.ReferenceSet`, whose `split` says how they were brought to their size.
         seed: of the draws of probes.
         device: where the extractors are.
     """
@@ -127,7 +134,7 @@ class Stored:
         self.images, self.seed, self.device = images, seed, device
 
     def protocol(self) -> dict[str, Any]:
-        return {"seed": self.seed, "images": self.images.name, "content": self.images.digest}
+        return {"seed": self.seed, "weights": None, "images": self.images.split}
 
     def make(self, block: int, size: int) -> Block:
         draws = Draws(self.seed, across_ranks=False)
@@ -239,6 +246,27 @@ class Evaluation:
             for name, metric in referring.items()
         }
 
+    def prepare_everywhere(
+        self, data: Any, device: torch.device, local_rank: int, progress: Progress | None = None
+    ) -> None:
+        """`prepare` on every rank, rank 0 first; a metric whose extractor one rank lacks is left out by all.
+
+        Raises:
+            MissingWeights: as `prepare`, on all ranks where it is so on any.
+        """
+        problem = None
+        with collectives.first_ranks_first(local_rank):
+            try:
+                self.prepare(data, device, progress)
+            except MissingWeights as error:
+                problem = str(error)
+        found = collectives.broadcast_object(collectives.gather_objects((problem, self.left_out)))
+        for problem, _ in found:
+            if problem is not None:
+                raise MissingWeights(problem)
+        for _, lost in found:
+            self.leave_out({name: reason for name, reason in lost.items() if name not in self.left_out})
+
     def _load(self, device: torch.device) -> None:
         for key in dict.fromkeys(metric.extractor for metric in self.metrics.values() if metric.in_space):
             try:
@@ -251,12 +279,15 @@ class Evaluation:
         for name, metric in self.metrics.items():
             if not metric.in_space:
                 continue
-            outputs = self._extractors[metric.extractor].outputs
-            lacking = [need for need in metric.needs if need in ("features", "logits") and need not in outputs]
+            extractor = self._extractors[metric.extractor]
+            lacking = [need for need in metric.needs if need in ("features", "logits") and need not in extractor.outputs]
             if lacking:
-                extractor = self._extractors[metric.extractor].name
+                given = ", ".join(extractor.outputs)
+                raise ValueError(f"metric {name} needs {lacking[0]}, which {extractor.name} does not give, only {given}")
+            if "features" in metric.needs and self.num_samples < (least := metric.minimum_in(extractor.feature_dim)):
                 raise ValueError(
-                    f"{name} needs {lacking[0]}, which {extractor} does not give, only {', '.join(outputs)}"
+                    f"metric {name} needs evaluation.num_samples >= {least} for the {extractor.feature_dim} features of "
+                    f"{extractor.name}, got {self.num_samples}"
                 )
 
     @property
@@ -320,7 +351,8 @@ class Evaluation:
         """As `score`, of images that are there already.
 
         Args:
-            images: a `gan_lab.data.reference.ReferenceSet` of at least `num_samples`; the first so many are scored.
+            images: a `gan_lab.data.reference.ReferenceSet` of at least `num_samples`; the first so many are scored. Its
+                `split` says how they were brought to their size, and is part of the protocol.
         """
         if len(images) < self.num_samples:
             raise ValueError(f"evaluation.num_samples={self.num_samples}, but {images.name} has {len(images)} images")
@@ -434,8 +466,8 @@ class Evaluation:
     def _label(self, results: "Results", source: Source, seconds: float) -> Scores:
         scores = Scores({}, {}, {}, "", False, seconds, pictures=results.pictures)
         for name, metric in self.metrics.items():
-            protocol = self.protocol(metric, source)
-            digest = hashlib.sha256(json.dumps(protocol, sort_keys=True).encode()).hexdigest()[:12]
+            protocol = self.protocol(metric, source.protocol())
+            digest = digest_of(protocol)
             scores.records[digest] = protocol
             for suffix, value in results.values[name].items():
                 label = self.name_of(metric) + suffix
@@ -446,8 +478,13 @@ class Evaluation:
                 scores.monitored, scores.higher_is_better = self.name_of(metric), bool(metric.higher_is_better)
         return scores
 
-    def protocol(self, metric: BlockMetric, source: Source) -> dict[str, Any]:
-        """All that decides a score of `metric`, as plain JSON values."""
+    def digests(self, weights: str) -> dict[str, str]:
+        """Main score of each metric -> hash of its protocol, for a generator's "ema" or "live" weights; once prepared."""
+        about = about_generated(self.seed, weights)
+        return {self.name_of(metric): digest_of(self.protocol(metric, about)) for metric in self.metrics.values()}
+
+    def protocol(self, metric: BlockMetric, source: Mapping[str, Any]) -> dict[str, Any]:
+        """All that decides a score of `metric`, as plain JSON values; `source` is the protocol of the samples."""
         return {
             "schema": SCHEMA,
             "metric": metric.name,
@@ -455,13 +492,18 @@ class Evaluation:
             "extractor": self._extractors[metric.extractor].protocol() if metric.in_space else None,
             "quantization": "clamp to [-1, 1], round to uint8",
             "reference": self._reference_key if metric.uses_reference else None,
-            "fakes": {"count": self.num_samples, "block_size": self.block_size} | source.protocol(),
+            "fakes": {"count": self.num_samples, "block_size": self.block_size, **source},
         }
 
     def name_of(self, metric: BlockMetric) -> str:
         """`fid50k` for Inception's last pooling layer and 50,000 fakes; other feature spaces say so in the name."""
         count = f"{self.num_samples // 1000}k" if self.num_samples % 1000 == 0 else str(self.num_samples)
         return (self._extractors[metric.extractor].label(metric.name) if metric.in_space else metric.name) + count
+
+
+def digest_of(protocol: Mapping[str, Any]) -> str:
+    """Twelve hexadecimal digits that tell protocols apart."""
+    return hashlib.sha256(json.dumps(protocol, sort_keys=True).encode()).hexdigest()[:12]
 
 
 @dataclass

@@ -462,3 +462,13 @@ def test_intervals_hold_the_score_and_change_nothing_else():
     low, high = scores.intervals["fd_projection120"]
     assert low < scores.values["fd_projection120"] < high
     assert score(with_intervals).intervals == scores.intervals
+
+
+class Demanding(FrechetDistance):
+    def minimum_in(self, columns):
+        return 100 * columns
+
+
+def test_too_few_samples_for_so_many_features():
+    with pytest.raises(ValueError, match=r"num_samples >= 600 for the 6 features of projection, got 45"):
+        evaluation_of(metrics={"mine": Demanding()}, monitor="mine").prepare(Pictures(), CPU)

@@ -73,6 +73,10 @@ class BlockMetric(Metric):
     def protocol(self) -> dict[str, Any]:
         """All parameters that decide the value, as plain JSON values."""
 
+    def minimum_in(self, columns: int) -> int:
+        """Fewest generated samples in a space of so many features."""
+        return self.minimum
+
     def set_reference(self, reference: Reference) -> None:
         """What generated samples are compared with; survives `reset`."""
         self._reference = reference

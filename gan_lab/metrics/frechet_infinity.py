@@ -60,6 +60,10 @@ class FrechetInfinity(BlockMetric):
         # The second bound keeps the sizes different from each other after rounding.
         self.minimum = math.ceil(max(FEWEST_ROWS / smallest, points / (1 - smallest)))
 
+    def minimum_in(self, columns: int) -> int:
+        """See `BlockMetric`."""
+        return max(self.minimum, math.ceil(ROWS_PER_COLUMN * columns / self.smallest))
+
     def protocol(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {

@@ -1,6 +1,7 @@
 """Every YAML file, by glob: it composes, builds (shrunk) and takes real steps through every stage of a run."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -8,6 +9,8 @@ from conftest import ROOT, SMALL
 from generated_data import write_cifar10, write_image_folder, write_mnist
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from gan_lab import train
 from gan_lab.config import register
@@ -31,7 +34,12 @@ def override_of(path) -> list[str]:
     nested = {
         "plumbing": [],  # part of every model
         "metric": [f"+metric@evaluation.metrics.tried={name}"],
-        "extractor": [f"extractor@evaluation.extractor={name}"],
+        "extractor": [
+            f"+extractor@evaluation.extractors.tried={name}",
+            "+evaluation.extractors.tried._partial_=true",
+            "+metric@evaluation.metrics.tried=frechet",
+            "evaluation.metrics.tried.extractor=tried",
+        ],
     }
     return nested.get(group, [f"{group}={name}"])
 
@@ -51,8 +59,8 @@ def small_data(name: str, folder, monkeypatch) -> list[str]:
     return []
 
 
-def train_small(overrides: list[str], folder, monkeypatch) -> None:
-    """Run the train command's own function in this process, shrunk."""
+def train_small(overrides: list[str], folder, monkeypatch, last: list[str] | None = None) -> None:
+    """Run the train command's own function in this process, shrunk; `last` overrides the shrinking."""
     register()
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         chosen = compose("train", overrides, return_hydra_config=True)
@@ -67,7 +75,7 @@ def train_small(overrides: list[str], folder, monkeypatch) -> None:
         if "warmup_critic" in chosen.model:
             small += ["model.warmup_critic=2"]
         small += small_data(data, folder, monkeypatch)
-        config = compose("train", [*overrides, *small, f"run_dir={folder / 'run'}"])
+        config = compose("train", [*overrides, *small, *(last or []), f"run_dir={folder / 'run'}"])
         settings = plain(config)
         train.check(settings)
     (folder / "run").mkdir()
@@ -91,12 +99,23 @@ def test_every_choice_takes_real_steps(path, tmp_path, monkeypatch):
     scored = path.stem != "none"
     if path.parent.name == "data" and path.stem not in ("digits", "mnist"):
         overrides.append("extractor@evaluation.extractor=digitnet")
-    if path.stem == "inception":
-        pytest.importorskip("torch_fidelity")
-        overrides += ["data=folder"]
-        scored = False  # no weights here: the run says so and trains unscored
-    train_small(overrides, tmp_path, monkeypatch)
+    if path.parent.name == "metric":
+        try_metric(path, overrides, tmp_path, monkeypatch)
+    else:  # most extractors have no weights here: their metric is left out, aloud
+        train_small(overrides, tmp_path, monkeypatch)
     assert_trained(tmp_path / "run", scored)
+
+
+def try_metric(path, overrides: list[str], folder, monkeypatch) -> None:
+    """A run with this metric; where it goes by classes, an unconditional model is told so, and runs without it."""
+    metric = instantiate(OmegaConf.load(path))
+    last = [f"evaluation.num_samples={max(20, metric.minimum_in(64))}"]  # of digitnet
+    if "labels" not in metric.needs:
+        return train_small(overrides, folder, monkeypatch, last)
+    with pytest.raises(ValueError, match="metric tried needs labels, which these samples do not have"):
+        train_small(overrides, folder, monkeypatch, last)
+    shutil.rmtree(folder / "run")
+    return train_small([], folder, monkeypatch)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
