@@ -277,18 +277,19 @@ class Evaluation:
                     raise
                 self.leave_out(lost)
         for name, metric in self.metrics.items():
-            if not metric.in_space:
-                continue
-            extractor = self._extractors[metric.extractor]
-            lacking = [need for need in metric.needs if need in ("features", "logits") and need not in extractor.outputs]
-            if lacking:
-                given = ", ".join(extractor.outputs)
-                raise ValueError(f"metric {name} needs {lacking[0]}, which {extractor.name} does not give, only {given}")
-            if "features" in metric.needs and self.num_samples < (least := metric.minimum_in(extractor.feature_dim)):
-                raise ValueError(
-                    f"metric {name} needs evaluation.num_samples >= {least} for the {extractor.feature_dim} features of "
-                    f"{extractor.name}, got {self.num_samples}"
-                )
+            if metric.in_space:
+                self._check_space(name, metric, self._extractors[metric.extractor])
+
+    def _check_space(self, name: str, metric: BlockMetric, extractor: Extractor) -> None:
+        lacking = {"features", "logits"}.intersection(metric.needs).difference(extractor.outputs)
+        if lacking:
+            given = ", ".join(extractor.outputs) or "neither features nor logits"
+            raise ValueError(f"metric {name} needs {lacking.pop()}; {extractor.name} gives {given}")
+        if "features" in metric.needs and self.num_samples < (least := metric.minimum_in(extractor.feature_dim)):
+            raise ValueError(
+                f"metric {name} needs evaluation.num_samples >= {least} for the {extractor.feature_dim} features of "
+                f"{extractor.name}, got {self.num_samples}"
+            )
 
     @property
     def extractor(self) -> Extractor | None:
