@@ -472,3 +472,12 @@ class Demanding(FrechetDistance):
 def test_too_few_samples_for_so_many_features():
     with pytest.raises(ValueError, match=r"num_samples >= 600 for the 6 features of projection, got 45"):
         evaluation_of(metrics={"mine": Demanding()}, monitor="mine").prepare(Pictures(), CPU)
+
+
+class FeaturesAlone(Projection):
+    outputs = ("features",)
+
+
+def test_a_space_without_what_a_metric_needs():
+    with pytest.raises(ValueError, match="metric is needs logits; projection gives features"):
+        evaluation_of(extractor=FeaturesAlone()).prepare(Pictures(), CPU)
