@@ -153,7 +153,7 @@ class FitExtractorConfig:
     epochs: int = MISSING
     batch_size: int = MISSING
     lr: float = MISSING
-    shift: int = MISSING
+    shift: float = MISSING
     device: str = MISSING
     threads: int | None = MISSING
     overwrite: bool = MISSING
