@@ -2,16 +2,24 @@
 
 import pickle
 import tempfile
-import urllib.error
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gan_lab.extractors.base import DamagedWeights, Extractor, MissingWeights, file_sha256, without_alpha
+from gan_lab.extractors.base import DamagedWeights, Extractor, MissingWeights, file_sha256
+from gan_lab.extractors.files import hub_path, missing_file
+from gan_lab.extractors.pixels import pillow_bicubic_float, to_channels
 
 FEATURE_DIMS = {"64": 64, "192": 192, "768": 768, "2048": 2048}
+LAYER_AFTER = {"MaxPool_1": "64", "MaxPool_2": "192", "Mixed_6e": "768", "AvgPool": "2048"}
+SIZE = 299
+RESIZES = {
+    "legacy": "299x299 bilinear of TensorFlow 1 (corners aligned, no antialias)",
+    "clean": "299x299 bicubic of Pillow (antialiased), each channel as floats, clamped, not rounded",
+}
+KNOWN = {"fd": "fid", "fd_infinity": "fid_infinity", "is": "is", "kid": "kid"}
 
 
 class Inception(Extractor):
@@ -21,21 +29,26 @@ class Inception(Extractor):
         weights: a file in torch-fidelity's format; None for where torch-fidelity would look: its published file's name
             in torch.hub's checkpoint folder.
         layer: "64", "192", "768" or "2048", by its number of features; FID is "2048" and nothing else.
+        resize: "legacy", as FID was first published (Heusel et al. 2017) and as torch-fidelity does; or "clean", as
+            clean-fid 0.1.35 does (Parmar et al. 2022), whose scores are called `fid_clean`, `kid_clean`.
         download: fetch torch-fidelity's published file to that place when it is absent.
     Raises:
-        ValueError: another layer.
+        ValueError: another layer or resize.
         MissingWeights, DamagedWeights: see there.
     """
 
-    name = "inception"
-
-    def __init__(self, weights: str | Path | None, layer: str, download: bool) -> None:
+    def __init__(self, weights: str | Path | None, layer: str, resize: str, download: bool) -> None:
         super().__init__()
         if layer not in FEATURE_DIMS:
             raise ValueError(f"layer must be one of {', '.join(FEATURE_DIMS)}, got {layer!r}")
+        if resize not in RESIZES:
+            raise ValueError(f"resize must be one of {', '.join(RESIZES)}, got {resize!r}")
         if message := self.missing_weights(weights=weights, download=download):
             raise MissingWeights(message)
-        self.layer = layer
+        self.layer, self.resize = layer, resize
+        self.name = "inception" if layer == "2048" else f"inception{layer}d"
+        if resize == "clean":
+            self.name += "_clean"
         self.feature_dim = FEATURE_DIMS[layer]
         path = self._path(weights)
         self.weights_sha256 = file_sha256(path)
@@ -45,30 +58,12 @@ class Inception(Extractor):
 
     @classmethod
     def missing_weights(  # type: ignore[override]
-        cls, *, weights: str | Path | None, download: bool, layer: str | None = None
+        cls, *, weights: str | Path | None, download: bool, layer: str | None = None, resize: str | None = None
     ) -> str | None:
         """None, or which file is absent and where it comes from; with `download`, it is fetched first."""
         from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
-        path = cls._path(weights)
-        if path.is_file():
-            return None
-        if not download:
-            return (
-                f"Inception's weights file {path} is absent: fetch {URL_INCEPTION_V3} to that place, give the file's "
-                "place as the extractor's weights=PATH, or let the extractor fetch it with download=true"
-            )
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # The published name ends in the first 8 digits of the file's sha256.
-            digest = URL_INCEPTION_V3.rsplit("-", 1)[1].removesuffix(".pth")
-            torch.hub.download_url_to_file(URL_INCEPTION_V3, str(path), hash_prefix=digest)
-        except (urllib.error.URLError, OSError, RuntimeError) as error:
-            return (
-                f"Inception's weights file {path} is absent and could not be fetched ({error}): fetch "
-                f"{URL_INCEPTION_V3} on a machine with internet and copy it to that place"
-            )
-        return None
+        return missing_file(what="Inception", url=URL_INCEPTION_V3, path=cls._path(weights), download=download)
 
     def protocol(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -77,19 +72,36 @@ class Inception(Extractor):
             "weights_sha256": self.weights_sha256,
             "layer": self.layer,
             "logits": "without bias",
-            "resize": "299x299 bilinear of TensorFlow 1 (corners aligned, no antialias)",
+            "resize": RESIZES[self.resize],
             "input": "uint8 RGB, grey repeated, RGBA over white, (x - 128) / 128",
             "dtype": "float32",
         }
 
     def label(self, stem: str) -> str:
-        """FID is "2048" alone, without a word for its space."""
-        return {"fd": "fid"}.get(stem, stem)
+        """FID, IS and KID are those of layer "2048" with the legacy resize; with the clean one they say so."""
+        if self.layer != "2048" or stem not in KNOWN:
+            return super().label(stem)
+        return KNOWN[stem] + ("_clean" if self.resize == "clean" else "")
 
     def extract(self, images: Tensor) -> dict[str, Tensor]:
         """See `Extractor`."""
-        features, logits = self.network(without_alpha(images).expand(-1, 3, -1, -1))
+        images = to_channels(images, 3)
+        if self.resize == "legacy":  # the network's own
+            features, logits = self.network(images)
+        else:
+            features, logits = self._from_prepared((pillow_bicubic_float(images, SIZE) - 128) / 128)
         return {"features": features, "logits": logits}
+
+    def _from_prepared(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network gives for (B, 3, 299, 299) float32: its own entry takes nothing but uint8."""
+        features = values
+        for name, block in self.network.named_children():  # in the order of its forward
+            if name == "fc":
+                break
+            values = block(values)
+            if LAYER_AFTER.get(name) == self.layer:
+                features = values.mean(dim=(2, 3))
+        return features, values.flatten(1).mm(self.network.fc.weight.T)
 
     @staticmethod
     def _path(weights: str | Path | None) -> Path:
@@ -97,10 +109,10 @@ class Inception(Extractor):
             return Path(weights)
         from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
-        return Path(torch.hub.get_dir()) / "checkpoints" / URL_INCEPTION_V3.rsplit("/", 1)[1]
+        return hub_path(URL_INCEPTION_V3)
 
 
-def _load(path: Path, layer: str) -> torch.nn.Module:
+def _load(path: Path, layer: str) -> Any:
     """torch-fidelity's network with the weights of `path`, which it would unpickle without a check."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 

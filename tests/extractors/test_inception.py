@@ -62,7 +62,7 @@ def weights(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def extractor(weights) -> Inception:
-    return Inception(weights=weights, layer="64", download=False)
+    return Inception(weights=weights, layer="64", resize="legacy", download=False)
 
 
 @pytest.fixture(scope="module")
@@ -148,9 +148,7 @@ def test_fid_and_kid_equal_torch_fidelity(weights, real, fake, features):
     assert scores(FrechetDistance(), features[1], features[0])[""] == pytest.approx(
         theirs["frechet_inception_distance"], rel=1e-5
     )
-    kid = scores(
-        KernelDistance(subsets=100, subset_size=40, seed=2020, full_limit=0), features[1], features[0]
-    )
+    kid = scores(KernelDistance(subsets=100, subset_size=40, seed=2020, full_limit=0), features[1], features[0])
     # torch-fidelity works in float32: 6 digits of the kernel's mean, which is about 1.
     assert kid[""] == pytest.approx(theirs["kernel_inception_distance_mean"], abs=2e-7, rel=1e-5)
     assert kid["_std"] == pytest.approx(theirs["kernel_inception_distance_std"], abs=2e-7, rel=1e-4)
@@ -235,13 +233,13 @@ def test_channels(extractor, fake):
 
 def test_building_draws_nothing(weights):
     before = torch.get_rng_state()
-    Inception(weights=weights, layer="2048", download=False)
+    Inception(weights=weights, layer="2048", resize="legacy", download=False)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_refuses_another_layer(weights):
     with pytest.raises(ValueError, match="layer must be one of 64, 192, 768, 2048, got 'fc'"):
-        Inception(weights=weights, layer="fc", download=False)
+        Inception(weights=weights, layer="fc", resize="legacy", download=False)
 
 
 def test_absent_weights(tmp_path, monkeypatch):
@@ -251,7 +249,7 @@ def test_absent_weights(tmp_path, monkeypatch):
     assert "https://" in message
     assert "download=true" in message
     with pytest.raises(MissingWeights, match="is absent"):
-        Inception(weights=path, layer="2048", download=False)
+        Inception(weights=path, layer="2048", resize="legacy", download=False)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     assert str(tmp_path / "checkpoints") in Inception.missing_weights(weights=None, download=False)
 
@@ -286,21 +284,21 @@ def test_damaged_weights(tmp_path, weights):
     path.write_bytes(weights.read_bytes()[:100_000])
     assert Inception.missing_weights(weights=path, download=False) is None
     with pytest.raises(DamagedWeights, match=r"bad\.pth does not hold InceptionV3's weights"):
-        Inception(weights=path, layer="2048", download=False)
+        Inception(weights=path, layer="2048", resize="legacy", download=False)
     for content in ({"fc.weight": torch.zeros(3)}, [1, 2], 3):
         torch.save(content, path)
         with pytest.raises(DamagedWeights, match=r"bad\.pth"):
-            Inception(weights=path, layer="2048", download=False)
+            Inception(weights=path, layer="2048", resize="legacy", download=False)
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(DamagedWeights, match=r"bad\.pth"):
-        Inception(weights=path, layer="2048", download=False)
+        Inception(weights=path, layer="2048", resize="legacy", download=False)
 
 
 def test_a_file_with_code_runs_none(tmp_path):
     path, trace = tmp_path / "code.pth", tmp_path / "trace"
     path.write_bytes(pickle.dumps(Code(trace)))
     with pytest.raises(DamagedWeights, match=r"code\.pth"):
-        Inception(weights=path, layer="2048", download=False)
+        Inception(weights=path, layer="2048", resize="legacy", download=False)
     assert not trace.exists()
 
 
@@ -311,7 +309,42 @@ def test_the_config_builds(weights, extractor):
     config.extractor.weights = str(weights)
     built = instantiate(config.extractor)
     assert built.feature_dim == 2048
-    assert built.protocol() == {**extractor.protocol(), "layer": "2048"}
+    assert built.protocol() == {**extractor.protocol(), "extractor": "inception", "layer": "2048"}
+    assert [built.label(stem) for stem in ("fd", "is", "kid", "pr")] == ["fid", "is", "kid", "pr_inception"]
+
+
+@pytest.fixture(scope="module")
+def clean(weights) -> Inception:
+    return Inception(weights=weights, layer="64", resize="clean", download=False)
+
+
+def test_no_other_layer_or_resize_is_called_fid(extractor, clean, weights):
+    assert [extractor.label(stem) for stem in ("fd", "is")] == ["fd_inception64d", "is_inception64d"]
+    assert clean.label("fd") == "fd_inception64d_clean"
+    config = OmegaConf.load(CONFIG.with_name("inception_clean.yaml"))
+    config.weights = str(weights)
+    built = instantiate(config)
+    assert [built.label(stem) for stem in ("fd", "kid", "pr")] == ["fid_clean", "kid_clean", "pr_inception_clean"]
+    differing = [key for key, value in clean.protocol().items() if value != extractor.protocol()[key]]
+    assert differing == ["extractor", "resize"]
+
+
+def test_images_of_the_networks_own_size_are_not_resized(extractor, clean):
+    # Both ways must leave 299 pixels bit for bit as they are; and ours through the network is the network's own.
+    images = torch.randint(256, (2, 3, 299, 299), dtype=torch.uint8, generator=torch.Generator().manual_seed(4))
+    legacy, ours = extractor(images), clean(images)
+    assert torch.equal(legacy["features"], ours["features"])
+    assert torch.equal(legacy["logits"], ours["logits"])
+
+
+def test_the_clean_resize_differs_from_the_legacy_one(extractor, clean, outputs, fake):
+    features = clean(fake[:2])["features"]
+    assert not torch.allclose(features, outputs["features"][:2], rtol=1e-3)
+
+
+def test_refuses_another_resize(weights):
+    with pytest.raises(ValueError, match="resize must be one of legacy, clean, got 'bicubic'"):
+        Inception(weights=weights, layer="2048", resize="bicubic", download=False)
 
 
 def test_torch_fidelity_is_imported_only_when_used():
