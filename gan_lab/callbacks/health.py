@@ -1,0 +1,318 @@
+"""How training fares: a look at few images now and then, and a warning that says what it may mean and what to try."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pytorch_lightning import Trainer
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
+
+from gan_lab import collectives
+from gan_lab.callbacks.base import TickCallback, callbacks_of, is_first_rank
+from gan_lab.callbacks.evaluation import Evaluate
+from gan_lab.data.images import from_uint8
+from gan_lab.evaluation import scoring_mode
+from gan_lab.sampling import Draws, numpy_generator, reseed_default_generators
+
+log = logging.getLogger("gan_lab")
+TINY = 32  # pixels a side at which images are compared: enough to recognize them (Torralba et al. 2008)
+CHEAP = 5_000_000  # parameters of a classifier that may count modes during training
+
+MESSAGES = {
+    "duplicates": "samples repeat: {duplicates:.0%} of them are almost equal to another one. G may be collapsing. Try "
+    "a lower model.optimizers.generator.lr, a penalty on D (model.regularizers), a larger batch or another model",
+    "spread": "samples are alike: they vary {spread:.2f} times as much as reals. G may be collapsing, or has not "
+    "begun to learn. Try a lower model.optimizers.generator.lr, a penalty on D (model.regularizers) or a larger batch",
+    "modes": "modes are missing: samples show {modes:.0f} classes, as many reals {real_modes:.0f}. G may be "
+    "collapsing. Try a larger batch, a penalty on D (model.regularizers) or another model",
+    "overfitting": "D over-fits: reals that it is not trained on lie {share:.0%} of the way from training reals to "
+    "samples. It may be learning its reals by heart. Try augmentation (model.augment), more data or a smaller D",
+    "perfect": "D wins: it is right on {accuracy:.1%} of everything, so that G may learn nothing from it. Try a lower "
+    "model.optimizers.discriminator.lr, a penalty on D (model.regularizers) or noise (model.augment)",
+}
+
+
+@dataclass(frozen=True)
+class Reals:
+    """The same few reals of each look, with what samples are held against.
+
+    Attributes:
+        images: "real", and "held_out" where there are any -> (N, C, H, W) uint8 on the CPU and (N,) int64 or None.
+        distance: median distance of a training real to the nearest other one.
+        duplicates, spread, modes: as the columns have them for samples.
+    """
+
+    images: dict[str, tuple[Tensor, Tensor | None]]
+    distance: float
+    duplicates: float
+    spread: float
+    modes: int
+
+
+class Health(TickCallback):
+    """Records `health/...` at intervals and at the end, and warns of what looks wrong, once until it has passed.
+
+    Looks at the live generator and at D in eval mode, on rank 0 alone and without a trace in training. D gets to see
+    images through the model's `judge`, as in training. The values stand in the next row of metrics.csv:
+
+    `d_accuracy_real`, `_held_out`, `_fake`: shares on the right side of the model's `boundary`; a critic has none.
+    `logit_gap`, `logit_gap_held_out`: mean logit of training reals minus that of fakes, and of held-out reals: the
+        test split, or what `data.limit` leaves out. Without either there is no column of held-out reals.
+    `duplicates`: share of samples with another one nearer than `near` times the median distance of reals to their
+        nearest, or equal; at 32x32 pixels. Equally many reals. (After the birthday test of Arora and Zhang 2018, where
+        people look at the nearest pairs.)
+    `spread`: mean over pixels of the standard deviation over samples, relative to that of reals.
+    `modes`: classes found among samples by the evaluation's extractor, where that is a cheap classifier of the data's.
+
+    Args:
+        every_kimg: from one look to the next, in thousands of images; None for the end alone.
+        images: how many of each kind, 2 or more; a smaller data set gives fewer.
+        near: see `duplicates`, in (0, 1).
+        in_a_row: how many looks have to find a condition before it is told, 1 or more.
+        duplicates: warn where the share exceeds that of reals by so much.
+        spread: warn below this.
+        modes: warn below this share of the classes that as many reals show.
+        overfitting: warn where `logit_gap_held_out` is at least this share of `logit_gap` (Karras et al. 2020, "ADA",
+            equation 1), if that is wider than the logits of either side vary.
+        perfect: warn where every accuracy is at least this.
+    """
+
+    def __init__(
+        self,
+        *,
+        every_kimg: float | None,
+        images: int,
+        near: float,
+        in_a_row: int,
+        duplicates: float,
+        spread: float,
+        modes: float,
+        overfitting: float,
+        perfect: float,
+    ) -> None:
+        super().__init__(every_kimg)
+        if images < 2 or in_a_row < 1:
+            raise ValueError(f"callbacks.health needs images >= 2 and in_a_row >= 1, got {images} and {in_a_row}")
+        self.limits = {"duplicates": duplicates, "spread": spread, "modes": modes}
+        self.limits |= {"overfitting": overfitting, "perfect": perfect}
+        for name, value in ({"near": near} | self.limits).items():
+            if not 0 < value <= 1:
+                raise ValueError(f"callbacks.health.{name} must be in (0, 1], got {value}")
+        self.size, self.near, self.in_a_row = images, near, in_a_row
+        self.times = dict.fromkeys(self.limits, 0)
+        self.reals: Reals | None = None
+        self.classifier: Any = None
+        self.held_out: str | None = None
+        self.columns: list[str] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"times": dict(self.times)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.times |= state_dict["times"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Decide on the columns, which all ranks record."""
+        super().on_train_start(trainer, pl_module)
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        self.reals = None
+        self.held_out = held_out_split(data)
+        with undisturbed(pl_module):
+            self.classifier = classifier_of(trainer, data, pl_module.device)
+        self.columns = ["duplicates", "spread"] + ["modes"] * (self.classifier is not None)
+        if hasattr(pl_module, "judge"):
+            held_out = ["_held_out"] * (self.held_out is not None)
+            self.columns += ["logit_gap", *(f"logit_gap{kind}" for kind in held_out)]
+            if pl_module.boundary is not None:
+                self.columns += [f"d_accuracy{kind}" for kind in ("_real", *held_out, "_fake")]
+
+    def tick(self, trainer: Trainer, module: Any) -> None:
+        module.check_finite()
+        values = dict.fromkeys(self.columns, 0.0)
+        if is_first_rank():
+            with undisturbed(module):
+                found = self.look(trainer.datamodule, module)  # type: ignore[attr-defined]
+            self.tell(found, module.images_seen)
+            # A record is a mean over the ranks, of whom this one alone has looked.
+            values = {name: collectives.world() * found[name] for name in self.columns}
+        for name, value in values.items():
+            module.record(f"health/{name}", torch.tensor(value, device=module.device))
+
+    def look(self, data: Any, module: Any) -> dict[str, float]:
+        """The columns' values, and what else the messages quote."""
+        reals = self.reals = self.reals or self.choose_reals(data, module)
+        pixels, logits = self.sample(data, module, len(reals.images["real"][0]))
+        found = {
+            "duplicates": duplicate_rate(nearest_distances(pixels), reals.distance, near=self.near),
+            "spread": pixel_spread(pixels) / reals.spread if reals.spread else float("nan"),
+            "modes": self.count_modes(pixels, module),
+            "real_modes": reals.modes,
+        }
+        if logits is None:
+            return found
+        of = {"fake": logits} | {kind: self.judged_reals(module, *images) for kind, images in reals.images.items()}
+        return found | about_logits(of, getattr(module, "boundary", None))
+
+    def conditions(self, found: dict[str, float]) -> dict[str, bool]:
+        """Which conditions hold; what is not known does not."""
+        reals, limits = self.reals, self.limits
+        assert reals is not None
+        return {
+            "duplicates": found["duplicates"] - reals.duplicates >= limits["duplicates"],
+            "spread": found["spread"] < limits["spread"],
+            "modes": found["modes"] < limits["modes"] * reals.modes,
+            "overfitting": found.get("share", 0.0) >= limits["overfitting"],
+            "perfect": found.get("accuracy", 0.0) >= limits["perfect"],
+        }
+
+    def tell(self, found: dict[str, float], images_seen: int) -> None:
+        """Warn of what has been found often enough, and say when it has passed."""
+        for name, holds in self.conditions(found).items():
+            told = self.times[name] >= self.in_a_row
+            self.times[name] = self.times[name] + 1 if holds else 0
+            message = MESSAGES[name].format_map(found) if holds else MESSAGES[name].partition(":")[0]
+            if holds and not told and self.times[name] >= self.in_a_row:
+                log.warning("health at %.1f kimg: %s.", images_seen / 1000, message)
+            elif told and not holds:
+                log.info("health at %.1f kimg: it has passed that %s.", images_seen / 1000, message)
+
+    def choose_reals(self, data: Any, module: Any) -> Reals:
+        """Which reals are looked at: a function of the seed."""
+        sets = {"real": data.stream.samples}
+        if self.held_out is not None:
+            sets["held_out"] = data.reference(self.held_out)
+        images = {}
+        for kind, samples in sets.items():
+            random = numpy_generator(module.seed, f"health {kind}")
+            chosen = sorted(random.choice(len(samples), min(self.size, len(samples)), replace=False))
+            labels = None if samples.labels is None else torch.from_numpy(samples.labels[chosen])
+            images[kind] = (torch.from_numpy(samples.images[chosen]), labels)
+        pixels, _ = images["real"]
+        nearest = nearest_distances(pixels)
+        distance = nearest.median().item() if len(pixels) > 1 else 0.0
+        duplicates = duplicate_rate(nearest, distance, near=self.near)
+        return Reals(images, distance, duplicates, pixel_spread(pixels), self.count_modes(pixels, module))
+
+    def sample(self, data: Any, module: Any, count: int) -> tuple[Tensor, Tensor | None]:
+        """(count, C, H, W) uint8 samples of the live generator, and D's (count,) logits of them."""
+        draws = Draws(module.seed, across_ranks=False)
+        draws.move_to(module.images_seen)
+        arguments = module.inputs.draw(draws, count)
+        network, dtype, size = module.network_for_samples("live"), dtype_of(module), piece_size(module)
+        pixels, logits = [], []
+        for first in range(0, count, size):
+            given = {name: value[first : first + size].to(module.device) for name, value in arguments.items()}
+            made = network(**{name: v.to(dtype) if v.is_floating_point() else v for name, v in given.items()})
+            pixels.append(data.render(made).cpu())
+            if hasattr(module, "judge"):
+                logits.append(one_each(module.judge(made, given.get("labels"))))
+        return torch.cat(pixels), torch.cat(logits) if logits else None
+
+    def judged_reals(self, module: Any, pixels: Tensor, labels: Tensor | None) -> Tensor:
+        """(N,) logits of reals."""
+        logits = []
+        for first in range(0, len(pixels), size := piece_size(module)):
+            piece = from_uint8(pixels[first : first + size].to(module.device)).to(dtype_of(module))
+            of = None if labels is None else labels[first : first + size].to(module.device)
+            logits.append(one_each(module.judge(piece, of)))
+        return torch.cat(logits)
+
+    def count_modes(self, pixels: Tensor, module: Any) -> int:
+        """How many classes are found among images; 0 without a classifier."""
+        if self.classifier is None:
+            return 0
+        pieces = pixels.split(piece_size(module))
+        return len(torch.cat([self.classifier(p.to(module.device))["logits"].argmax(1) for p in pieces]).unique())
+
+
+@contextlib.contextmanager
+def undisturbed(module: Any) -> Iterator[None]:
+    """What happens inside leaves no trace in training: see `scoring_mode`; augmentations draw apart."""
+    draws, module.draws = module.draws, Draws(module.seed, across_ranks=False)
+    module.draws.move_to(module.images_seen)
+    try:
+        with scoring_mode(module, module.device):
+            reseed_default_generators(module.seed, module.images_seen, across_ranks=False)
+            yield
+    finally:
+        module.draws = draws
+
+
+def held_out_split(data: Any) -> str | None:
+    """The reals that D is not trained on, as a name for `data.reference`; None where there are none."""
+    if "test" in data.splits:
+        return "test"
+    whole = len(data.reference("train"))
+    return f"train[{data.limit}:]" if data.limit is not None and data.limit < whole else None
+
+
+def classifier_of(trainer: Trainer, data: Any, device: torch.device) -> Any:
+    """The evaluation's extractor, where its logits are the data's classes and it is cheap; else None."""
+    stage = next((callback.evaluation for callback in callbacks_of(trainer, Evaluate)), None)
+    extractor: nn.Module | None = getattr(stage, "extractor", None)
+    if extractor is None or data.num_classes is None or sum(p.numel() for p in extractor.parameters()) > CHEAP:
+        return None
+    outputs = extractor(torch.zeros(1, *data.sample_shape, dtype=torch.uint8, device=device))
+    return extractor if "logits" in outputs and outputs["logits"].shape[1] == data.num_classes else None
+
+
+def piece_size(module: Any) -> int:
+    """How many images this rank trains on at once: so many fit into memory."""
+    return max(1, (module.micro_batch_size or module.batch_size) // collectives.world())
+
+
+def dtype_of(module: Any) -> torch.dtype:
+    """What the networks compute in."""
+    return next(module.parameters()).dtype
+
+
+def one_each(logits: Tensor) -> Tensor:
+    """(B,) float64 on the CPU: those of a patch discriminator, (B, ...), are averaged per sample."""
+    return logits.double().cpu().reshape(len(logits), -1).mean(1)
+
+
+def nearest_distances(pixels: Tensor) -> Tensor:
+    """(N,) float64: each image's Euclidean distance to the nearest other one, of (N, C, H, W) uint8; 0 if equal.
+
+    Sums of squares of bytes are whole numbers below 2^53, hence exact in float64 whatever their order.
+    """
+    if max(pixels.shape[-2:]) > TINY:
+        height, width = (min(TINY, side) for side in pixels.shape[-2:])
+        pixels = adaptive_avg_pool2d(pixels.float(), (height, width)).round()
+    values = pixels.flatten(1).double()
+    squares = values.square().sum(1)
+    distances = squares[:, None] + squares - 2 * values @ values.T
+    return distances.fill_diagonal_(torch.inf).amin(1).sqrt()
+
+
+def duplicate_rate(nearest: Tensor, distance: float, *, near: float) -> float:
+    """Share of `nearest` that is 0, or below `near` times the `distance` that is usual."""
+    return ((nearest == 0) | (nearest < near * distance)).double().mean().item()
+
+
+def pixel_spread(pixels: Tensor) -> float:
+    """Mean over pixels of the standard deviation over (N, C, H, W) images, in levels of a byte."""
+    return pixels.double().std(0, correction=0).mean().item()
+
+
+def about_logits(logits: dict[str, Tensor], boundary: float | None) -> dict[str, float]:
+    """Gaps and accuracies from (N,) logits of "real", "fake" and, where there are any, "held_out".
+
+    Returns:
+        the columns; `share` of the gap that held-out reals lie apart; `accuracy`, the least one.
+    """
+    real, fake, held_out = logits["real"], logits["fake"], logits.get("held_out")
+    found = {"logit_gap": (real.mean() - fake.mean()).item()}
+    if held_out is not None:
+        found["logit_gap_held_out"] = (real.mean() - held_out.mean()).item()
+        if found["logit_gap"] > max(side.std(correction=0).item() for side in (real, fake)):
+            found["share"] = found["logit_gap_held_out"] / found["logit_gap"]
+    if boundary is not None:
+        right = {kind: values < boundary if kind == "fake" else values > boundary for kind, values in logits.items()}
+        accuracies = {f"d_accuracy_{kind}": side.double().mean().item() for kind, side in right.items()}
+        found |= accuracies | {"accuracy": min(accuracies.values())}
+    return found
