@@ -480,7 +480,7 @@ class Evaluation:
         return scores
 
     def digests(self, weights: str) -> dict[str, str]:
-        """Main score of each metric -> hash of its protocol, for "ema" or "live" weights of a generator; once prepared."""
+        """Main score of each metric -> hash of its protocol, for "ema" or "live" weights; after `prepare`."""
         about = about_generated(self.seed, weights)
         return {self.name_of(metric): digest_of(self.protocol(metric, about)) for metric in self.metrics.values()}
 
