@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import pickle
+import shutil
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -82,6 +83,23 @@ def write_snapshot(path: Path, network: nn.Module, about: Mapping[str, Any]) -> 
     write_atomically(path, lambda file: save_file(tensors, file))
 
 
+def second_name(path: Path, other: Path) -> None:
+    """Give a file another name, in one move; a copy where the file system has no hard links.
+
+    Raises:
+        FileNotFoundError: it was deleted.
+    """
+    temporary = other.with_name(f".{other.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(path, temporary)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(path, temporary)
+    os.replace(temporary, other)
+
+
 # Reading --------------------------------------------------------------------------------------------------------
 
 
@@ -130,15 +148,22 @@ def newest_sound(folder: Path) -> Path | None:
 
 
 def find(path: str | Path) -> Path:
-    """`path` itself if it is a file; of a run's folder, its best checkpoint by score, else its newest.
+    """`path` itself if a file; of a run's folder, its best checkpoint or watched snapshot by score, else its newest.
 
     Raises:
         CheckpointError: there is none.
     """
     path = Path(path)
     if path.is_dir():
-        best = path / "checkpoints" / "best.ckpt"
-        found = best if best.is_file() else newest_sound(path / "checkpoints")
+        # A run may have been scored both ways; the later choice knew of the earlier one. A snapshot may share its file
+        # with an older name, so its time is that of its description.
+        best, watched = path / "checkpoints" / "best.ckpt", path / "watch" / "best.json"
+        chosen = max(
+            (file for file in (best, watched) if file.is_file()), key=lambda f: f.stat().st_mtime, default=None
+        )
+        if chosen == watched:
+            chosen = watched.with_suffix(".safetensors")
+        found = chosen or newest_sound(path / "checkpoints")
         if found is None:
             raise CheckpointError(f"{path} holds no checkpoint (looked in its folder checkpoints/)")
         return found
@@ -160,7 +185,7 @@ def build(node: Any, trust: Sequence[str] = (), base: type = object) -> Any:
     Raises:
         CheckpointError: any target within is neither, or the outermost is no `base`.
     """
-    _check(node, trust)
+    check(node, trust)
     if not issubclass(target_class(node, trust), base):
         raise CheckpointError(f"the stored config names {node['_target_']!r} where a {base.__name__} is expected")
     return instantiate(node, _convert_="all")
@@ -170,20 +195,21 @@ def target_class(node: Mapping[str, Any], trust: Sequence[str] = ()) -> type:
     """The class that a node of a stored config names, under the same rule as `build`."""
     if not isinstance(node, Mapping) or "_target_" not in node:
         raise CheckpointError(f"the stored config has {node!r} where a node with _target_ is expected")
-    _check(node["_target_"], trust, is_target=True)
+    check(node["_target_"], trust, is_target=True)
     found = _locate(node["_target_"])
     if not isinstance(found, type):
         raise CheckpointError(f"the stored config names {node['_target_']!r}, which is no class")
     return found
 
 
-def _check(node: Any, trust: Sequence[str], is_target: bool = False) -> None:
+def check(node: Any, trust: Sequence[str], is_target: bool = False) -> None:
+    """Refuse a part of a stored config that names what it may not, see `build`, or holds an interpolation."""
     if isinstance(node, Mapping):
         for key, value in node.items():
-            _check(value, trust, is_target=key == "_target_")
+            check(value, trust, is_target=key == "_target_")
     elif isinstance(node, (list, tuple)):
         for value in node:
-            _check(value, trust)
+            check(value, trust)
     elif isinstance(node, str) and "${" in node:
         raise CheckpointError(f"the stored config holds the interpolation {node!r}; a saved one is resolved")
     elif is_target and not any(node == prefix or str(node).startswith(f"{prefix}.") for prefix in trust):

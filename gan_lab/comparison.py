@@ -15,7 +15,7 @@ import pandas as pd
 import yaml
 
 from gan_lab.config import decisive
-from gan_lab.records import CLOCK, read_rows, read_scores
+from gan_lab.records import CLOCK, WATCH, read_rows, read_scores, scores_of
 from gan_lab.reports import read_report
 
 T = TypeVar("T")
@@ -264,6 +264,8 @@ def read_run(folder: Path) -> Run:
 
     end = part("run.json", _end, None)
     protocols: dict[str, Any] = part("protocols.json", _protocols, {})
+    protocols |= part(f"{WATCH}/protocols.json", _protocols, {})
+    part(f"{WATCH}/scores.jsonl", _refuse_damage, None)
     lines, monitored = part("scores.jsonl", lambda path: _comparable(_lines(path), protocols), _comparable([], {}))
     clock = part("metrics.csv", _clock, _clock(folder / "none"))
     return Run(
@@ -323,10 +325,15 @@ def _end(path: Path) -> float | None:
     return None if end is None else float(end)
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def _refuse_damage(path: Path) -> None:
     lines = read_scores(path)
     if path.is_file() and path.read_text().count("\n") > len(lines):
         raise ValueError(f"line {len(lines) + 1} is not JSON")
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    _refuse_damage(path)
+    lines = scores_of(path.parent)
     for line in lines:
         if not set(line["scores"]) <= set(line["protocols"]) or line["monitored"] not in line["scores"]:
             raise ValueError(f"the scores at {line['images_seen']} images are incomplete")

@@ -1,11 +1,15 @@
 """What a run writes down as it goes: metrics.csv and scores.jsonl, equal for a broken and an unbroken run.
 
-Columns and keys under `clock/` depend on the machine and are exempt.
+Columns and keys under `clock/` depend on the machine and are exempt. A run that another process watches has its scores
+in `watch/`, each line with the sha256 of the snapshot that was scored; whoever wants a run's scores asks `scores_of`.
 """
 
 import csv
+import hashlib
 import json
 import os
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +17,7 @@ if TYPE_CHECKING:  # whoever reads records need not load torch
     from gan_lab.evaluation import Scores
 
 CLOCK = "clock/"
+WATCH = "watch"
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -60,24 +65,49 @@ def _write_rows(path: Path, columns: list[str], rows: list[dict[str, str]]) -> N
     os.replace(temporary, path)
 
 
-def append_scores(folder: Path, images_seen: int, scores: "Scores") -> None:
-    """Add a line to scores.jsonl: images seen, values, hashes of their protocols; protocols in full go beside it."""
+def append_scores(folder: Path, images_seen: int, scores: "Scores", about: Mapping[str, Any] | None = None) -> None:
+    """Add a line to scores.jsonl: images seen, values, hashes of their protocols; protocols in full go beside it.
+
+    Args:
+        folder: made if missing.
+        about: what the line says of the samples besides.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     protocols = folder / "protocols.json"
     known = json.loads(protocols.read_text()) if protocols.is_file() else {}
     if not set(scores.records) <= set(known):
-        protocols.write_text(json.dumps(known | scores.records, indent=1, sort_keys=True))
-    line = {
+        replace_text(protocols, json.dumps(known | scores.records, indent=1, sort_keys=True))
+    append_line(folder / "scores.jsonl", line_of(images_seen, scores) | dict(about or {}))
+
+
+def line_of(images_seen: int, scores: "Scores") -> dict[str, Any]:
+    """What scores.jsonl says of one evaluation."""
+    line: dict[str, Any] = {
         "images_seen": images_seen,
         "scores": scores.values,
         "protocols": scores.protocols,
         "monitored": scores.monitored,
         "higher_is_better": scores.higher_is_better,
-        f"{CLOCK}seconds": scores.seconds,
-        f"{CLOCK}threads": scores.threads,
     }
-    with (folder / "scores.jsonl").open("a") as file:
-        file.write(json.dumps(line) + "\n")
+    if scores.intervals:
+        line["intervals"] = {name: list(ends) for name, ends in scores.intervals.items()}
+    return line | {f"{CLOCK}seconds": scores.seconds, f"{CLOCK}threads": scores.threads}
+
+
+def append_line(path: Path, line: Mapping[str, Any]) -> None:
+    """Add a line of JSON; one that a crash has cut short gives way to it."""
+    with path.open("ab+") as file:
+        file.seek(0)
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)
+        file.write(json.dumps(line).encode() + b"\n")
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file so that a reader, or a crash, finds the old one or the new one."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)
 
 
 def read_scores(path: Path) -> list[dict[str, Any]]:
@@ -97,4 +127,81 @@ def cut_scores(path: Path, images_seen: int) -> None:
     """Drop the lines past `images_seen`, as `cut_rows` does."""
     if path.is_file():
         kept = [line for line in read_scores(path) if line["images_seen"] <= images_seen]
-        path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        replace_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+# A run's scores, whoever made them ------------------------------------------------------------------------------------
+
+
+def scores_of(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run's folder by images seen: its own, and where it has none those of its watcher that count."""
+    lines = watched_scores(run) | {line["images_seen"]: line for line in read_scores(run / "scores.jsonl")}
+    return [lines[images] for images in sorted(lines)]
+
+
+def watched_scores(run: Path) -> dict[int, dict[str, Any]]:
+    """Images seen -> the watcher's line, where it counts.
+
+    It does where the snapshot lies there as it was scored, or is older than others: then it was deleted. A resumed run
+    deletes what is ahead of it, so a snapshot past the newest one belongs to a course that the run has left.
+    """
+    snapshots, lines = snapshots_of(run), {}
+    newest = max(snapshots, default=-1) if (run / "snapshots").is_dir() else float("inf")
+    for line in read_scores(run / WATCH / "scores.jsonl"):
+        images = line["images_seen"]
+        if images < newest if images not in snapshots else is_content(snapshots[images], line["snapshot"]):
+            lines[images] = line
+    return lines
+
+
+def snapshots_of(run: Path) -> dict[int, Path]:
+    """Images seen -> file of a generator, in order."""
+    return {int(path.stem): path for path in sorted((run / "snapshots").glob("[0-9]*.safetensors"))}
+
+
+def is_content(path: Path, sha256: str) -> bool:
+    """Whether the file has this digest; so it is said of one that was deleted a moment ago."""
+    try:
+        return content_sha256(path) == sha256
+    except FileNotFoundError:
+        return True
+
+
+def content_sha256(path: Path) -> str:
+    """Hexadecimal digest of a file, read once as long as it is not written again."""
+    stat = path.stat()
+    return _content_sha256(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _content_sha256(path: Path, *stamp: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def comparable(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The lines that have the last one's monitored score, by the same protocol."""
+    if not lines:
+        return []
+    name = lines[-1]["monitored"]
+    return [line for line in lines if line["protocols"].get(name) == lines[-1]["protocols"][name]]
+
+
+def best_of(lines: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The first of the `comparable` lines with the best monitored score; None of none."""
+    alike = comparable(lines)
+    if not alike:
+        return None
+    pick, name = max if alike[-1].get("higher_is_better") else min, alike[-1]["monitored"]
+    return pick(alike, key=lambda line: line["scores"][name])
+
+
+def save_pictures(folder: Path, images_seen: int, scores: "Scores") -> None:
+    """The pictures that came with the scores, as `<name>_<images seen>.png`."""
+    if not scores.pictures:
+        return
+    from gan_lab.data.pictures import grid, save_png
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, picture in scores.pictures.items():
+        save_png(grid(picture[None], 1, padding=0), folder / f"{name}_{images_seen:012d}.png")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gan_lab.records import read_scores
+from gan_lab.records import best_of, comparable, scores_of
 
 PRUNED = "pruned"  # how a reason begins when a sweep has given the run up
 
@@ -44,19 +44,28 @@ def is_pruned(reason: str | None) -> bool:
     return (reason or "").startswith(PRUNED)
 
 
+def wish_to_end(run: Path) -> Path:
+    """Where anyone may write a wish to end the run in this folder, as its watcher does: its text becomes the reason."""
+    return run / "stop"
+
+
 def monitored_scores(folder: Path) -> dict[str, Any]:
     """The keys that a run's folder tells: `monitored`, `higher_is_better`, `scores`, all of the latest protocol."""
-    lines = read_scores(folder / "scores.jsonl")
+    lines = comparable(scores_of(folder))
     if not lines:
         return {"monitored": None, "higher_is_better": None, "scores": []}
     name = lines[-1]["monitored"]
-    protocol = lines[-1]["protocols"][name]
-    comparable = [line for line in lines if line["protocols"].get(name) == protocol]
     return {
         "monitored": name,
         "higher_is_better": lines[-1].get("higher_is_better"),
-        "scores": [[line["images_seen"] / 1000, line["scores"][name]] for line in comparable],
+        "scores": [[line["images_seen"] / 1000, line["scores"][name]] for line in lines],
     }
+
+
+def best_score(folder: Path) -> float | None:
+    """The best one of `monitored_scores`."""
+    best = best_of(scores_of(folder))
+    return None if best is None else float(best["scores"][best["monitored"]])
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from gan_lab.config import digest, run_name
 from gan_lab.distributed.place import check_place, devices_named, find_place, note_failure, rank_among_others
 from gan_lab.distributed.preemption import ENDING, REQUEUEING, requeue, signals
 from gan_lab.doors import door, message, plain
-from gan_lab.reports import is_pruned, monitored_scores, read_report, reported
+from gan_lab.reports import best_score, is_pruned, monitored_scores, read_report, reported
 
 log = logging.getLogger("gan_lab")
 ROLLBACKS = 3
@@ -104,7 +104,7 @@ def run_as_rank(settings: dict[str, Any], note: Callable[..., None]) -> float | 
         if reached is not None and settings["total_kimg"] <= reached:
             if collectives.rank() == 0:
                 print(f"{folder} is finished ({reached:g} kimg). total_kimg=... goes on, overwrite=true begins anew.")
-            best = about.get("best")
+            best = best_score(folder) if settings["evaluation"].get("watched") else about.get("best")
             note(images_seen=round(1000 * reached), **monitored_scores(folder))
         else:
             stack.enter_context(logged(folder, first_rank=collectives.rank() == 0))
@@ -327,8 +327,11 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any]) -> float 
             callback.config = settings
         if isinstance(callback, Evaluate):
             callback.evaluation = prepared_evaluation(config, data, trainer.strategy.root_device, place.local_rank)
+            callback.watched = bool(settings["evaluation"].get("watched"))
+    about["ended"] = False
     if is_first_rank():
         write_whole(folder / "config.yaml", OmegaConf.to_yaml(config))
+        write_whole(folder / "run.json", json.dumps(about, indent=1))
     log.info("%s in %s", "going on from " + resume.name if resume else "training", folder)
     start = time.perf_counter()
     try:
@@ -338,7 +341,10 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any]) -> float 
             logger.finalize("success")
             if hasattr(logger.experiment, "finish"):
                 logger.experiment.finish()
+    watched = any(callback.watched for callback in callbacks if isinstance(callback, Evaluate))
     best = next((callback.best for callback in callbacks if isinstance(callback, Evaluate)), None)
+    if watched:
+        best = collectives.from_first_rank(lambda: best_score(folder))
     signal = next((callback.received for callback in callbacks if isinstance(callback, Interruption)), None)
     if signal is not None and not (stop.reached(model)):
         kimg = model.images_seen / 1000
@@ -346,32 +352,31 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any]) -> float 
         raise SystemExit(128 + signal)
     kimg = model.images_seen / 1000
     about["finished_kimg"] = kimg if is_pruned(stop.reason) else max(settings["total_kimg"], kimg)
-    about["reason"], about["best"] = stop.reason, best
+    about["reason"], about["best"], about["ended"] = stop.reason, best, True
     if is_first_rank():
         report(folder, model, stop.reason or "", time.perf_counter() - start)
     return best
 
 
 def prepared_evaluation(config: DictConfig, data: Any, device: Any, local_rank: int) -> Any:
-    """The evaluation stage with extractor and reference at hand; None, said aloud, where it cannot score."""
+    """The evaluation stage with extractors and reference at hand; None, said aloud, where this run does not score."""
     from hydra.utils import instantiate
 
-    from gan_lab import collectives
     from gan_lab.extractors.base import MissingWeights
 
     if not config.evaluation or "_target_" not in config.evaluation:
         return None
     evaluation = instantiate(config.evaluation, _convert_="all")
-    problem = None
-    with collectives.first_ranks_first(local_rank):
-        try:
-            evaluation.prepare(data, device)
-        except MissingWeights as error:
-            problem = str(error)
-    problems = collectives.broadcast_object(collectives.gather_objects(problem))
-    if any(problems):
-        log.warning("This run trains UNSCORED: %s", next(filter(None, problems)))
+    if evaluation.watched:
+        log.info("This run leaves snapshots and does not score them: python -m gan_lab.evaluate watch=RUN_DIR does")
         return None
+    try:
+        evaluation.prepare_everywhere(data, device, local_rank)
+    except MissingWeights as error:
+        log.warning("This run trains UNSCORED: %s", error)
+        return None
+    for name, reason in evaluation.left_out.items():
+        log.warning("This run does without the metric %s: %s", name, reason)
     return evaluation
 
 
@@ -380,7 +385,7 @@ def report(folder: Path, model: Any, reason: str, seconds: float) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from gan_lab.records import read_scores
+    from gan_lab.records import scores_of
 
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("picture grid", str(folder / "pictures" / "latest.png"))
@@ -389,7 +394,7 @@ def report(folder: Path, model: Any, reason: str, seconds: float) -> None:
     newest = sorted((folder / "checkpoints").glob("[0-9]*.ckpt"))
     best = folder / "checkpoints" / "best.ckpt"
     table.add_row("checkpoint", str(best if best.is_file() else newest[-1] if newest else "none"))
-    lines = read_scores(folder / "scores.jsonl")
+    lines = scores_of(folder)
     for name, value in (lines[-1]["scores"] if lines else {}).items():
         if not name.endswith(("_std", "_part")):
             table.add_row("score", f"{name} = {value:.4g}  (protocol {lines[-1]['protocols'][name]})")

@@ -6,11 +6,11 @@ from typing import Any
 from pytorch_lightning import Trainer
 
 from gan_lab.callbacks.base import TickCallback, is_first_rank, run_dir
-from gan_lab.records import read_rows, read_scores
+from gan_lab.records import read_rows, scores_of
 
 
 class Curves(TickCallback):
-    """Redraws curves.png from metrics.csv and scores.jsonl at intervals and at the end."""
+    """Redraws curves.png from metrics.csv and the scores at intervals and at the end."""
 
     def tick(self, trainer: Trainer, module: Any) -> None:
         if is_first_rank():
@@ -19,7 +19,7 @@ class Curves(TickCallback):
 
 def draw(folder: Path) -> Path | None:
     """Losses, logits, gradient norms and the monitored score of a run over images seen; None if there are no rows."""
-    rows, scores = read_rows(folder / "metrics.csv"), read_scores(folder / "scores.jsonl")
+    rows, scores = read_rows(folder / "metrics.csv"), scores_of(folder)
     if not rows:
         return None
     import matplotlib

@@ -5,11 +5,21 @@ from typing import Any
 
 from pytorch_lightning import Trainer
 
+from gan_lab import collectives
 from gan_lab.callbacks.base import TickCallback, is_first_rank, run_dir
 from gan_lab.callbacks.stop import stop_of
 from gan_lab.checkpoint import describe, write_snapshot
 from gan_lab.evaluation import Evaluation, Scores
-from gan_lab.records import append_scores, cut_scores
+from gan_lab.records import (
+    append_scores,
+    best_of,
+    cut_scores,
+    read_scores,
+    save_pictures,
+    scores_of,
+    snapshots_of,
+    watched_scores,
+)
 
 
 class Evaluate(TickCallback):
@@ -20,6 +30,7 @@ class Evaluate(TickCallback):
         patience_kimg: end training after so many kimg without a better score; None for never.
     Attributes:
         evaluation: the stage, set before training; None trains unscored.
+        watched: whether another process scores the snapshots; they then stay until it has.
         config: the resolved config, for the snapshots.
         best: the best monitored value so far.
         improved: whether the last evaluation was the best one.
@@ -31,6 +42,7 @@ class Evaluate(TickCallback):
             raise ValueError(f"stop.patience_kimg must be more than 0 (or null for never), got {patience_kimg}")
         self.patience_kimg = patience_kimg
         self.evaluation: Evaluation | None = None
+        self.watched = False
         self.config: dict[str, Any] = {}
         self.keep_snapshots: int | None = None
         self.best: float | None = None
@@ -51,8 +63,16 @@ class Evaluate(TickCallback):
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         super().on_train_start(trainer, pl_module)
         pl_module.latest.update(self.scores)
+        folder = run_dir(trainer)
         if is_first_rank():
-            cut_scores(run_dir(trainer) / "scores.jsonl", pl_module.images_seen)
+            cut_scores(folder / "scores.jsonl", pl_module.images_seen)
+            for images, snapshot in snapshots_of(folder).items():
+                if images > pl_module.images_seen:  # to be left again, perhaps with other weights
+                    _delete(snapshot)
+        if self.best is None and (best := collectives.from_first_rank(lambda: best_of(scores_of(folder)))):
+            name = best["monitored"]  # by another process: from now on the run scores itself
+            self.best, self.best_images = best["scores"][name], best["images_seen"]
+            self.best_protocol = best["protocols"][name]
         if self.evaluation is not None:
             network, data = pl_module.network_for_samples(), trainer.datamodule  # type: ignore[attr-defined]
             self.evaluation.rehearse(network, pl_module.inputs, data, device=pl_module.device)
@@ -67,7 +87,7 @@ class Evaluate(TickCallback):
         module.agree()
         self.scored_at = module.images_seen
         if is_first_rank():
-            self._leave_snapshot(run_dir(trainer) / "snapshots", module)
+            self._leave_snapshot(run_dir(trainer), module)
         if self.evaluation is None:
             return
         scores = self.evaluation.score(
@@ -82,6 +102,7 @@ class Evaluate(TickCallback):
         self._note(scores, module)
         if is_first_rank():
             append_scores(run_dir(trainer), module.images_seen, scores)
+            save_pictures(run_dir(trainer) / "pictures", module.images_seen, scores)
             for logger in trainer.loggers:
                 logger.log_metrics({f"eval/{k}": v for k, v in scores.values.items()}, step=module.images_seen)
 
@@ -96,14 +117,24 @@ class Evaluate(TickCallback):
         elif self.patience_kimg is not None and module.images_seen - self.best_images >= 1000 * self.patience_kimg:
             stop_of(module.trainer).ask(f"no better {scores.monitored} for {self.patience_kimg:g} kimg")
 
-    def _leave_snapshot(self, folder: Path, module: Any) -> None:
+    def _leave_snapshot(self, run: Path, module: Any) -> None:
         about = describe(self.config) | {
             "images_seen": module.images_seen,
             "network": module.sampled_network,
             "weights": module.weights_for_samples,
         }
-        write_snapshot(folder / f"{module.images_seen:012d}.safetensors", module.network_for_samples(), about)
-        if self.keep_snapshots is not None:
-            for old in sorted(folder.glob("*.safetensors"))[: -self.keep_snapshots]:
-                old.unlink()
-                old.with_suffix(".json").unlink(missing_ok=True)
+        name = f"{module.images_seen:012d}.safetensors"
+        write_snapshot(run / "snapshots" / name, module.network_for_samples(), about)
+        if self.keep_snapshots is None:
+            return
+        old = list(snapshots_of(run).items())[: -self.keep_snapshots]
+        if self.watched and old:
+            scored = watched_scores(run).keys() | {line["images_seen"] for line in read_scores(run / "scores.jsonl")}
+            old = [(images, snapshot) for images, snapshot in old if images in scored]
+        for _, snapshot in old:
+            _delete(snapshot)
+
+
+def _delete(snapshot: Path) -> None:
+    snapshot.unlink()
+    snapshot.with_suffix(".json").unlink(missing_ok=True)

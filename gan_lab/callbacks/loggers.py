@@ -5,7 +5,15 @@ from typing import Any
 
 
 def wandb_logger(
-    *, folder: str, run_id: str, name: str, mode: str, project: str, entity: str | None, group: str | None
+    *,
+    folder: str,
+    run_id: str,
+    name: str,
+    mode: str,
+    project: str,
+    entity: str | None,
+    group: str | None,
+    job_type: str = "train",
 ) -> Any:
     """Weights & Biases, offline unless `mode` is "online"; the same id goes on after a resume.
 
@@ -27,7 +35,7 @@ def wandb_logger(
         entity=entity,
         group=group,
         resume="allow",
-        job_type="train",
+        job_type=job_type,
     )
     return WandbLogger(experiment=run)
 
