@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 
 from gan_lab.metrics.base import BlockMetric
-from gan_lab.metrics.moments import finite_matrix, mean_and_factor
+from gan_lab.metrics.moments import congruent, finite_matrix, mean_and_covariance, mean_and_factor
+
+# How much of a distance the quick way may lose to rounding.
+TOLERANCE = 1e-9
 
 
 class FrechetParts(NamedTuple):
@@ -33,6 +36,40 @@ def frechet_distance(*, real_mean: Tensor, real_factor: Tensor, fake_mean: Tenso
     return FrechetParts((mean_part + trace_part).item(), mean_part.item(), trace_part.item())
 
 
+def frechet_distance_of_samples(*, real_mean: Tensor, real_factor: Tensor, fake: Tensor) -> FrechetParts:
+    """`frechet_distance` to the Gaussian of (N, d) float64 samples, in a third of the time where rounding permits.
+
+    Args:
+        real_mean: (d,) float64.
+        real_factor: (any, d) float64; a square one must be an upper triangle, as `mean_and_factor` gives it.
+    """
+    count, columns = fake.shape
+    if count > columns and real_factor.shape == (columns, columns):
+        parts = _from_eigenvalues(real_mean=real_mean, real_factor=real_factor, fake=fake)
+        if parts is not None:
+            return parts
+    mean, factor = mean_and_factor(fake)
+    return frechet_distance(real_mean=real_mean, real_factor=real_factor, fake_mean=mean, fake_factor=factor)
+
+
+def _from_eigenvalues(*, real_mean: Tensor, real_factor: Tensor, fake: Tensor) -> FrechetParts | None:
+    """By the roots of the eigenvalues of F1 C2 F1^T, which are those of C1 C2; None where they are not exact enough.
+
+    Rounding moves each eigenvalue by up to some d epsilon times the largest: the small ones of covariances that are
+    singular, or almost so, are lost in it, and their roots with them.
+    """
+    mean, covariance = mean_and_covariance(fake)
+    eigenvalues = torch.linalg.eigvalsh(congruent(real_factor, covariance))
+    rounding = max(len(mean) * torch.finfo(torch.float64).eps * eigenvalues.abs().max().item(), 1e-300)
+    roots = eigenvalues.clamp(min=0).sqrt()
+    mean_part = (real_mean - mean).square().sum()
+    trace_part = real_factor.square().sum() + covariance.trace() - 2 * roots.sum()
+    distance = (mean_part + trace_part).item()
+    # The root of v + r is above that of v by r / 2 sqrt(v), and by sqrt(r) at most; it counts twice.
+    doubt = (rounding / roots.clamp(min=rounding**0.5)).sum().item()
+    return FrechetParts(distance, mean_part.item(), trace_part.item()) if doubt <= TOLERANCE * distance else None
+
+
 class FrechetDistance(BlockMetric):
     """Fréchet distance to the reference: "" the distance, "_mean_part" and "_trace_part" its summands."""
 
@@ -50,8 +87,5 @@ class FrechetDistance(BlockMetric):
         """Of all samples so far against the reference."""
         features = finite_matrix(self.values("features"), "generated features")
         reference = self.statistics(columns=features.shape[1])
-        mean, factor = mean_and_factor(features)
-        parts = frechet_distance(
-            real_mean=reference.mean, real_factor=reference.factor, fake_mean=mean, fake_factor=factor
-        )
+        parts = frechet_distance_of_samples(real_mean=reference.mean, real_factor=reference.factor, fake=features)
         return {"": parts.distance, "_mean_part": parts.mean_part, "_trace_part": parts.trace_part}

@@ -5,7 +5,7 @@ import pytest
 import torch
 from references import reference_of
 
-from gan_lab.metrics.frechet import FrechetDistance, frechet_distance
+from gan_lab.metrics.frechet import FrechetDistance, _from_eigenvalues, frechet_distance, frechet_distance_of_samples
 from gan_lab.metrics.moments import mean_and_factor
 
 
@@ -81,6 +81,35 @@ def test_equals_the_root_of_the_product(count):
     mean_part = (real.mean(dim=0) - fake.mean(dim=0)).square().sum()
     expected = mean_part + torch.cov(real.T).trace() + torch.cov(fake.T).trace() - 2 * root
     assert between(real, fake).distance == pytest.approx(expected.item(), rel=1e-7 if count < 24 else 1e-12)
+
+
+def samples_with_condition(count: int, condition: float, seed: int) -> torch.Tensor:
+    """Samples whose columns' deviations fall from 1 to 1 / condition, in a turned basis."""
+    rotation = torch.linalg.qr(normal(24, 24, seed=9)).Q
+    return normal(count, 24, seed) * condition ** -torch.linspace(0, 1, 24, dtype=torch.float64) @ rotation
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3, 100.0])
+@pytest.mark.parametrize("condition", [1.0, 1e2, 1e4, 1e8, 1e300])
+@pytest.mark.parametrize("count", [24, 25, 300])
+def test_the_quick_way_agrees_with_singular_values(count, condition, shift):
+    real, fake = samples_with_condition(300, condition, seed=1), 1.3 * samples_with_condition(count, condition, seed=2)
+    exact = between(real, fake + shift)
+    mean, factor = mean_and_factor(real)
+    parts = frechet_distance_of_samples(real_mean=mean, real_factor=factor, fake=fake + shift)
+    assert parts.distance == pytest.approx(exact.distance, rel=1e-9)
+    assert parts.mean_part == pytest.approx(exact.mean_part, rel=1e-12)
+
+
+def test_the_quick_way_is_taken_where_it_is_exact_and_there_alone():
+    def quick(real, fake):
+        mean, factor = mean_and_factor(real)
+        return _from_eigenvalues(real_mean=mean, real_factor=factor, fake=fake)
+
+    well, ill = samples_with_condition(300, 1e2, seed=1), samples_with_condition(300, 1e8, seed=1)
+    assert quick(well, 1.3 * samples_with_condition(300, 1e2, seed=2)) is not None
+    assert quick(ill, 1.3 * samples_with_condition(300, 1e8, seed=2)) is None
+    assert quick(well, well) is None
 
 
 def test_equals_torch_fidelity():

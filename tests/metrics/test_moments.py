@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from gan_lab.metrics.moments import finite_matrix, mean_and_factor
+from gan_lab.metrics import moments
+from gan_lab.metrics.moments import congruent, finite_matrix, mean_and_covariance, mean_and_factor
 
 
 def test_hand_worked():
@@ -30,7 +31,34 @@ def test_refuses_what_is_not_finite_with_a_count():
         finite_matrix(values, "features")
 
 
+def test_huge_numbers_are_finite():
+    values = torch.full((10, 3), 3e38)
+    assert finite_matrix(values, "features").isfinite().all()
+    assert finite_matrix(torch.full((10, 3), 1e308, dtype=torch.float64), "features").isfinite().all()
+
+
 @pytest.mark.parametrize("shape", [(1, 4), (8,), (2, 3, 4)])
 def test_refuses_other_shapes(shape):
     with pytest.raises(ValueError, match="N >= 2"):
         finite_matrix(torch.zeros(shape), "features")
+
+
+@pytest.mark.parametrize("leaf", [1, 3, 64])
+@pytest.mark.parametrize("columns", [1, 2, 11])
+def test_covariance_however_it_is_halved(monkeypatch, columns, leaf):
+    monkeypatch.setattr(moments, "LEAF", leaf)
+    values = torch.randn(30, columns, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 10
+    mean, covariance = mean_and_covariance(values)
+    torch.testing.assert_close(mean, values.mean(dim=0))
+    torch.testing.assert_close(covariance, torch.cov(values.T).reshape(columns, columns), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("leaf", [1, 3, 64])
+@pytest.mark.parametrize("size", [1, 2, 11])
+def test_congruence_however_it_is_halved(monkeypatch, size, leaf):
+    monkeypatch.setattr(moments, "LEAF", leaf)
+    generator = torch.Generator().manual_seed(0)
+    upper, any_matrix = torch.randn(2, size, size, dtype=torch.float64, generator=generator)
+    upper, symmetric = upper.triu(), any_matrix + any_matrix.T
+    expected = upper @ symmetric @ upper.T
+    torch.testing.assert_close(congruent(upper, symmetric).tril(), expected.tril(), rtol=1e-12, atol=1e-12)
