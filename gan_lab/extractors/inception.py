@@ -123,7 +123,8 @@ def _load(path: Path, layer: str) -> Any:
         with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
             plain = Path(folder) / "weights.pth"
             torch.save(state, plain)
-            return FeatureExtractorInceptionV3("inception", [layer, "logits_unbiased"], str(plain))
+            network = FeatureExtractorInceptionV3("inception", [layer, "logits_unbiased"], str(plain))
+        return network.to(memory_format=torch.channels_last)  # a third less time on CPUs; rounds otherwise
     except (RuntimeError, pickle.UnpicklingError, EOFError, TypeError, AttributeError) as error:
         raise DamagedWeights(
             f"{path} does not hold InceptionV3's weights in torch-fidelity's format: {error}"

@@ -18,7 +18,7 @@ from torch import Tensor
 from gan_lab.metrics.moments import finite_matrix, mean_and_factor
 
 # Part of every key: raised when what is stored, or how it is computed, changes.
-SCHEMA = 1
+SCHEMA = 2
 PARTS = ("factor", "features", "mean")
 
 
