@@ -8,8 +8,8 @@ import torch
 from scipy.stats import linregress
 
 from gan_lab.metrics.base import BlockMetric
-from gan_lab.metrics.frechet import frechet_distance
-from gan_lab.metrics.moments import finite_matrix, mean_and_factor
+from gan_lab.metrics.frechet import frechet_distance_of_samples
+from gan_lab.metrics.moments import finite_matrix
 
 # Each subset has so many rows at least, and so many per column. Below, the distance is no line in 1/N: on Gaussians of
 # 64 columns the part of the bias that was left had measured -4 % at 200 rows, -12 % at 125, -55 % at 50, +77 % at 10.
@@ -94,9 +94,8 @@ class FrechetInfinity(BlockMetric):
         generator, distances = np.random.RandomState(self.seed), []
         for size in sizes:
             subset = torch.from_numpy(generator.choice(count, size, replace=False))
-            mean, factor = mean_and_factor(features[subset])
-            parts = frechet_distance(
-                real_mean=reference.mean, real_factor=reference.factor, fake_mean=mean, fake_factor=factor
+            parts = frechet_distance_of_samples(
+                real_mean=reference.mean, real_factor=reference.factor, fake=features[subset]
             )
             distances.append(parts.distance)
         line = fit_in_one_over_n(sizes, np.array(distances))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gan_lab.metrics.frechet import FrechetDistance
+from gan_lab.metrics.frechet import FrechetDistance, FrechetParts
 from gan_lab.metrics.frechet_infinity import FrechetInfinity, fit_in_one_over_n
 from gan_lab.metrics.reference import Reference, ReferenceStatistics
 
@@ -73,11 +73,11 @@ def test_the_slope_is_the_bias_and_the_error_is_of_the_intercept():
 def test_subsets_have_no_repeats(monkeypatch):
     seen = []
 
-    def watched(values):
-        seen.append(values)
-        return values.mean(dim=0), torch.eye(2, dtype=torch.float64)
+    def watched(*, real_mean, real_factor, fake):
+        seen.append(fake)
+        return FrechetParts(1.0, 1.0, 0.0)
 
-    monkeypatch.setattr("gan_lab.metrics.frechet_infinity.mean_and_factor", watched)
+    monkeypatch.setattr("gan_lab.metrics.frechet_infinity.frechet_distance_of_samples", watched)
     metric, rows = made(points=4, smallest=0.25), torch.arange(200.0).reshape(100, 2)
     scored(metric, standard_normal(2), rows)
     assert [len(values) for values in seen] == [25, 50, 75, 100]
