@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gan_lab.metrics.base import BlockMetric
 from gan_lab.metrics.moments import finite_matrix
-from gan_lab.metrics.neighbors import blocks_within, radii
+from gan_lab.metrics.neighbors import radii, squared_distances
 from gan_lab.metrics.reference import Reference
 
 
@@ -19,7 +19,8 @@ def density_and_coverage(*, real: Tensor, fake: Tensor, real_radii: Tensor, k: i
         real_radii: (N,) float64: distance of each real to its k-th nearest other.
     """
     inside, covered = 0, torch.zeros(len(real), dtype=torch.bool)
-    for in_real, _ in blocks_within(fake, real, real_radii):
+    for _, squared in squared_distances(fake, real):
+        in_real = squared <= real_radii.square()
         inside += int(in_real.sum())
         covered |= in_real.any(dim=0)
     return inside / (k * len(fake)), covered.double().mean().item()

@@ -46,25 +46,18 @@ def radii(points: Tensor, k: int, rows: int = ROWS) -> Tensor:
     return nearest(points, points, k, themselves=True, rows=rows)[0][:, -1]
 
 
-def blocks_within(
-    queries: Tensor, points: Tensor, point_radii: Tensor, query_radii: Tensor | None = None, rows: int = ROWS
-) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Who lies in whose ball, `rows` queries at a time; a point at the very rim is inside.
+def squared_distances(queries: Tensor, points: Tensor, rows: int = ROWS) -> Iterator[tuple[slice, Tensor]]:
+    """Squared distances of a few queries at a time to all points, less what rounding may have added.
+
+    Whether they are at most a squared radius that `radii` gave is then right at the very rim too.
 
     Args:
         queries, points: (N, d), (M, d) float64.
-        point_radii: (M,) float64.
-        query_radii: (N,) float64, or None.
     Yields:
-        (rows, M) bool, the query in the point's ball; (rows, M) bool, the point in the query's ball, or None.
+        which queries, and (rows, M) float64.
     """
     for start, block, squared, rounding in _blocks(queries, points, rows):
-        squared -= rounding
-        of_points = squared <= point_radii.square()
-        if query_radii is None:
-            yield of_points, None
-        else:
-            yield of_points, squared <= query_radii[start : start + len(block), None].square()
+        yield slice(start, start + len(block)), squared.sub_(rounding)
 
 
 def _blocks(queries: Tensor, points: Tensor, rows: int) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gan_lab.metrics.base import BlockMetric
 from gan_lab.metrics.moments import finite_matrix
-from gan_lab.metrics.neighbors import blocks_within, radii
+from gan_lab.metrics.neighbors import radii, squared_distances
 from gan_lab.metrics.reference import Reference
 
 
@@ -19,9 +19,9 @@ def precision_and_recall(*, real: Tensor, fake: Tensor, real_radii: Tensor, fake
         real_radii, fake_radii: (N,), (M,) float64: distance to the k-th nearest other of the same set.
     """
     precise, recalled = 0, torch.zeros(len(real), dtype=torch.bool)
-    for in_real, in_fake in blocks_within(fake, real, real_radii, fake_radii):
-        precise += int(in_real.any(dim=1).sum())
-        recalled |= in_fake.any(dim=0)
+    for rows, squared in squared_distances(fake, real):
+        precise += int((squared <= real_radii.square()).any(dim=1).sum())
+        recalled |= (squared <= fake_radii[rows, None].square()).any(dim=0)
     return precise / len(fake), recalled.double().mean().item()
 
 

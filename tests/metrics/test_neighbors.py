@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
-from gan_lab.metrics.neighbors import blocks_within, nearest, radii
+from gan_lab.metrics.neighbors import nearest, radii, squared_distances
 
 
 def normal(count: int, columns: int = 6, seed: int = 0) -> torch.Tensor:
@@ -50,19 +50,19 @@ def test_the_rim_is_inside_whatever_the_rounding(rows, offset):
     # Each ball reaches its third neighbour exactly: with the point itself it holds four, and no fifth.
     points = normal(90, 300) + offset
     reach = radii(points, 3)
-    inside = torch.cat([of_points for of_points, _ in blocks_within(points, points, reach, rows=rows)])
+    inside = torch.cat([squared <= reach.square() for _, squared in squared_distances(points, points, rows)])
     assert inside.sum(dim=0).tolist() == [4] * 90
-    inside = torch.cat([of_queries for _, of_queries in blocks_within(points, points, reach, reach, rows=rows)])
+    inside = torch.cat(
+        [squared <= reach[chosen, None].square() for chosen, squared in squared_distances(points, points, rows)]
+    )
     assert inside.sum(dim=1).tolist() == [4] * 90
 
 
-def test_balls_against_plain_distances():
+def test_squared_distances_are_plain_ones():
     queries, points = normal(30), normal(50, seed=1)
-    distances = torch.cdist(queries, points, compute_mode="donot_use_mm_for_euclid_dist")
-    of_points, of_queries = normal(50, 1, seed=2)[:, 0].abs() * 3, normal(30, 1, seed=3)[:, 0].abs() * 3
-    blocks = list(blocks_within(queries, points, of_points, of_queries, rows=8))
-    assert torch.equal(torch.cat([first for first, _ in blocks]), distances <= of_points)
-    assert torch.equal(torch.cat([second for _, second in blocks]), distances <= of_queries[:, None])
+    expected = torch.cdist(queries, points, compute_mode="donot_use_mm_for_euclid_dist").square()
+    found = torch.cat([squared for _, squared in squared_distances(queries, points, rows=8)])
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_too_few_points():
