@@ -43,7 +43,7 @@ class Memorization(BlockMetric):
     training image; "_distance", the mean distance to the nearest training image.
 
     AuthPct cannot rank runs: noise has 100. Fresh draws of the training distribution itself have some 40, and copies 0.
-    Images that are twice in the training set have a neighbour at distance 0, so that only exact copies of them are seen.
+    Images that are twice in the training set have a neighbour at distance 0, so only exact copies of them are seen.
 
     Args:
         extractor: see `BlockMetric`.
