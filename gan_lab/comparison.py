@@ -264,7 +264,8 @@ def read_run(folder: Path) -> Run:
 
     end = part("run.json", _end, None)
     protocols: dict[str, Any] = part("protocols.json", _protocols, {})
-    protocols |= part(f"{WATCH}/protocols.json", _protocols, {})
+    of_watcher: dict[str, Any] = part(f"{WATCH}/protocols.json", _protocols, {})
+    protocols |= of_watcher
     part(f"{WATCH}/scores.jsonl", _refuse_damage, None)
     lines, monitored = part("scores.jsonl", lambda path: _comparable(_lines(path), protocols), _comparable([], {}))
     clock = part("metrics.csv", _clock, _clock(folder / "none"))

@@ -113,15 +113,25 @@ class SampleConfig:
 class EvaluateConfig:
     """Root of `python -m gan_lab.evaluate`."""
 
-    checkpoint: str = MISSING
+    checkpoint: str | None = MISSING
+    images: str | None = MISSING
+    against: str | None = MISSING
+    run: str | None = MISSING
+    watch: str | None = MISSING
+    data: Any = MISSING
+    evaluation: Any = MISSING
+    paths: Paths = MISSING
     out: str | None = MISSING
     num_samples: int | None = MISSING
     seed: int | None = MISSING
     weights: str = MISSING
+    image_size: Any = MISSING
     data_root: str | None = MISSING
     extractor_weights: str | None = MISSING
     device: str = MISSING
+    devices: Any = MISSING
     threads: int | None = MISSING
+    poll_seconds: float = MISSING
     trust: list[str] = MISSING
     debug: bool = MISSING
 
@@ -261,7 +271,7 @@ INDIFFERENT = (
     "threads",
 )
 INDIFFERENT_DATA = ("download", "workers", "resident", "resident_limit_mb", "cache_dir", "seed")
-INDIFFERENT_EVALUATION = ("cache_dir", "intervals", "watched")
+INDIFFERENT_EVALUATION = ("cache_dir", "extractors", "intervals", "watched")
 INDIFFERENT_TRAINER = ("precision",)  # the one key of `trainer` that does matter
 
 

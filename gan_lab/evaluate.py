@@ -1,11 +1,15 @@
-"""`python -m gan_lab.evaluate`: the scores of a checkpoint, by the very stage that scores training."""
+"""`python -m gan_lab.evaluate`: the scores of a checkpoint, a run or images, by the very stage that scores training."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
+from gan_lab.distributed.place import Place, find_place
 from gan_lab.doors import choose_device, door, plain
+
+KINDS = ("checkpoint", "images", "run", "watch")
 
 
 def main() -> None:
@@ -13,74 +17,131 @@ def main() -> None:
     door("evaluate", run)
 
 
-def run(config: DictConfig) -> dict[str, float]:
-    """Score what `config` names, print a table, and add to `out` if given; returns score name -> value."""
-    import torch
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-    from rich.table import Table
+def run(config: DictConfig) -> None:
+    """Score what `config` names.
 
-    from gan_lab.checkpoint import build, load_generator
-    from gan_lab.data.base import ImageData
-    from gan_lab.evaluation import Evaluation
-    from gan_lab.records import append_scores
-
-    settings = plain(config)
-    device = choose_device(settings["device"])
-    loaded = load_generator(settings["checkpoint"], settings["weights"], device=device, trust=settings["trust"])
-    data_node, evaluation_node = nodes(loaded.config, settings)
-    threads = settings["threads"] if settings["threads"] is not None else loaded.config.get("threads")
-    if threads is not None:
-        torch.set_num_threads(threads)
-    if loaded.config.get("channels_last"):
-        loaded.network.to(memory_format=torch.channels_last)
-    data = build(data_node, settings["trust"], base=ImageData)
-    data.prepare_data()
-    data.setup("fit")
-    evaluation = build(evaluation_node, settings["trust"], base=Evaluation)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("images"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, transient=True) as bar:
-        task = bar.add_task("scoring", total=evaluation.num_samples)
-        scores = evaluation.score(
-            loaded.network,
-            loaded.inputs,
-            data,
-            weights=loaded.weights,
-            device=device,
-            progress=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
-        )
-    if settings["out"] is not None:
-        append_scores(Path(settings["out"]), loaded.images_seen, scores)
-    table = Table("score", "value", "protocol", title=f"{loaded.path} ({loaded.images_seen / 1000:.1f} kimg)", box=None)
-    for name, value in scores.values.items():
-        table.add_row(name, f"{value:.10g}", scores.protocols[name])
-    Console(soft_wrap=True).print(table)
-    return scores.values
-
-
-def nodes(stored: dict[str, Any], settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The data and evaluation nodes of a stored config with this command's changes.
+    Where it asks for several devices and this is a process alone, one per device is started and waited for.
 
     Raises:
-        ValueError: the run had no evaluation.
+        ValueError: not exactly one of `KINDS` is given.
     """
-    data, evaluation = dict(stored["data"]), dict(stored["evaluation"])
-    if "_target_" not in evaluation:
-        raise ValueError("this run was trained with evaluation=none, so its checkpoint names no protocol to score by")
-    if settings["data_root"] is not None:
-        data["root"] = settings["data_root"]
-    if settings["extractor_weights"] is not None:
-        evaluation["extractor"] = evaluation["extractor"] | {"weights": settings["extractor_weights"]}
-    for key in ("num_samples", "seed"):
-        if settings[key] is not None:
-            evaluation[key] = settings[key]
-    return data, evaluation
+    given = [kind for kind in KINDS if config[kind] is not None]
+    if len(given) != 1:
+        found = f"got {' and '.join(given)}" if given else "got none of them"
+        raise ValueError(f"give one of {', '.join(f'{kind}=...' for kind in KINDS)}; {found}")
+    if config.threads is not None and config.threads < 1:
+        raise ValueError(f"threads must be 1 or more (or null), got {config.threads}")
+    place = find_place()
+    count = processes(config, place)
+    if count > place.world:
+        from gan_lab.distributed.launcher import run_ranks
+
+        if code := run_ranks("gan_lab.evaluate", sys.argv[1:], count):
+            raise SystemExit(code)
+        return
+    from gan_lab.distributed.environment import joined
+    from gan_lab.watch import score_run, watch_run
+
+    with joined(place, config.device):
+        device = choose_device(config.device)
+        if device.type == "cuda" and place.world > 1:
+            device = type(device)("cuda", place.local_rank)
+        score = {"checkpoint": score_checkpoint, "images": score_images, "run": score_run, "watch": watch_run}
+        score[given[0]](config, place, device)
+
+
+def processes(config: DictConfig, place: Place) -> int:
+    """How many processes share the work, on all machines.
+
+    Raises:
+        ValueError: `devices` is no number, or not what was started.
+    """
+    devices = config.devices
+    if devices == "auto":
+        import torch
+
+        use = config.device in ("auto", "cuda") and place.world == 1
+        return max(1, torch.cuda.device_count()) if use else place.world
+    if not isinstance(devices, int) or devices < 1:
+        raise ValueError(f"devices must be 1 or more, or auto, got {devices!r}")
+    if place.world > 1 and devices not in (1, place.local_world):
+        raise ValueError(
+            f"{place.starter} started {place.local_world} processes here, but devices={devices}; leave it out"
+        )
+    return max(devices, place.world)
+
+
+def score_checkpoint(config: DictConfig, place: Place, device: Any) -> None:
+    """One generator, by the protocol of its run unless told otherwise."""
+    from gan_lab.checkpoint import load_generator
+    from gan_lab.scoring import Stage, refuse, settings_by
+
+    refuse(config, "checkpoint", against=None, image_size=None)
+    loaded = load_generator(config.checkpoint, config.weights, device=device, trust=config.trust)
+    settings = settings_by(config, loaded.config)
+    scores = Stage(settings, loaded.config, place, device).score(loaded, config.weights)
+    finish(settings, f"{loaded.path} ({loaded.images_seen / 1000:.1f} kimg)", loaded.images_seen, scores, {})
+
+
+def score_images(config: DictConfig, place: Place, device: Any) -> None:
+    """Images of files against a data set or other files.
+
+    Raises:
+        ValueError: nothing to compare with, or both.
+    """
+    from gan_lab import collectives
+    from gan_lab.data.stored import Against, stored_images
+    from gan_lab.scoring import Stage, progress_bar, refuse, say, with_changes
+
+    refuse(config, "images", weights="ema")
+    settings = with_changes(plain(with_defaults(config)))
+    if ("_target_" in settings["data"]) == (settings["against"] is not None):
+        raise ValueError("images=... needs one thing to compare with: data=cifar10 (say), or against=PATH")
+    cache_dir = settings["paths"]["cache_dir"]
+    with collectives.first_ranks_first(place.local_rank):
+        images = stored_images(settings["images"], settings["image_size"], cache_dir)
+        data = None
+        if settings["against"] is not None:
+            data = Against(stored_images(settings["against"], settings["image_size"], cache_dir))
+    if settings["num_samples"] is None:
+        settings["evaluation"]["num_samples"] = len(images)
+    stage = Stage(settings, {}, place, device, data)
+    reference = stage.data.reference(stage.evaluation.reference)
+    if images.images.shape[1:] != reference.images.shape[1:]:
+        ours, theirs = ("x".join(map(str, found.images.shape[1:])) for found in (images, reference))
+        say(f"images are {ours}, those of {reference.name} {theirs}: each extractor brings them to its own size")
+    with progress_bar() as progress:
+        scores = stage.evaluation.score_images(images, stage.data, device=device, progress=progress)
+    about = {"images": settings["images"], "content": images.digest}
+    title = f"{settings['images']} ({stage.evaluation.num_samples} of {len(images)} images) against {stage.data.name}"
+    finish(settings, title, 0, scores, about)
+
+
+def with_defaults(config: DictConfig) -> DictConfig:
+    """The config, composed once more with an evaluation and an extractor where none were chosen."""
+    from hydra import compose
+    from hydra.core.hydra_config import HydraConfig
+
+    overrides = list(HydraConfig.get().overrides.task)
+    if "_target_" not in config.evaluation:
+        overrides.append("evaluation=default")
+    if "_target_" not in config.evaluation.get("extractor", {}):
+        overrides.append("+extractor@evaluation.extractor=inception")
+    return compose("evaluate", overrides)
+
+
+def finish(settings: dict[str, Any], title: str, images_seen: int, scores: Any, about: dict[str, Any]) -> None:
+    """Print the table, and add to `out` if given; rank 0 alone."""
+    from gan_lab import collectives
+    from gan_lab.records import append_scores, save_pictures
+    from gan_lab.scoring import print_scores
+
+    if collectives.rank() > 0:
+        return
+    if settings["out"] is not None:
+        append_scores(Path(settings["out"]), images_seen, scores, about)
+        save_pictures(Path(settings["out"]) / "pictures", images_seen, scores)
+    print_scores(title, scores)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,163 @@
+"""Images that lie somewhere, of whatever origin, as a set to score or to compare with: a folder, a zip or an npz."""
+
+import io
+import zipfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from gan_lab.data.base import height_and_width
+from gan_lab.data.folder import Folder
+from gan_lab.data.image_files import EXTENSIONS, listed, open_source
+from gan_lab.data.reference import ReferenceSet
+
+AS_STORED = "as stored"
+CHANNELS = (1, 3, 4)
+GREY = ("1", "L", "I", "I;16", "I;16B")
+QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
+
+
+def stored_images(path: str | Path, image_size: int | Sequence[int] | None, cache_dir: str | Path) -> ReferenceSet:
+    """All images of a folder or zip in the order of their names, or of an npz.
+
+    Folders and zips are decoded once into `cache_dir`; where all images lie in subfolders, these are their labels. An
+    npz holds `images` (or one array alone): (N, H, W), (N, H, W, C) or (N, C, H, W) uint8, and perhaps `labels` (N,).
+
+    Args:
+        image_size: [height, width] or one number to which images of a folder or zip are brought, cropped to the shape
+            and resized by Lanczos; None where they are of one size.
+        cache_dir: for decoded arrays.
+    Returns:
+        Images whose `split` says how they were brought to their size.
+    Raises:
+        FileNotFoundError: there is nothing at `path`.
+        ValueError: no images; of several sizes; damaged; an npz of something else.
+    """
+    path = Path(path).expanduser()
+    if path.suffix.lower() == ".npz" and path.is_file():
+        if image_size is not None:
+            raise ValueError(f"image_size={image_size} is for folders and zips; the images in {path} have a size")
+        return _of_archive(path)
+    if not path.exists():
+        raise FileNotFoundError(f"there is nothing at {path}: give a folder or zip of images, or an npz")
+    if path.is_file() and not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is neither a folder, nor a zip of images, nor an npz (by its name)")
+    return _of_files(path, image_size, cache_dir)
+
+
+class Against:
+    """A reference set of files, as the evaluation stage asks a data set for it.
+
+    Args:
+        images: all of them.
+    """
+
+    def __init__(self, images: ReferenceSet) -> None:
+        self.name, self._images = images.name, images
+
+    def reference(self, split: str) -> ReferenceSet:
+        """All images: files have no splits."""
+        return self._images
+
+
+def _of_archive(path: Path) -> ReferenceSet:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays: dict[str, Any] = {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} cannot be read as an npz of plain arrays: {error}") from error
+    labels = arrays.pop("labels", None)
+    if "images" not in arrays and len(arrays) != 1:
+        raise ValueError(f"{path} holds {', '.join(arrays) or 'no arrays'}; wanted: images, and perhaps labels")
+    images = arrays["images"] if "images" in arrays else next(iter(arrays.values()))
+    if images.dtype != np.uint8:
+        raise ValueError(f"{path}: images must be uint8 (0 to 255), these are {images.dtype}")
+    images = _channels_first(images, path)
+    if not len(images):
+        raise ValueError(f"{path} holds no images")
+    if labels is not None:
+        if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
+            raise ValueError(
+                f"{path}: labels must be {len(images)} whole numbers, these are {labels.dtype} {labels.shape}"
+            )
+        labels = labels.astype(np.int64)
+    return ReferenceSet(name=path.stem, split=AS_STORED, images=images, labels=labels)
+
+
+def _channels_first(images: np.ndarray, path: Path) -> np.ndarray:
+    if images.ndim == 3:
+        return images[:, None]
+    shape = images.shape
+    if images.ndim == 4 and (shape[1] in CHANNELS) != (shape[3] in CHANNELS):
+        return images if shape[1] in CHANNELS else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    raise ValueError(
+        f"{path}: images must be (N, H, W), (N, H, W, C) or (N, C, H, W) with 1, 3 or 4 channels, in one way only; "
+        f"these are {shape}"
+    )
+
+
+def _of_files(path: Path, image_size: int | Sequence[int] | None, cache_dir: str | Path) -> ReferenceSet:
+    try:
+        size, channels = _survey(path, anyway=image_size is not None)
+        wanted = size if image_size is None else height_and_width(image_size)
+        folder = Folder(
+            root=str(path),
+            center_crop=True,
+            on_bad="stop",
+            cache_dir=str(cache_dir),
+            name=path.stem,
+            image_size=wanted,
+            channels=channels,
+            sample_shape=(channels, *wanted),
+            num_classes=None,
+            batch_size=1,
+            micro_batch_size=None,
+            flip=False,
+            resident=False,
+            resident_limit_mb=0,
+            workers=0,
+            limit=None,
+            seed=0,
+        )
+        found = folder.reference("train")
+    except ValueError as error:  # its remedies are keys of a training's data
+        raise ValueError(str(error).partition(", or leave them out: data.")[0].replace("data.root=", "")) from error
+    how = AS_STORED if image_size is None else f"cropped, Lanczos to {wanted[0]}x{wanted[1]}"
+    return ReferenceSet(name=path.stem, split=how, images=found.images, labels=found.labels, digest=found.digest)
+
+
+def _survey(path: Path, *, anyway: bool) -> tuple[tuple[int, int], int]:
+    """Height and width of the images, by their headers, and the fewest channels that hold all of them.
+
+    Args:
+        anyway: whether they may be of several sizes; the first one's is returned then.
+    """
+    source = open_source(path)
+    names = source.names()
+    if not names:
+        raise ValueError(f"no images in {path}; accepted are files in {', '.join(EXTENSIONS)}")
+    sizes: list[tuple[int, int]] = []
+    unreadable: list[str] = []
+    grey, alpha = True, False
+    for name in names:
+        try:
+            with Image.open(io.BytesIO(source.read(name))) as image:
+                turned = image.getexif().get(0x0112) in QUARTER_TURNS
+                sizes.append(image.size if turned else image.size[::-1])
+                grey, alpha = grey and image.mode in GREY, alpha or image.has_transparency_data
+        except Exception as error:  # Pillow's plugins raise whatever a damaged file makes them stumble over
+            unreadable.append(f"{name} ({error})")
+    if unreadable:
+        raise ValueError(f"{path}: cannot be read: {listed(unreadable)}. Repair or remove them")
+    usual, _ = Counter(sizes).most_common(1)[0]
+    odd = [f"{name} ({size[0]}x{size[1]})" for name, size in zip(names, sizes, strict=True) if size != usual]
+    if odd and not anyway:
+        raise ValueError(
+            f"{path}: most images are {usual[0]}x{usual[1]} (height x width), but not {listed(odd)}. Scores depend on "
+            "how images get to one size: do it yourself, or by image_size=[height,width], which the protocol notes"
+        )
+    return usual, 4 if alpha else 1 if grey else 3
