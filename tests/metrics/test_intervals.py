@@ -22,16 +22,14 @@ def of_blocks(statistic, blocks: np.ndarray, **settings) -> tuple[float, float]:
 
 
 def test_of_a_mean_it_is_the_textbook_interval():
-    means = np.random.RandomState(1).normal(5, 2, 200)
-    low, high = block_interval(
-        lambda chosen: float(means[list(chosen)].mean()), 200, **SETTINGS | {"resamples": 20_000}
-    )
-    half = norm.ppf(0.975) * means.std() / 200**0.5
+    means = np.random.RandomState(1).normal(5, 2, 40)
+    low, high = block_interval(lambda chosen: float(means[list(chosen)].mean()), 40, **SETTINGS | {"resamples": 20_000})
+    half = norm.ppf(0.975) * means.std() / 40**0.5
     assert (low, high) == pytest.approx((means.mean() - half, means.mean() + half), abs=0.03 * half)
     low, high = block_interval(
-        lambda chosen: float(means[list(chosen)].mean()), 200, resamples=20_000, level=0.5, seed=0
+        lambda chosen: float(means[list(chosen)].mean()), 40, resamples=20_000, level=0.5, seed=0
     )
-    assert (high - low) / 2 == pytest.approx(norm.ppf(0.75) * means.std() / 200**0.5, rel=0.05)
+    assert (high - low) / 2 == pytest.approx(norm.ppf(0.75) * means.std() / 40**0.5, rel=0.05)
 
 
 def test_it_holds_the_score_that_other_samples_would_get():
@@ -58,6 +56,32 @@ def test_each_block_is_left_out_once_and_none_is_repeated():
     block_interval(statistic, 12, **SETTINGS)
     assert calls[0] == list(range(12))
     assert calls[1:] == [[i for i in range(12) if i != out] for out in range(12)]
+
+
+def test_many_blocks_are_left_out_in_groups_of_neighbours():
+    calls = []
+
+    def statistic(chosen):
+        calls.append(set(range(103)) - set(chosen))
+        return float(sum(chosen))
+
+    block_interval(statistic, 103, **SETTINGS)
+    assert calls == [set(), *({i, i + 1, i + 2} for i in range(0, 102, 3)), {102}]
+
+
+def test_a_small_last_group_has_a_small_weight():
+    # 41 blocks make 20 groups of two and one of one. A bias of 100 / (number of blocks) is nobody's
+    # share, and a score that is higher by 1000 moves both ends by 1000.
+    means = np.random.RandomState(3).normal(0, 1, 41)
+
+    def biased(chosen, bias):
+        return float(means[list(chosen)].mean()) + bias / len(chosen)
+
+    plain = block_interval(lambda chosen: biased(chosen, 0), 41, **SETTINGS)
+    shifted = block_interval(lambda chosen: biased(chosen, 100), 41, **SETTINGS)
+    assert shifted == pytest.approx([end + 100 / 41 for end in plain], abs=1e-9)
+    higher = block_interval(lambda chosen: biased(chosen, 0) + 1000, 41, **SETTINGS)
+    assert higher == pytest.approx([end + 1000 for end in plain], abs=1e-9)
 
 
 def test_the_seed_alone_decides():
