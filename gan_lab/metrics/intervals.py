@@ -25,8 +25,8 @@ def block_interval(
     Fréchet distance grows with every duplicate. On Gaussians of 64 columns, 2,000 samples in blocks of 50, intervals of
     95 % from resampled blocks held the expected score of 2,000 samples in 0 % of 100 repetitions (percentile, "basic"),
     BCa gave NaN, and percentiles moved to the score were 2.6 times too wide. This one held it in 94 % of 400, at 1.02
-    times the ideal width; with 10,000 samples in 93 % of 200 (0.94); with 10 blocks of 16 columns in 93 % of 600, with 5
-    in 88 % of 200, hence the fewest. It is too wide (1.4 times, 99 %) where both sets have one distribution, as the
+    times the ideal width; with 10,000 samples in 93 % of 200 (0.94); with 10 blocks of 16 columns in 93 % of 600, with
+    5 in 88 % of 200, hence the fewest. It is too wide (1.4 times, 99 %) where both sets have one distribution, as the
     first-order term vanishes there. No bias is taken out: that the score of few samples is too high is not the
     interval's matter (see FD-infinity).
 
