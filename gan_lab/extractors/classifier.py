@@ -222,7 +222,7 @@ def _check_images(images: Tensor, labels: Tensor, classes: int) -> None:
 
 @contextmanager
 def _own_surroundings(threads: int | None, device: torch.device) -> Iterator[None]:
-    """Gradients on, inference mode and autocast off, `threads` threads, deterministic kernels; all restored."""
+    """Gradients on, inference mode, autocast and TF32 off, `threads` threads, deterministic kernels; all restored."""
     before = torch.get_num_threads()
     with ExitStack() as stack:
         stack.callback(torch.set_num_threads, before)
@@ -231,7 +231,9 @@ def _own_surroundings(threads: int | None, device: torch.device) -> Iterator[Non
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(torch.autocast(device.type, enabled=False))
-        stack.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True))
+        stack.enter_context(
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+        )
         yield
 
 

@@ -33,7 +33,6 @@ class LPIPS(Extractor):
     name = "lpips"
     outputs = ()
     feature_dim = 0
-    heads: Tensor
 
     def __init__(self, weights: str | Path | None, download: bool) -> None:
         super().__init__()
@@ -82,7 +81,7 @@ class LPIPS(Extractor):
         """LPIPS of pairs, without rounding to 256 levels, gradients or autocast.
 
         Args:
-            first: (B, 1 or 3, H, W) floating point in [-1, 1], 32 pixels or more a side; grey is repeated.
+            first: (B, 1 or 3, H, W) floating point in [-1, 1], 16 pixels or more a side; grey is repeated.
             second: of the same shape.
         Returns:
             (B,) float32, 0 for equal images.
