@@ -57,7 +57,7 @@ class Health(TickCallback):
     """Records `health/...` at intervals and at the end, and warns of what looks wrong, once until it has passed.
 
     Looks at the live generator and at D in eval mode, on rank 0 alone and without a trace in training. D gets to see
-    images through the model's `judge`, as in training. The values stand in the next row of metrics.csv:
+    images through the model's `judge`, and in batches, as in training. The values stand in the next row of metrics.csv:
 
     `d_accuracy_real`, `_held_out`, `_fake`: shares on the right side of the model's `boundary`; a critic has none.
     `logit_gap`, `logit_gap_held_out`: mean logit of training reals minus that of fakes, and of held-out reals: the
@@ -202,31 +202,31 @@ class Health(TickCallback):
         draws = Draws(module.seed, across_ranks=False)
         draws.move_to(module.images_seen)
         arguments = module.inputs.draw(draws, count)
-        network, dtype, size = module.network_for_samples("live"), dtype_of(module), piece_size(module)
+        network, dtype = module.network_for_samples("live"), dtype_of(module)
         pixels, logits = [], []
-        for first in range(0, count, size):
-            given = {name: value[first : first + size].to(module.device) for name, value in arguments.items()}
+        for first, last in pieces(count, module):
+            given = {name: value[first:last].to(module.device) for name, value in arguments.items()}
             made = network(**{name: v.to(dtype) if v.is_floating_point() else v for name, v in given.items()})
             pixels.append(data.render(made).cpu())
             if hasattr(module, "judge"):
-                logits.append(one_each(module.judge(made, given.get("labels"))))
+                logits.append(judged(module, made, given.get("labels")))
         return torch.cat(pixels), torch.cat(logits) if logits else None
 
     def judged_reals(self, module: Any, pixels: Tensor, labels: Tensor | None) -> Tensor:
         """(N,) logits of reals."""
         logits = []
-        for first in range(0, len(pixels), size := piece_size(module)):
-            piece = from_uint8(pixels[first : first + size].to(module.device)).to(dtype_of(module))
-            of = None if labels is None else labels[first : first + size].to(module.device)
-            logits.append(one_each(module.judge(piece, of)))
+        for first, last in pieces(len(pixels), module):
+            images = from_uint8(pixels[first:last].to(module.device)).to(dtype_of(module))
+            of = None if labels is None else labels[first:last].to(module.device)
+            logits.append(judged(module, images, of))
         return torch.cat(logits)
 
     def count_modes(self, pixels: Tensor, module: Any) -> int:
         """How many classes are found among images; 0 without a classifier."""
         if self.classifier is None:
             return 0
-        pieces = pixels.split(piece_size(module))
-        return len(torch.cat([self.classifier(p.to(module.device))["logits"].argmax(1) for p in pieces]).unique())
+        parts = [pixels[first:last].to(module.device) for first, last in pieces(len(pixels), module)]
+        return len(torch.cat([self.classifier(part)["logits"].argmax(1) for part in parts]).unique())
 
 
 @contextlib.contextmanager
@@ -260,9 +260,11 @@ def classifier_of(trainer: Trainer, data: Any, device: torch.device) -> Any:
     return extractor if "logits" in outputs and outputs["logits"].shape[1] == data.num_classes else None
 
 
-def piece_size(module: Any) -> int:
-    """How many images this rank trains on at once: so many fit into memory."""
-    return max(1, (module.micro_batch_size or module.batch_size) // collectives.world())
+def pieces(count: int, module: Any) -> Iterator[tuple[int, int]]:
+    """First and last place of parts of about as many images as this rank trains on at once: those fit into memory."""
+    size = max(1, (module.micro_batch_size or module.batch_size) // collectives.world())
+    parts = max(1, count // size)
+    return ((count * part // parts, count * (part + 1) // parts) for part in range(parts))
 
 
 def dtype_of(module: Any) -> torch.dtype:
@@ -270,8 +272,22 @@ def dtype_of(module: Any) -> torch.dtype:
     return next(module.parameters()).dtype
 
 
-def one_each(logits: Tensor) -> Tensor:
-    """(B,) float64 on the CPU: those of a patch discriminator, (B, ...), are averaged per sample."""
+def judged(module: Any, images: Tensor, labels: Tensor | None) -> Tensor:
+    """(B,) float64 logits on the CPU; those of a patch discriminator, (B, ...), are averaged per sample.
+
+    Batch normalization in D takes the statistics of `images`, as in training, where reals and fakes come in batches of
+    their own: with the running ones, which mix both, a D that is right in training may be wrong on every real. In eval
+    mode without running statistics, torch does so, leaves them as they are, and asks no other rank.
+    """
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    running = [(layer.running_mean, layer.running_var) for layer in layers]
+    try:
+        for layer in layers:
+            layer.running_mean = layer.running_var = None
+        logits = module.judge(images, labels)
+    finally:
+        for layer, (mean, variance) in zip(layers, running, strict=True):
+            layer.running_mean, layer.running_var = mean, variance
     return logits.double().cpu().reshape(len(logits), -1).mean(1)
 
 

@@ -1,7 +1,9 @@
 """Health: what is recorded and told, by hand on two pixels; nothing of it changes training."""
 
 import logging
+import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -254,12 +256,53 @@ def test_other_ranks_record_the_same_columns_without_looking(monkeypatch, tmp_pa
         if rank:
             monkeypatch.setattr(looks, "look", None)
         recorded.clear()
-        monkeypatch.setattr(health, "piece_size", lambda module: 2)
+        monkeypatch.setattr(health, "pieces", lambda count, module: [(0, count)])  # whatever the ranks' share
         looks.tick(trainer, module)
         if (world, rank) == (1, 0):
             alone = dict(recorded)
         assert recorded == {name: 0.0 if rank else world * value for name, value in alone.items()}
         assert list(recorded) == list(alone)
+
+
+class NormalizingCritic(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(2)
+
+    def forward(self, samples):
+        return self.norm(samples.flatten(1)).sum(1)
+
+
+def test_batch_norm_in_d_sees_each_kind_as_in_training(monkeypatch):
+    """In a batch of its own; and says nothing to other ranks, who do not look."""
+    module = Judged(**settings(discriminator=NormalizingCritic()))
+    images = torch.tensor([[1.0, 3.0], [5.0, -1.0]])
+    expected = module.discriminator(images)
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    synchronize_batch_norms(module)
+    monkeypatch.setattr(collectives, "is_distributed", lambda: True)
+    monkeypatch.setattr(collectives, "gather", lambda values: pytest.fail("a message to other ranks"))
+    with scoring_mode(module, torch.device("cpu")):
+        assert health.judged(module, images, None).tolist() == pytest.approx(expected.tolist(), abs=1e-6)
+    assert list(module.state_dict()) == list(before)
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_a_patch_discriminator_counts_once_per_sample():
+    class Patches(nn.Module):
+        def forward(self, samples):
+            return samples.view(-1, 1, 1, 2)
+
+    module = Judged(**settings(discriminator=Patches()))
+    assert health.judged(module, torch.tensor([[1.0, 3.0], [5.0, -1.0]]), None).tolist() == [2.0, 2.0]
+
+
+def test_pieces_are_about_as_large_as_training_has_them():
+    module = type("Module", (), {"batch_size": 64, "micro_batch_size": None})
+    assert list(health.pieces(130, module)) == [(0, 65), (65, 130)]
+    assert list(health.pieces(5, module)) == [(0, 5)]
+    module.micro_batch_size = 32
+    assert len(list(health.pieces(256, module))) == 8
 
 
 def test_eval_mode_asks_no_other_rank(monkeypatch):
@@ -324,6 +367,30 @@ def test_a_look_depends_on_the_moment_alone(monkeypatch, tmp_path):
     module.images_seen += 2
     with health.undisturbed(module):
         assert looks.look(data, module) != found[0], "other latents"
+
+
+def test_samples_are_others_at_each_look(monkeypatch, tmp_path):
+    module = model(generator=Painter(noise=0.0))
+    fit(module, monkeypatch, tmp_path, [])
+    first, _ = callback().sample(TwoPixels(TRAIN), module, 4)
+    again, _ = callback().sample(TwoPixels(TRAIN), module, 4)
+    module.images_seen += 2
+    later, _ = callback().sample(TwoPixels(TRAIN), module, 4)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, later)
+
+
+def test_spread_is_relative_to_that_of_reals(monkeypatch, tmp_path):
+    looks, module, data = callback(), model(), TwoPixels(TRAIN)
+    fit(module, monkeypatch, tmp_path, [])
+    with health.undisturbed(module):
+        found = looks.look(data, module)
+    looks.reals = replace(looks.reals, spread=2 * looks.reals.spread)
+    with health.undisturbed(module):
+        assert looks.look(data, module)["spread"] == found["spread"] / 2
+    looks.reals = replace(looks.reals, spread=0.0)
+    with health.undisturbed(module):
+        assert math.isnan(looks.look(data, module)["spread"])
 
 
 # warnings --------------------------------------------------------------------------------------------------------
