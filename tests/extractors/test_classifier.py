@@ -189,4 +189,4 @@ def test_absent_and_damaged_files(file, tmp_path):
 def test_the_config_builds(file):
     config = OmegaConf.load(CONFIG)
     config.weights = str(file)
-    assert instantiate(config).name == "bars"
+    assert instantiate(config)().name == "bars"

@@ -167,7 +167,7 @@ def test_absent_and_damaged_files(tmp_path):
 def test_the_config_builds(program):
     config = OmegaConf.load(CONFIG)
     config.merge_with({"weights": str(program), "size": [6, 8]})
-    assert instantiate(config).feature_dim == 7
+    assert instantiate(config)().feature_dim == 7
 
 
 def test_a_stored_config_runs_no_code_of_others_unless_trusted(program):
@@ -177,8 +177,8 @@ def test_a_stored_config_runs_no_code_of_others_unless_trusted(program):
     node = OmegaConf.to_container(config)
     with pytest.raises(CheckpointError, match=r"trust=\[gan_lab\.extractors\.custom\]"):
         build(node)
-    assert build(node, trust=["gan_lab.extractors.custom"]).feature_dim == 7
+    assert build(node, trust=["gan_lab.extractors.custom"])().feature_dim == 7
     node |= {"module": {"_target_": "torch.nn.Flatten"}, "weights": None}
     with pytest.raises(CheckpointError, match=r"trust=\[torch\.nn\]"):
         build(node)
-    assert build(node, trust=["torch.nn"]).feature_dim == 144
+    assert build(node, trust=["torch.nn"])().feature_dim == 144

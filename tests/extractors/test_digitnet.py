@@ -150,7 +150,7 @@ def test_damaged_weights(tmp_path):
 def test_the_config_builds_the_shipped_network():
     path = ROOT / "conf" / "extractor" / "digitnet.yaml"
     assert path.read_text().startswith("# ")
-    assert instantiate(OmegaConf.load(path)).protocol() == DigitNet(weights=None).protocol()
+    assert instantiate(OmegaConf.load(path))().protocol() == DigitNet(weights=None).protocol()
 
 
 def test_training_is_seeded():

@@ -307,7 +307,7 @@ def test_the_config_builds(weights, extractor):
     config = OmegaConf.merge({"paths": {"weights_dir": "/nowhere"}}, {"extractor": OmegaConf.load(CONFIG)})
     assert config.extractor.weights.startswith("/nowhere/weights-inception-2015-12-05-6726825d.pth")
     config.extractor.weights = str(weights)
-    built = instantiate(config.extractor)
+    built = instantiate(config.extractor)()
     assert built.feature_dim == 2048
     assert built.protocol() == {**extractor.protocol(), "extractor": "inception", "layer": "2048"}
     assert [built.label(stem) for stem in ("fd", "is", "kid", "pr")] == ["fid", "is", "kid", "pr_inception"]
@@ -323,7 +323,7 @@ def test_no_other_layer_or_resize_is_called_fid(extractor, clean, weights):
     assert clean.label("fd") == "fd_inception64d_clean"
     config = OmegaConf.load(CONFIG.with_name("inception_clean.yaml"))
     config.weights = str(weights)
-    built = instantiate(config)
+    built = instantiate(config)()
     assert [built.label(stem) for stem in ("fd", "kid", "pr")] == ["fid_clean", "kid_clean", "pr_inception_clean"]
     differing = [key for key, value in clean.protocol().items() if value != extractor.protocol()[key]]
     assert differing == ["extractor", "resize"]

@@ -188,4 +188,4 @@ def test_damaged_weights(dinov2_folder, tmp_path):
 def test_the_config_builds(name, kind, dinov2_folder, clip_folder):
     config = OmegaConf.load(CONF / f"{name}.yaml")
     config.weights = str(dinov2_folder if kind is DINOv2 else clip_folder)
-    assert isinstance(instantiate(config), kind)
+    assert isinstance(instantiate(config)(), kind)

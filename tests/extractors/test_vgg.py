@@ -136,4 +136,4 @@ def test_absent_and_damaged_weights(kind, tmp_path, monkeypatch):
 def test_the_config_builds(name, kind, weights):
     config = OmegaConf.load(CONF / f"{name}.yaml")
     config.weights = str(weights)
-    assert isinstance(instantiate(config), kind)
+    assert isinstance(instantiate(config)(), kind)
