@@ -37,7 +37,7 @@ from gan_lab.records import (
 from gan_lab.reports import wish_to_end
 from gan_lab.scoring import Stage, draw_curve, print_curve, refuse, say, settings_by
 
-BEST = "best.safetensors"
+BEST, TAKEN = "best.safetensors", ".taken.safetensors"
 
 
 def score_run(config: DictConfig, place: Place, device: Any) -> None:
@@ -161,7 +161,7 @@ class Watcher:
                 if images in own or (images in lines and _is_by(lines[images], digests)):
                     continue
                 folder.mkdir(exist_ok=True)
-                taken = folder / f".taken-{snapshot.name}"
+                taken = folder / TAKEN
                 second_name(snapshot.with_suffix(".json"), taken.with_suffix(".json"))
                 second_name(snapshot, taken)
             except FileNotFoundError:  # deleted by a run that goes on from before it
@@ -185,8 +185,6 @@ class Watcher:
             self._logger.log_metrics({f"eval/{name}": value for name, value in scores.values.items()}, step=images)
         mark = "  best so far" if best is line else ""
         print(f"{images / 1000:g} kimg: {scores.monitored} = {scores.monitored_value:.6g}{mark}", flush=True)
-        for name in (path, path.with_suffix(".json")):
-            name.unlink(missing_ok=True)
         self._ask_for_the_end(lines[-1], best)
 
     def _ask_for_the_end(self, newest: Mapping[str, Any], best: Mapping[str, Any]) -> None:
@@ -210,7 +208,10 @@ class Watcher:
             print(f"{self.run} has ended and is scored; {self.run / WATCH} has all", flush=True)
 
     def close(self) -> None:
-        """End the logger's run; once."""
+        """Leave nothing behind but results."""
+        if collectives.rank() == 0:
+            for taken in (self.run / WATCH / TAKEN, (self.run / WATCH / TAKEN).with_suffix(".json")):
+                taken.unlink(missing_ok=True)
         if self._logger is not None:
             self._logger.finalize("success")
             self._logger.experiment.finish()

@@ -1,0 +1,306 @@
+"""A run and its watcher, in real processes: killed, restarted, stopped by one another; and what readers make of it."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from conftest import SMALL, _run_command
+from filelock import FileLock
+from test_doors import assert_refused
+
+from gan_lab import comparison, watch
+from gan_lab.callbacks.curves import draw
+from gan_lab.checkpoint import find, load_generator
+from gan_lab.records import append_line, content_sha256, read_scores, scores_of, snapshots_of, watched_scores
+from gan_lab.reports import best_score, monitored_scores
+
+RUN = [
+    *SMALL,
+    "model=gan",
+    "callbacks.pictures.every_kimg=null",
+    "callbacks.evaluation.every_kimg=0.032",
+    "callbacks.checkpoint.every_kimg=0.064",
+    "run_dir=run",
+]
+WATCH = ["watch=run", "poll_seconds=0.05"]
+LINES = "watch/scores.jsonl"
+
+
+class Side:
+    """A command under way beside the test."""
+
+    def __init__(self, forkserver, folder: Path, output: str, module: str, *arguments: str) -> None:
+        self.output = folder / output
+        given = (f"gan_lab.{module}", list(arguments), str(folder), str(self.output))
+        self.process = forkserver.Process(target=_run_command, args=given)
+        self.process.start()
+
+    def end(self, number: int | None = None) -> int:
+        """Its exit code, after a signal if given."""
+        if number is not None:
+            os.kill(self.process.pid, number)
+        self.process.join(120)
+        assert self.process.exitcode is not None, self.said
+        return self.process.exitcode
+
+    @property
+    def said(self) -> str:
+        return self.output.read_text()
+
+    def until(self, condition, what: str) -> None:
+        deadline = time.monotonic() + 100
+        while not condition():
+            assert time.monotonic() < deadline, f"no {what}:\n{self.said}"
+            assert self.process.is_alive(), self.said
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def beside(forkserver, tmp_path):
+    """`beside(module, *arguments)` starts a command in `tmp_path` and goes on; what is left is killed at the end."""
+    started = []
+
+    def start(module: str, *arguments: str) -> Side:
+        started.append(Side(forkserver, tmp_path, f"{len(started)}.txt", module, *arguments))
+        return started[-1]
+
+    yield start
+    for side in started:
+        side.process.kill()
+
+
+@pytest.fixture(scope="module")
+def watched(forkserver, tmp_path_factory) -> Path:
+    """The folder of a finished run of four snapshots and of its watcher."""
+    folder = tmp_path_factory.mktemp("watched")
+    for number, call in enumerate([("train", *RUN, "evaluation=watch", "total_kimg=0.128"), ("evaluate", *WATCH)]):
+        side = Side(forkserver, folder, f"{number}.txt", *call)
+        assert side.end() == 0, side.said
+    return folder / "run"
+
+
+@pytest.fixture
+def run(watched, tmp_path) -> Path:
+    """A copy of it, to change."""
+    return Path(shutil.copytree(watched, tmp_path / "run", copy_function=shutil.copy2))
+
+
+def images_in(path: Path) -> list[int]:
+    return [line["images_seen"] for line in read_scores(path)]
+
+
+def without_clock(line: dict) -> dict:
+    return {key: value for key, value in line.items() if not key.startswith("clock/") and key != "snapshot"}
+
+
+# Side by side -----------------------------------------------------------------------------------------------------
+
+
+def test_both_sides_killed_and_no_snapshot_scored_twice(beside, command, tmp_path):
+    inside = command("train", *RUN[:-1], "run_dir=inside", "total_kimg=0.192")
+    assert inside.code == 0, inside.output
+    lines = tmp_path / "run" / LINES
+
+    first = beside("evaluate", *WATCH)
+    first.until(lambda: "waiting for a run in run" in first.said if first.output.is_file() else False, "wait")
+    wait = f"+callbacks.wait={{_target_: waiting.WaitFor, images: 48, file: {LINES}}}"
+    kill = "+callbacks.kill={_target_: killing.KillAt, images: 112}"
+    train = beside("train", *RUN, "evaluation=watch", "total_kimg=0.192", wait, kill)
+    first.until(lines.is_file, "scores")
+    assert first.end(signal.SIGKILL) == -signal.SIGKILL
+    assert train.end() == -signal.SIGKILL
+    assert "UNSCORED" not in train.said
+    assert list(snapshots_of(tmp_path / "run")) == [32, 64, 96]
+
+    second = beside("evaluate", *WATCH)
+    second.until(lambda: images_in(lines) == [32, 64, 96], "scores of all that the dead run has left")
+    again = beside("train", *RUN, "evaluation=watch", "total_kimg=0.192")
+    assert again.end() == 0, again.said
+    assert "going on from 000000000064.ckpt" in again.said
+    assert second.end() == 0, second.said
+
+    ours, theirs = read_scores(lines), read_scores(tmp_path / "inside" / "scores.jsonl")
+    assert images_in(lines) == [32, 64, 96, 128, 160, 192]
+    assert [without_clock(line) for line in ours] == [without_clock(line) for line in theirs]
+    assert scores_of(tmp_path / "run") == ours
+    assert not list((tmp_path / "run" / "watch").glob(".taken*"))
+    best = min(ours, key=lambda line: line["scores"][line["monitored"]])
+    assert find(tmp_path / "run") == tmp_path / "run" / "watch" / "best.safetensors"
+    assert load_generator(tmp_path / "run").images_seen == best["images_seen"]
+    assert content_sha256(find(tmp_path / "run")) == best["snapshot"]
+    assert not (tmp_path / "run" / "checkpoints" / "best.ckpt").exists()
+    assert (tmp_path / "run" / "watch" / "curve.png").is_file()
+    at_rest = lines.read_text()
+    assert command("evaluate", *WATCH).code == 0
+    assert lines.read_text() == at_rest
+
+
+def test_patience_stops_the_training_and_not_its_continuation(beside, command, tmp_path):
+    constant = ["network=mlp", "model.generator.width=4", "model.optimizers.generator.lr=0", "evaluation=watch"]
+    wait = f"+callbacks.wait={{_target_: waiting.WaitFor, images: 48, file: {LINES}, pause: 0.1}}"
+    watcher = beside("evaluate", *WATCH)
+    arguments = [*RUN, *constant, "callbacks.report.every_kimg=0.016"]
+    train = beside("train", *arguments, "total_kimg=1.6", "stop.patience_kimg=0.032", wait)
+    assert train.end() == 0, train.said
+    assert watcher.end() == 0, watcher.said
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert about["reason"] == "no better fd_digitnet20 for 0.032 kimg"
+    assert "asked the run to stop: no better fd_digitnet20 for 0.032 kimg" in watcher.said
+    stopped_at = max(snapshots_of(tmp_path / "run"))
+    assert stopped_at < 1600
+    assert (tmp_path / "run" / "stop").is_file()
+
+    more = command("train", *arguments, "total_kimg=1.7")
+    assert more.code == 0, more.output
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["reason"] == "total_kimg=1.7 is reached"
+    assert not (tmp_path / "run" / "stop").exists()
+
+
+def test_term_ends_a_watcher_and_loses_nothing(beside, command, run, tmp_path):
+    about = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(about | {"ended": False}))
+    before = (run / LINES).read_text()
+    watcher = beside("evaluate", *WATCH)
+    watcher.until(lambda: watcher.output.is_file() and "watching run" in watcher.said, "start")
+    assert_refused(command("evaluate", *WATCH), "another process watches run already")
+    assert watcher.end(signal.SIGTERM) == 143, watcher.said
+    assert (run / LINES).read_text() == before
+    (run / "run.json").write_text(json.dumps(about))
+    assert command("evaluate", *WATCH).code == 0
+
+
+# What changes under it ----------------------------------------------------------------------------------------------
+
+
+def test_a_snapshot_that_was_written_anew_is_scored_again(command, run):
+    earlier = {line["images_seen"]: line for line in read_scores(run / LINES)}
+    snapshots = snapshots_of(run)
+    shutil.copyfile(snapshots[128], snapshots[64])
+    os.utime(snapshots[96])  # written again, with the same content
+    assert sorted(watched_scores(run)) == [32, 96, 128], "the line of another content does not count"
+    done = command("evaluate", *WATCH)
+    assert done.code == 0, done.output
+    assert images_in(run / LINES) == [32, 64, 96, 128, 64]
+    now = watched_scores(run)
+    assert now[64]["scores"] == earlier[128]["scores"] != earlier[64]["scores"]
+    assert {images: now[images] for images in (32, 96, 128)} == {images: earlier[images] for images in (32, 96, 128)}
+    assert [line["images_seen"] for line in scores_of(run)] == [32, 64, 96, 128]
+
+
+def test_a_line_cut_short_by_a_crash_is_scored_again(command, run):
+    whole = (run / LINES).read_text()
+    (run / LINES).write_text(whole[:-30])
+    done = command("evaluate", *WATCH)
+    assert done.code == 0, done.output
+    assert [without_clock(line) for line in read_scores(run / LINES)] == [
+        without_clock(json.loads(line)) for line in whole.splitlines()
+    ]
+
+
+def test_lines_of_deleted_snapshots_count_if_later_ones_are_there(run):
+    snapshots = snapshots_of(run)
+    snapshots[32].unlink()
+    assert sorted(watched_scores(run)) == [32, 64, 96, 128]
+    snapshots[128].unlink()
+    assert sorted(watched_scores(run)) == [32, 64, 96], "a run that went back has left the course of 128"
+    for images in (64, 96):
+        snapshots[images].unlink()
+    assert watched_scores(run) == {}
+    shutil.rmtree(run / "snapshots")
+    assert sorted(watched_scores(run)) == [32, 64, 96, 128], "scores alone were copied somewhere"
+
+
+def test_the_best_outlives_its_snapshot(run):
+    best = load_generator(run).images_seen
+    assert best == min(scores_of(run), key=lambda line: line["scores"]["fd_digitnet20"])["images_seen"]
+    snapshots_of(run)[best].unlink()
+    assert load_generator(run).images_seen == best
+    (run / "checkpoints" / "best.ckpt").touch()
+    os.utime(run / "checkpoints" / "best.ckpt", (2e9, 2e9))
+    assert find(run).name == "best.ckpt", "chosen later"
+
+
+def test_patience_counts_from_the_first_best(run, monkeypatch):
+    asked = []
+    monkeypatch.setattr(watch, "replace_text", lambda path, text: asked.append((path, text)))
+    monkeypatch.setattr(watch, "_ended", lambda run: False)
+
+    def ask(patience: float | None, newest: int) -> list:
+        asked.clear()
+        watcher = object.__new__(watch.Watcher)
+        watcher.run, watcher.begun = run, {"config": {"stop": {"patience_kimg": patience}}}
+        watcher._ask_for_the_end({"images_seen": newest}, {"images_seen": 64, "monitored": "fd9"})
+        return list(asked)
+
+    assert ask(None, 10**6) == []
+    assert ask(0.064, 127) == []
+    assert ask(0.064, 128) == [(run / "stop", "no better fd9 for 0.064 kimg")]
+
+
+# Readers --------------------------------------------------------------------------------------------------------
+
+
+def test_all_readers_merge_by_images_seen(run):
+    name, lines = "fd_digitnet20", read_scores(run / LINES)
+    own = {key: value for key, value in lines[1].items() if key != "snapshot"}
+    append_line(run / "scores.jsonl", own | {"scores": lines[1]["scores"] | {name: 0.25}})
+    expected = [0.25 if line is lines[1] else line["scores"][name] for line in lines]
+    assert [line["scores"][name] for line in scores_of(run)] == expected
+    found = monitored_scores(run)
+    assert found["scores"] == [
+        [images / 1000, value] for images, value in zip((32, 64, 96, 128), expected, strict=True)
+    ]
+    assert (found["monitored"], found["higher_is_better"], best_score(run)) == (name, False, 0.25)
+    read = comparison.read_run(run)
+    assert [line["scores"][name] for line in read.lines] == expected
+    assert read.finished
+    assert set(read.protocols) >= set(lines[0]["protocols"].values())
+    assert draw(run) == run / "curves.png"
+    text = (run / LINES).read_text()
+    (run / LINES).write_text("{\n" + text)
+    assert "watch/scores.jsonl is damaged" in str(comparison.read_run(run).problem)
+
+
+def test_wandb_has_a_run_of_its_own_in_the_same_group(tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr("gan_lab.callbacks.loggers.wandb_logger", lambda **arguments: given.append(arguments))
+    node = {"_target_": "gan_lab.callbacks.loggers.wandb_logger", "mode": "offline", "project": "p", "entity": None}
+    for _ in range(2):
+        watch._logger(tmp_path, {"id": "0123abcd", "config": {"logger": {"wandb": node | {"group": "g"}}}})
+    assert given[0] == given[1]
+    assert (given[0]["run_id"], given[0]["group"], given[0]["job_type"]) == ("0123abcd-eval", "g", "eval")
+    assert watch._logger(tmp_path, {"id": "x", "config": {"logger": {"csv": None}}}) is None
+
+
+def test_scores_go_to_wandb_as_well(command, tmp_path, monkeypatch):
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    trained = command("train", *RUN, "evaluation=watch", "logger=wandb", "total_kimg=0.032")
+    assert trained.code == 0, trained.output
+    done = command("evaluate", *WATCH)
+    assert done.code == 0, done.output
+    identity = json.loads((tmp_path / "run" / "run.json").read_text())["id"]
+    (offline,) = (tmp_path / "run" / "watch" / "wandb").glob("offline-run-*")
+    assert (offline / f"run-{identity}-eval.wandb").stat().st_size > 0
+
+
+# Refusals -------------------------------------------------------------------------------------------------------
+
+
+def test_watch_refuses(command, run, tmp_path):
+    (tmp_path / "file").touch()
+    assert_refused(command("evaluate", "watch=file"), "watch=file is a file")
+    assert_refused(command("evaluate", *WATCH, "num_samples=30"), "num_samples=30 has no meaning with watch=...")
+    assert_refused(command("evaluate", *WATCH, "evaluation=default"), "evaluation=... has no meaning with watch=...")
+    assert_refused(command("evaluate", "watch=run", "poll_seconds=0"), "poll_seconds must be more than 0, got 0")
+    with FileLock(tmp_path / ".run.watch.lock"):
+        assert_refused(command("evaluate", *WATCH), "another process watches run already")
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(text.replace("watched: true", "watched: false"))
+    assert_refused(command("evaluate", *WATCH), "without evaluation=watch", "run=run scores")
+    (run / "config.yaml").write_text("{")
+    assert_refused(command("evaluate", *WATCH), "run/config.yaml is damaged")
