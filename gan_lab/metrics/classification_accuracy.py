@@ -24,7 +24,7 @@ class ClassificationAccuracy(BlockMetric):
     metrics, `evaluation.reference`, which is part of every protocol: choose test for "" as published, and know that the
     classifier of "_test" has then learnt that split. The papers train a ResNet; here it is `ResidualClassifier`, on
     rank 0 and on the CPU, so that values compare among runs of gan_lab alone. The classifier of the reference is kept
-    until another reference is set.
+    until another reference is set. An epoch of 2,000 images of 28x28 takes some 6 seconds of one core.
 
     Args:
         epochs, batch_size, lr, shift, flip, seed, threads: see `gan_lab.extractors.classifier.fit_classifier`; 1 thread
