@@ -117,11 +117,12 @@ def load_model(class_name: str, folder: Path, what: str) -> tuple[Any, str]:
     import transformers
     from transformers.utils import logging
 
+    kind = getattr(transformers, class_name)
     showed = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         with torch.random.fork_rng(devices=[]):
-            model, found = getattr(transformers, class_name).from_pretrained(
+            model, found = kind.from_pretrained(
                 folder,
                 local_files_only=True,
                 output_loading_info=True,

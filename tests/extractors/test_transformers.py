@@ -71,7 +71,7 @@ def test_dinov2_equals_the_librarys_pipeline(dinov2_folder):
     model = transformers.Dinov2Model.from_pretrained(dinov2_folder).eval()
     with torch.no_grad():
         expected = model(torch.from_numpy(pixels).float()).last_hidden_state[:, 0]
-    assert expected.std(dim=0).min() > 1e-3
+    assert expected.std(dim=0).mean() > 1e-2
     torch.testing.assert_close(features, expected, rtol=1e-3, atol=1e-4)
     assert features.shape == (3, extractor.feature_dim) == (3, 32)
 
