@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from gan_lab import collectives
 from gan_lab.extractors.base import Extractor, MissingWeights
 from gan_lab.metrics.base import Block, BlockMetric
-from gan_lab.metrics.intervals import block_interval
+from gan_lab.metrics.intervals import FEWEST_BLOCKS, block_interval
 from gan_lab.metrics.reference import Reference, cached_reference
 from gan_lab.sampling import Draws, reseed_default_generators
 
@@ -197,6 +197,12 @@ class Evaluation:
             if metric.extractor is not None and metric.extractor not in further:
                 known = ", ".join(further) or "none"
                 raise ValueError(f"{name}.extractor={metric.extractor!r} is none of evaluation.extractors: {known}")
+        blocks = -(-num_samples // block_size)
+        if intervals is not None and blocks < FEWEST_BLOCKS and any(metric.intervals for metric in metrics.values()):
+            raise ValueError(
+                f"evaluation.intervals need {FEWEST_BLOCKS} blocks, and num_samples={num_samples} in blocks of "
+                f"{block_size} are {blocks}; take more samples, smaller blocks, or intervals=null"
+            )
         self._makers: dict[str | None, Callable[[], Extractor]] = {None: extractor} | further
         self.metrics = dict(metrics)
         self.num_samples, self.block_size, self.seed = num_samples, block_size, seed
@@ -369,7 +375,12 @@ class Evaluation:
         """
         source = Generated(network, inputs, data.render, weights="live", seed=self.seed, device=device)
         with scoring_mode(network, device):
-            self._values(source.make(0, 2), 0)
+            values = self._values(source.make(0, 2), 0)
+        for name, metric in self.metrics.items():
+            try:
+                metric.check(*(values[place] for place in self._places(name)))
+            except ValueError as error:
+                raise ValueError(f"metric {name}: {error}") from error
 
     def _score(self, source: Source, data: Any, device: torch.device, progress: Progress | None) -> Scores:
         self.prepare(data, device, progress)

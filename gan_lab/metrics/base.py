@@ -90,6 +90,9 @@ class BlockMetric(Metric):
         for need, value in zip(self.needs, values, strict=True):
             getattr(self, f"blocks_{need}").append(value.detach().cpu())
 
+    def check(self, *values: Tensor) -> None:
+        """Raise ValueError where blocks of these shapes cannot be scored; called before training, as `update` is."""
+
     def values(self, need: str) -> Tensor:
         """All blocks of one of `needs` so far: (N, ...) as they came."""
         blocks: list[Tensor] = getattr(self, f"blocks_{need}")

@@ -71,11 +71,16 @@ class ModeCount(BlockMetric):
         """Plain JSON values."""
         return {"metric": self.name, "groups": self.groups, "target": self.target, "kl": "generated || target, nats"}
 
+    def check(self, *values: Tensor) -> None:
+        """See `BlockMetric`."""
+        (logits,) = values
+        if logits.shape[1] % self.groups:
+            raise ValueError(f"{logits.shape[1]} logits are not of {self.groups} groups of one size")
+
     def compute(self) -> dict[str, float]:
         """Of all samples so far."""
         logits = finite_matrix(self.values("logits"), "generated logits")
-        if logits.shape[1] % self.groups:
-            raise ValueError(f"{self.name}: {logits.shape[1]} logits are not of {self.groups} groups of one size")
+        self.check(logits)
         count = (logits.shape[1] // self.groups) ** self.groups
         fake = predicted_modes(logits, self.groups).bincount(minlength=count)
         real = torch.ones(count) if self.target == "uniform" else self._counts_of_reference(count)
@@ -128,11 +133,19 @@ class GaussianModes(BlockMetric):
             "kl": "generated || uniform, nats, all samples",
         }
 
+    def check(self, *values: Tensor) -> None:
+        """See `BlockMetric`."""
+        (samples,) = values
+        if samples.shape[1:] != self.centres.shape[1:]:
+            raise ValueError(
+                f"the centres are points of {self.centres.shape[1]} numbers, the samples of shape "
+                f"{tuple(samples.shape[1:])}"
+            )
+
     def compute(self) -> dict[str, float]:
         """Of all samples so far."""
         samples = finite_matrix(self.values("samples"), "samples")
-        if samples.shape[1] != self.centres.shape[1]:
-            raise ValueError(f"{self.name}: centres have {self.centres.shape[1]} numbers, samples {samples.shape[1]}")
+        self.check(samples)
         # By differences: the mixtures are narrow beside the distances of their centres.
         distances, nearest = (samples[:, None] - self.centres).norm(dim=2).min(dim=1)
         good = distances <= REACH * self.std

@@ -130,5 +130,5 @@ def test_refusals():
         counted(logits_of([1, 2]), target="reference", labels=[3, 10])
     with pytest.raises(ValueError, match="std must be above 0, got 0"):
         placed([[1.0, 2.0]], std=0)
-    with pytest.raises(ValueError, match="centres have 2 numbers, samples 3"):
+    with pytest.raises(ValueError, match="points of 2 numbers, the samples of shape"):
         placed([[1.0, 2.0, 3.0]] * 2)
