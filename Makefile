@@ -22,7 +22,7 @@ help:
 	  echo "Install one (on Debian and Ubuntu: apt install python3 python3-venv), or name it: make PYTHON=/path/to/python" >&2; \
 	  exit 1; }
 	$(PYTHON) -m venv --clear .venv
-	$(PY) -m pip install -e '.[dev,onnx,slurm,sweep,tensorboard]'
+	$(PY) -m pip install -e '.[dev,onnx,slurm,sweep,tensorboard,transformers]'
 	@touch $@
 
 demo: .venv/.installed

@@ -69,7 +69,9 @@ class KernelDistance(BlockMetric):
     needs = ("features",)
     uses_reference = True
 
-    def __init__(self, subsets: int, subset_size: int, seed: int, full_limit: int, extractor: str | None = None) -> None:
+    def __init__(
+        self, subsets: int, subset_size: int, seed: int, full_limit: int, extractor: str | None = None
+    ) -> None:
         super().__init__(extractor)
         if subsets < 1 or subset_size < 2:
             raise ValueError(f"subsets must be 1 or more and subset_size 2 or more, got {subsets} and {subset_size}")
