@@ -55,12 +55,13 @@ def frechet_distance_of_samples(*, real_mean: Tensor, real_factor: Tensor, fake:
 def _from_eigenvalues(*, real_mean: Tensor, real_factor: Tensor, fake: Tensor) -> FrechetParts | None:
     """By the roots of the eigenvalues of F1 C2 F1^T, which are those of C1 C2; None where they are not exact enough.
 
-    Rounding moves each eigenvalue by up to some d epsilon times the largest: the small ones of covariances that are
-    singular, or almost so, are lost in it, and their roots with them.
+    Rounding moves each eigenvalue by some epsilon of the largest: the small ones of covariances that are singular, or
+    almost so, are lost in it, and their roots with them. That all of them go one way is the worst case; for spectra of
+    many shapes, errors were a tenth of it or less.
     """
     mean, covariance = mean_and_covariance(fake)
     eigenvalues = torch.linalg.eigvalsh(congruent(real_factor, covariance))
-    rounding = max(len(mean) * torch.finfo(torch.float64).eps * eigenvalues.abs().max().item(), 1e-300)
+    rounding = max(torch.finfo(torch.float64).eps * eigenvalues.abs().max().item(), 1e-300)
     roots = eigenvalues.clamp(min=0).sqrt()
     mean_part = (real_mean - mean).square().sum()
     trace_part = real_factor.square().sum() + covariance.trace() - 2 * roots.sum()
