@@ -43,7 +43,7 @@ def settings_by(config: DictConfig, stored: Mapping[str, Any]) -> dict[str, Any]
 
     Raises:
         CheckpointError: the stored config names what it may not.
-        ValueError: neither names an evaluation.
+        ValueError: neither names an evaluation, or an extractor.
     """
     for name in ("data", "evaluation"):
         check(stored.get(name), config.trust)
@@ -59,6 +59,8 @@ def settings_by(config: DictConfig, stored: Mapping[str, Any]) -> dict[str, Any]
         evaluation = _merged(stored["evaluation"], evaluation)
     elif "_target_" not in evaluation.get("extractor", {}):
         evaluation["extractor"] = _merged(stored["evaluation"].get("extractor", {}), evaluation.get("extractor", {}))
+        if "_target_" not in evaluation["extractor"]:
+            raise ValueError("this run names no extractor; give one: +extractor@evaluation.extractor=inception, say")
     if "_target_" not in data:
         data = _merged(stored["data"], data)
     with open_dict(config):
