@@ -1,0 +1,311 @@
+"""Breaks the evaluation on purpose, one way at a time, and shows which test notices: python benchmarks/mutations.py
+
+Each mutation is an exact replacement in a copy of the working tree, whose tests are run there until one fails. Prints a
+line for each: what was broken, the first test that failed, seconds. Exits with 1 if a mutation survives, cannot be
+applied, or keeps the tests from running, and if the tests fail before anything is broken.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COPIED = ("gan_lab", "conf", "experiments", "tests", "benchmarks", "pyproject.toml", "README.md", "CONTRIBUTING.md")
+
+CONTRACT = "tests/contracts/test_evaluation_contract.py"
+STAGE = "tests/test_evaluation.py"
+CACHE = "tests/metrics/test_reference_cache.py"
+FRECHET = "tests/metrics/test_frechet.py"
+MOMENTS = "tests/metrics/test_moments.py"
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """`old` becomes `new` in `path`, as often as it stands there `times`; `tests` are files or tests of them."""
+
+    name: str
+    path: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+    times: int = 1
+
+
+MUTATIONS = [
+    # The seven of the acceptance tests.
+    Mutation(
+        "seed per rank",
+        "gan_lab/evaluation.py",
+        "        draws.move_to(block)\n        reseed_default_generators(self.seed, block, across_ranks=False)\n",
+        "        draws.move_to(block + 1000 * collectives.rank())\n"
+        "        reseed_default_generators(self.seed, block, across_ranks=False)\n",
+        (STAGE, f"{CONTRACT}::test_the_same_bits_on_any_number_of_ranks"),
+    ),
+    Mutation(
+        "seed per rank, of the generator's own noise",
+        "gan_lab/evaluation.py",
+        "        reseed_default_generators(self.seed, block, across_ranks=False)\n        drawn",
+        "        reseed_default_generators(self.seed, block, across_ranks=True)\n        drawn",
+        (STAGE, f"{CONTRACT}::test_the_same_bits_on_any_number_of_ranks"),
+    ),
+    Mutation(
+        "padding sampler: ranks filled up to equal numbers of blocks",
+        "gan_lab/evaluation.py",
+        "        for block in range(collectives.rank(), -(-self.num_samples // self.block_size), "
+        "collectives.world()):\n"
+        "            made = source.make(block, self.block_size)\n"
+        "            made.count = min(made.count, self.num_samples - block * self.block_size)\n",
+        "        total, world = -(-self.num_samples // self.block_size), collectives.world()\n"
+        "        for block in range(collectives.rank(), -(-total // world) * world, world):\n"
+        "            made = source.make(block % total, self.block_size)\n"
+        "            made.count = min(made.count, self.num_samples - block % total * self.block_size)\n",
+        (STAGE, f"{CONTRACT}::test_every_sample_is_made_once_and_none_besides"),
+    ),
+    Mutation(
+        "padding: the last block whole",
+        "gan_lab/evaluation.py",
+        "            made.count = min(made.count, self.num_samples - block * self.block_size)\n",
+        "",
+        (STAGE, f"{CONTRACT}::test_every_sample_is_made_once_and_none_besides"),
+    ),
+    Mutation(
+        "sums in float32",
+        "gan_lab/metrics/moments.py",
+        "    mean = values.mean(dim=0)\n",
+        "    mean = values.float().mean(dim=0).double()\n",
+        (MOMENTS, FRECHET),
+        times=2,
+    ),
+    Mutation(
+        "truncation to uint8",
+        "gan_lab/data/images.py",
+        "return pixels.round().clamp(0, 255).to(torch.uint8)",
+        "return pixels.clamp(0, 255).to(torch.uint8)",
+        ("tests/data/test_data_images.py",),
+    ),
+    Mutation(
+        "covariance over N (factor)",
+        "gan_lab/metrics/moments.py",
+        "scale = (len(values) - 1) ** 0.5",
+        "scale = len(values) ** 0.5",
+        (MOMENTS, FRECHET),
+    ),
+    Mutation(
+        "covariance over N (quick way)",
+        "gan_lab/metrics/moments.py",
+        "return mean, covariance / (len(values) - 1)",
+        "return mean, covariance / len(values)",
+        (MOMENTS, FRECHET),
+    ),
+    Mutation(
+        "precision and recall swapped",
+        "gan_lab/metrics/precision_recall.py",
+        'return {"_precision": precision, "_recall": recall}',
+        'return {"_precision": recall, "_recall": precision}',
+        ("tests/metrics/test_precision_recall.py",),
+    ),
+    Mutation(
+        "mean-only Frechet distance",
+        "gan_lab/metrics/frechet.py",
+        "return FrechetParts((mean_part + trace_part).item(), mean_part.item(), trace_part.item())",
+        "return FrechetParts(mean_part.item(), mean_part.item(), trace_part.item())",
+        (FRECHET,),
+    ),
+    Mutation(
+        "mean-only Frechet distance (quick way)",
+        "gan_lab/metrics/frechet.py",
+        "distance = (mean_part + trace_part).item()",
+        "distance = mean_part.item()",
+        (FRECHET,),
+    ),
+    # Others that have happened, here or elsewhere.
+    Mutation(
+        "network of features in train mode",
+        "gan_lab/extractors/base.py",
+        "return super().train(False)",
+        "return super().train(mode)",
+        ("tests/extractors/test_digitnet.py", "tests/extractors/test_inception.py"),
+    ),
+    Mutation(
+        "generator in train mode",
+        "gan_lab/evaluation.py",
+        "    network.eval()\n",
+        "",
+        (STAGE,),
+    ),
+    Mutation(
+        "average without buffers",
+        "gan_lab/models/averaging.py",
+        "return averaged, copied",
+        "return list(network.parameters()), []",
+        ("tests/models/test_base.py", f"{CONTRACT}::test_an_average_is_scored_with_buffers_of_its_own"),
+    ),
+    Mutation(
+        "cache by the extractor's name",
+        "gan_lab/evaluation.py",
+        '            "extractor": extractor.protocol(),\n            "block_size"',
+        '            "extractor": extractor.name,\n            "block_size"',
+        (CACHE, f"{CONTRACT}::test_other_weights_of_an_extractor_make_another_reference"),
+    ),
+    Mutation(
+        "protocol without the weights' digest",
+        "gan_lab/extractors/digitnet.py",
+        '            "weights_sha256": self.weights_sha256,\n',
+        "",
+        (CACHE,),
+    ),
+    Mutation(
+        "cache read without a look at its key",
+        "gan_lab/metrics/reference.py",
+        '    if metadata.get("key") != canonical:',
+        "    if False:",
+        (CACHE,),
+    ),
+    Mutation(
+        "blocks in the order of their arrival",
+        "gan_lab/evaluation.py",
+        "self._compute_one(name, blocks, sorted(blocks))",
+        "self._compute_one(name, blocks, list(blocks))",
+        (STAGE, f"{CONTRACT}::test_the_same_bits_on_any_number_of_ranks"),
+    ),
+    Mutation(
+        "NumPy's random state not put back",
+        "gan_lab/evaluation.py",
+        "        np.random.set_state(numpy)\n",
+        "",
+        (STAGE,),
+    ),
+    Mutation(
+        "autocast left on",
+        "gan_lab/evaluation.py",
+        "            torch.autocast(device.type, enabled=False),\n",
+        "",
+        (STAGE,),
+    ),
+    Mutation(
+        "k + 1 neighbours",
+        "gan_lab/metrics/neighbors.py",
+        "chosen = squared.topk(k, dim=1",
+        "chosen = squared.topk(k + 1, dim=1",
+        ("tests/metrics/test_neighbors.py", "tests/metrics/test_precision_recall.py"),
+    ),
+    Mutation(
+        "a point is its own neighbour",
+        "gan_lab/metrics/neighbors.py",
+        "        if themselves:\n",
+        "        if False:\n",
+        ("tests/metrics/test_neighbors.py",),
+    ),
+    Mutation(
+        "the rim of a ball outside",
+        "gan_lab/metrics/precision_recall.py",
+        "<= real_radii.square()",
+        "< 0.999999 * real_radii.square()",
+        ("tests/metrics/test_precision_recall.py",),
+    ),
+    Mutation(
+        "biased kernel distance",
+        "gan_lab/metrics/kid.py",
+        "return total / (len(values) * (len(values) - 1))",
+        "return total / len(values) ** 2",
+        ("tests/metrics/test_kid.py",),
+    ),
+    Mutation(
+        "splits of the Inception Score not shuffled",
+        "gan_lab/metrics/inception_score.py",
+        "shuffled = logits[torch.from_numpy(np.random.RandomState(seed).permutation(count))]",
+        "shuffled = logits",
+        ("tests/metrics/test_inception_score.py",),
+    ),
+    Mutation(
+        "divergence of the data from the samples",
+        "gan_lab/metrics/modes.py",
+        "return (q[found] * (q[found] / p[found]).log()).sum().item()",
+        "return (p[found] * (p[found] / q[found]).log()).sum().item()",
+        ("tests/metrics/test_modes.py",),
+    ),
+    Mutation(
+        "classification accuracy on the classifier's own training set",
+        "gan_lab/metrics/classification_accuracy.py",
+        '"": accuracy(of_fake, real, real_labels, threads=threads),',
+        '"": accuracy(of_fake, fake, fake_labels, threads=threads),',
+        ("tests/metrics/test_classification_accuracy.py",),
+    ),
+    Mutation(
+        "path length of images in 256 levels",
+        "gan_lab/metrics/path_length.py",
+        "        return as_seen(images)\n",
+        "        return as_seen((127.5 * images).round() / 127.5)\n",
+        ("tests/metrics/test_path_length.py",),
+    ),
+]
+
+
+def copy_of_the_tree(folder: Path) -> Path:
+    copy = folder / "tree"
+    copy.mkdir()
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"), symlinks=True)
+        else:
+            shutil.copy(source, copy)
+    return copy
+
+
+def run(tests: tuple[str, ...], copy: Path) -> subprocess.CompletedProcess:
+    """pytest on `tests` in the copy, whose package comes before an installed one, until one fails."""
+    environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", *tests]
+    return subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+
+
+def try_one(mutation: Mutation, copy: Path) -> tuple[bool, str]:
+    """Whether a test fails, and which one, or what is wrong."""
+    path = copy / mutation.path
+    text = path.read_text()
+    if text.count(mutation.old) != mutation.times:
+        return False, f"NOT APPLIED: its text stands {text.count(mutation.old)} times in {mutation.path}"
+    path.write_text(text.replace(mutation.old, mutation.new))
+    try:
+        done = run(mutation.tests, copy)
+    finally:
+        path.write_text(text)
+    failed = re.search(r"^FAILED (\S+)", done.stdout, re.MULTILINE)
+    if done.returncode == 0:
+        return False, "SURVIVED"
+    if done.returncode != 1 or failed is None:
+        return False, f"THE TESTS DO NOT RUN: {(done.stdout + done.stderr).strip().splitlines()[-1]}"
+    return True, failed[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("only", nargs="*", help="mutations whose names contain one of these; all by default")
+    chosen = [m for m in MUTATIONS if any(word in m.name for word in parser.parse_args().only or [""])]
+    survived = 0
+    with tempfile.TemporaryDirectory() as folder:
+        copy = copy_of_the_tree(Path(folder))
+        whole = run(tuple(dict.fromkeys(test for mutation in chosen for test in mutation.tests)), copy)
+        if whole.returncode != 0:
+            sys.exit(f"the tests fail before anything is broken:\n{whole.stdout[-3000:]}{whole.stderr[-1000:]}")
+        print(f"unbroken: {whole.stdout.strip().splitlines()[-1]}", flush=True)
+        width = max(len(mutation.name) for mutation in chosen)
+        for mutation in chosen:
+            start = time.perf_counter()
+            caught, what = try_one(mutation, copy)
+            survived += not caught
+            print(f"{mutation.name:<{width}}  {time.perf_counter() - start:5.1f} s  {what}", flush=True)
+    print(f"{len(chosen) - survived} of {len(chosen)} mutations caught")
+    sys.exit(1 if survived else 0)
+
+
+if __name__ == "__main__":
+    main()
