@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from conftest import SMALL, _run_command
@@ -94,6 +95,54 @@ def test_the_stop_file_is_looked_for_between_evaluations_too(tmp_path):
 def test_without_a_path_nothing_is_written(tmp_path):
     reporting([5.0] * 4, tmp_path, path=None)
     assert list(tmp_path.glob("*r.json*")) == []
+
+
+class Wish(Callback):
+    """Writes the run's stop file at `images`."""
+
+    def __init__(self, images, text):
+        self.images, self.text = images, text
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if pl_module.images_seen == self.images:
+            (Path(trainer.default_root_dir) / "stop").write_text(self.text)
+
+
+@pytest.mark.parametrize(("text", "reason"), [("enough\n", "enough"), ("", "{folder}/stop asks for the end")])
+def test_a_stop_file_in_the_run_s_folder_ends_it_once(text, reason, tmp_path):
+    """Left at 4, looked for at 8; the start of the next run removes it."""
+    callbacks = [Report(path=None, every_kimg=0.004), Wish(4, text)]
+    module = HingeGAN(**settings())
+    trainer = fit(module, images=100, callbacks=callbacks, folder=tmp_path)
+    assert trainer.callbacks[0].reason == reason.format(folder=tmp_path)
+    assert module.images_seen == 10
+    module = HingeGAN(**settings())
+    fit(module, images=20, callbacks=[Report(path=None, every_kimg=0.004)], folder=tmp_path)
+    assert module.images_seen == 20
+    assert not (tmp_path / "stop").exists()
+
+
+def test_a_watched_run_reports_its_watcher_s_scores(tmp_path):
+    (tmp_path / "watch").mkdir()
+    lines = [
+        {
+            "images_seen": seen,
+            "scores": {"fd9": value},
+            "protocols": {"fd9": "p"},
+            "monitored": "fd9",
+            "higher_is_better": False,
+            "snapshot": "",
+        }
+        for seen, value in [(2, 1.0), (4, 3.0)]
+    ]
+    (tmp_path / "watch" / "scores.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    evaluate = Evaluate(every_kimg=None, patience_kimg=None)
+    evaluate.watched = True
+    callbacks = [evaluate, Report(path=str(tmp_path / "r.json"), every_kimg=None)]
+    fit(HingeGAN(**settings()), images=8, callbacks=callbacks, folder=tmp_path)
+    report = read_report(tmp_path / "r.json")
+    assert report["scores"] == [[0.002, 1.0], [0.004, 3.0]]
+    assert report["objective"] == 1.0
 
 
 @pytest.mark.parametrize(

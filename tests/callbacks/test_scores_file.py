@@ -1,9 +1,12 @@
 """Scoring at ticks: scores.jsonl, snapshots, the best value and patience."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
+from pytorch_lightning import Callback
 from tiny import ScriptedEvaluation, fit, settings
 
 from gan_lab.callbacks.checkpointing import Checkpointing
@@ -11,7 +14,7 @@ from gan_lab.callbacks.evaluation import Evaluate
 from gan_lab.evaluation import Scores
 from gan_lab.models.base import NonFiniteError
 from gan_lab.models.hinge_gan import HingeGAN
-from gan_lab.records import append_scores, cut_scores, read_scores
+from gan_lab.records import append_line, append_scores, content_sha256, cut_scores, read_scores, snapshots_of
 
 
 def scored(values, folder, *, images=10, patience=None, snapshots=None, n_critic=1, **script):
@@ -60,6 +63,14 @@ def test_lines_past_the_checkpoint_are_cut(tmp_path):
     assert path.read_text() == whole
     cut_scores(path, 128)
     assert [line["images_seen"] for line in read_scores(path)] == [64, 128]
+
+
+def test_a_line_cut_short_gives_way_to_the_next(tmp_path):
+    line_of(1.0, 64, tmp_path)
+    whole = (tmp_path / "scores.jsonl").read_text()
+    (tmp_path / "scores.jsonl").write_text(whole + whole[:-10])
+    line_of(2.0, 128, tmp_path)
+    assert [line["images_seen"] for line in read_scores(tmp_path / "scores.jsonl")] == [64, 128]
 
 
 @pytest.mark.parametrize("length", [1, 20, -2])
@@ -132,6 +143,63 @@ def test_all_snapshots_on_request_and_without_a_score(tmp_path):
     assert read_scores(tmp_path / "scores.jsonl") == []
     about = json.loads((tmp_path / "snapshots" / "000000000010.json").read_text())
     assert (about["images_seen"], about["network"], about["weights"]) == (10, "generator", "ema")
+
+
+class Watcher(Callback):
+    """Notes at images in `scored` what a watcher would of the snapshot at `of`; its digest is wrong where told so."""
+
+    def __init__(self, scored, wrong=()):
+        self.scored, self.wrong, self.seen = scored, wrong, {}
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        folder, now = Path(trainer.default_root_dir), pl_module.images_seen
+        self.seen[now] = list(snapshots_of(folder))
+        for of in self.scored.get(now, ()):
+            (folder / "watch").mkdir(exist_ok=True)
+            sha256 = "0" * 64 if of in self.wrong else content_sha256(snapshots_of(folder)[of])
+            line = {"images_seen": of, "scores": {"fd9": 1.0}, "protocols": {"fd9": "p"}, "monitored": "fd9"}
+            append_line(folder / "watch" / "scores.jsonl", line | {"higher_is_better": False, "snapshot": sha256})
+
+
+@pytest.mark.parametrize(
+    ("scored", "wrong", "left"),
+    [
+        ({}, (), [2, 4, 6, 8, 10]),
+        ({6: [2]}, (), [4, 6, 8, 10]),
+        ({8: [2, 4, 8]}, (), [6, 8, 10]),
+        ({6: [2, 4, 6]}, (4,), [4, 8, 10]),
+    ],
+)
+def test_a_watched_run_deletes_only_what_has_been_scored(scored, wrong, left, tmp_path):
+    evaluate = Evaluate(every_kimg=0.002, patience_kimg=None)
+    evaluate.watched = True
+    keeping = Checkpointing(every_kimg=None, keep=1, keep_snapshots=2)
+    callbacks = [evaluate, Watcher(scored, wrong), keeping]
+    fit(HingeGAN(**settings()), images=10, callbacks=callbacks, folder=tmp_path)
+    assert list(snapshots_of(tmp_path)) == left
+    assert sorted(path.stem for path in (tmp_path / "snapshots").glob("*.json")) == [f"{of:012d}" for of in left]
+
+
+def test_snapshots_ahead_of_the_checkpoint_are_dropped(tmp_path):
+    scored([5, 4, 3, 2, 1], tmp_path)
+    ahead = {images: path.read_bytes() for images, path in snapshots_of(tmp_path).items()}
+    (tmp_path / "scores.jsonl").unlink()
+    evaluate = Evaluate(every_kimg=0.002, patience_kimg=None)
+    watcher = Watcher({})
+    fit(HingeGAN(**settings()), images=4, callbacks=[watcher, evaluate], folder=tmp_path)
+    assert watcher.seen == {2: [], 4: [2]}
+    assert list(snapshots_of(tmp_path)) == [2, 4]
+    assert len(ahead) == 5
+
+
+def test_a_run_that_is_no_longer_watched_knows_the_best_so_far(tmp_path):
+    fit(HingeGAN(**settings()), images=4, callbacks=[Evaluate(0.002, None), Watcher({4: [2]})], folder=tmp_path)
+    resumed = Evaluate(every_kimg=0.002, patience_kimg=None)
+    resumed.evaluation = ScriptedEvaluation([5.0, 0.5])
+    shutil.copytree(tmp_path / "watch", tmp_path / "kept")
+    shutil.rmtree(tmp_path / "snapshots")
+    fit(HingeGAN(**settings()), images=2, callbacks=[resumed], folder=tmp_path)
+    assert (resumed.best, resumed.best_images, resumed.improved) == (1.0, 2, False)
 
 
 def test_what_is_not_finite_is_not_scored(tmp_path):
