@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from gan_lab import __version__
-from gan_lab.compare import LOG_FROM, NONE, captions, columns, labels, number_text, plain_text, title
+from gan_lab.compare import LOG_FROM, NONE, captions, columns, labels, number_text, parts, plain_text, title
 from gan_lab.comparison import DAMAGE, NO_SCORE, Comparison, Run, compare, find_runs, flat, read_run, spread
 from gan_lab.records import read_rows, scores_of
 
@@ -36,6 +36,7 @@ MOMENTS = 6  # pictures of samples, from the first to the last
 NEIGHBOURS = 4  # pictures of nearest neighbours, the newest
 LONGEST_SIDE = 1200  # pixels of a picture
 SMALL = 400  # pixels up to which a picture is enlarged with sharp edges
+TABLE_WIDTH = 110  # characters of a comparison's table, which goes on below; so it fits on paper
 WARNINGS = 12  # of a run's log, the last
 MEASURES = (
     ("Losses", ("loss/",), False),
@@ -158,13 +159,16 @@ def short_names(folders: Sequence[Path]) -> list[str]:
 
 def compared(comparison: Comparison) -> dict[str, Any]:
     """Tables as `gan_lab.compare` has them, what their numbers are, and the monitored scores over training."""
-    tables, number, several = [], 1, len(comparison.monitored) > 1
+    tables: list[dict[str, Any]] = []
+    number, several = 1, len(comparison.monitored) > 1
     for rows in comparison.tables:
-        made = columns(rows, comparison, number)
-        cells = list(zip(*(column.cells for column in made), strict=True))
-        best = rows[0].scored and not several
+        first, *rest = columns(rows, comparison, number)
         heading = title(rows[0].monitored) if several else None
-        tables.append({"title": heading, "columns": made, "rows": cells, "best": best})
+        for made in parts(first, rest, TABLE_WIDTH):
+            cells = list(zip(*(column.cells for column in made), strict=True))
+            best = rows[0].scored and not several
+            tables.append({"title": heading, "columns": made, "rows": cells, "best": best})
+            heading = None
         number += len(rows)
     notes = list(comparison.notes)
     if several:
@@ -479,7 +483,7 @@ def chart(heading: str, lines: Sequence[Line], *, axis: str = "kimg", logarithmi
     from matplotlib import pyplot as plt
     from matplotlib import ticker
 
-    style: Any = {"svg.fonttype": "none", "svg.hashsalt": heading, "text.parse_math": False, "font.size": 8.5}
+    style: Any = {"svg.fonttype": "none", "svg.hashsalt": heading, "font.size": 8.5}
     style |= dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK)
     lines = [line._replace(points=[p for p in line.points if all(map(math.isfinite, p))]) for line in lines]
     values = [value for line in lines for _, value in line.points]

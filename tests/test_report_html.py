@@ -316,6 +316,12 @@ class TestInBrowser:
         assert page.locator("details td:visible").count() > 50
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "with all details open"
 
+    def test_it_fits_on_paper(self, page):
+        page.emulate_media(media="print")
+        page.set_viewport_size({"width": 794, "height": 1123})  # A4
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        assert page.locator("details:not([open]) td").first.is_visible()
+
     def test_headings_and_pictures_are_there(self, page):
         headings = page.locator("h2:visible, h3:visible").all_inner_texts()
         wanted = ["Scores", "Curves", "Samples over time", "Nearest neighbours", "Configuration"]
