@@ -181,6 +181,13 @@ class NaNPenalty:
         return module.discriminator(real) * (float("nan") if broken else 0.0)
 
 
+class Dropping(nn.Module):
+    """An augmentation that draws from the default generator, as dropout in a network does."""
+
+    def forward(self, images: Tensor, draws: Draws) -> Tensor:
+        return nn.functional.dropout(images, 0.3)
+
+
 class Pause(Callback):
     """Once in a run's life, at `images`: says so by a file `paused` in the run's folder and waits for a signal."""
 

@@ -225,7 +225,6 @@ class GenerativeModule(LightningModule):
         if group == self.counting_group:
             self.images_seen += self.batch_size
             self.draws.move_to(self.images_seen)
-            reseed_default_generators(self.seed, self.images_seen, self.draws.detour)
         if self.iteration_ended:
             images = self.images_seen - self._images_at_average
             for name, average in self.averages.items():
@@ -233,6 +232,11 @@ class GenerativeModule(LightningModule):
             self._images_at_average = self.images_seen
         if group in self._schedulers:
             self._schedulers[group].step()
+        self._reseed()
+
+    def _reseed(self) -> None:
+        """After every step, so that a run resumed after any of them goes on as if it had drawn what came before."""
+        reseed_default_generators(self.seed, self.images_seen, sum(self.steps.values()), self.draws.detour)
 
     # What is noted for the curves -----------------------------------------------------------------------------
 
@@ -317,7 +321,7 @@ class GenerativeModule(LightningModule):
         self._others = {
             group: [p for other in self.groups if other != group for p in self._own[other]] for group in self.groups
         }
-        reseed_default_generators(self.seed, self.images_seen, self.draws.detour)
+        self._reseed()
 
     def learning_rates(self) -> dict[str, float]:
         """Group -> learning rate of its next step."""

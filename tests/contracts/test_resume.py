@@ -123,3 +123,12 @@ def test_a_finished_run_says_so_and_may_grow(command, tmp_path):
     assert longer.code == 0, longer.output
     assert "going on from" in longer.output
     assert json.loads((tmp_path / "run" / "run.json").read_text())["finished_kimg"] >= 4
+
+
+def test_draws_of_the_default_generators_are_resumed(command, tmp_path):
+    dropping = ["model=dcgan", "model.augment=[{_target_: tiny.Dropping}]"]
+    assert train(command, tmp_path, "unbroken", *dropping).code == 0
+    kill = f"+callbacks.kill={{_target_: killing.KillAt, images: {18 * STEP}}}"
+    assert train(command, tmp_path, "broken", *dropping, kill).code == -9
+    assert train(command, tmp_path, "broken", *dropping).code == 0
+    assert not differences(comparable(tmp_path / "unbroken"), comparable(tmp_path / "broken"))
