@@ -131,6 +131,7 @@ def torch_fidelity(weights: Path, real: Tensor, fake: Tensor) -> float:
         cuda=False,
         cache=False,
         verbose=False,
+        num_workers=0,  # quicker for images in memory than its own choice
     )["frechet_inception_distance"]
 
 

@@ -187,7 +187,7 @@ MUTATIONS = [
         "gan_lab/evaluation.py",
         "            torch.autocast(device.type, enabled=False),\n",
         "",
-        (STAGE,),
+        (f"{CONTRACT}::test_autocast_around_the_stage_changes_no_bit",),
     ),
     Mutation(
         "k + 1 neighbours",

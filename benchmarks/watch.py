@@ -28,6 +28,7 @@ import torch
 from pytorch_lightning import Callback
 
 from gan_lab.callbacks.evaluation import Evaluate
+from gan_lab.records import scores_of
 
 ROOT = Path(__file__).resolve().parent.parent
 WARM = 128  # images
@@ -89,8 +90,7 @@ def train(kind: str, run: Path, kimg: float, every_kimg: float, threads: int) ->
     finish(training)
     if watcher is not None:
         finish(watcher)
-        lines = (run / "evaluation" / "scores.jsonl", run / "scores.jsonl")
-        print(f"  the watcher scored {sum(len(p.read_text().splitlines()) for p in lines if p.is_file())} snapshots")
+        print(f"  the watcher scored {len(scores_of(run))} snapshots")
     found = json.loads(Path(f"{run}.json").read_text())
     checkpoint = torch.load(max((run / "checkpoints").glob("[0-9]*.ckpt")), weights_only=True)
     digest = hashlib.sha256()
