@@ -205,10 +205,10 @@ MUTATIONS = [
     ),
     Mutation(
         "the rim of a ball outside",
-        "gan_lab/metrics/precision_recall.py",
-        "<= real_radii.square()",
-        "< 0.999999 * real_radii.square()",
-        ("tests/metrics/test_precision_recall.py",),
+        "gan_lab/metrics/neighbors.py",
+        "squared.sub_(rounding)",
+        "squared.add_(rounding)",
+        ("tests/metrics/test_neighbors.py", "tests/metrics/test_precision_recall.py"),
     ),
     Mutation(
         "biased kernel distance",
