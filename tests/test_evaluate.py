@@ -31,7 +31,7 @@ def run(forkserver, tmp_path_factory) -> Path:
     output = folder / "output.txt"
     process = forkserver.Process(target=_run_command, args=("gan_lab.train", arguments, str(folder), str(output)))
     process.start()
-    process.join(120)
+    process.join(240)
     assert process.exitcode == 0, output.read_text()
     return folder / "run"
 

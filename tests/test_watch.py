@@ -43,16 +43,18 @@ class Side:
         """Its exit code, after a signal if given."""
         if number is not None:
             os.kill(self.process.pid, number)
-        self.process.join(120)
-        assert self.process.exitcode is not None, self.said
-        return self.process.exitcode
+        self.process.join(240)
+        code = self.process.exitcode
+        self.process.kill()
+        assert code is not None, self.said
+        return code
 
     @property
     def said(self) -> str:
         return self.output.read_text()
 
     def until(self, condition, what: str) -> None:
-        deadline = time.monotonic() + 100
+        deadline = time.monotonic() + 240
         while not condition():
             assert time.monotonic() < deadline, f"no {what}:\n{self.said}"
             assert self.process.is_alive(), self.said

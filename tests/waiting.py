@@ -13,7 +13,7 @@ class WaitFor(Callback):
         self.images, self.file, self.lines, self.pause = images, file, lines, pause
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        file, deadline = Path(trainer.default_root_dir) / self.file, time.monotonic() + 100
+        file, deadline = Path(trainer.default_root_dir) / self.file, time.monotonic() + 240
         time.sleep(self.pause)
         if pl_module.images_seen >= self.images:
             while (not file.is_file() or file.read_text().count("\n") < self.lines) and time.monotonic() < deadline:
