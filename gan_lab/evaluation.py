@@ -282,9 +282,12 @@ class Evaluation:
                 if self.monitor in lost:
                     raise
                 self.leave_out(lost)
+        called: dict[str, str] = {}
         for name, metric in self.metrics.items():
             if metric.in_space:
                 self._check_space(name, metric, self._extractors[metric.extractor])
+            if (twin := called.setdefault(self.name_of(metric), name)) != name:
+                raise ValueError(f"metrics {twin} and {name} are both called {self.name_of(metric)}; leave one out")
 
     def _check_space(self, name: str, metric: BlockMetric, extractor: Extractor) -> None:
         lacking = {"features", "logits"}.intersection(metric.needs).difference(extractor.outputs)

@@ -481,3 +481,9 @@ class FeaturesAlone(Projection):
 def test_a_space_without_what_a_metric_needs():
     with pytest.raises(ValueError, match="metric is needs logits; projection gives features"):
         evaluation_of(extractor=FeaturesAlone()).prepare(Pictures(), CPU)
+
+
+def test_two_scores_of_one_name_are_refused():
+    metrics = {"one": FrechetDistance(), "other": FrechetDistance()}
+    with pytest.raises(ValueError, match="metrics one and other are both called fd_projection45; leave one out"):
+        evaluation_of(metrics=metrics, monitor="one").prepare(Pictures(), CPU)
