@@ -1,15 +1,12 @@
 """When checkpoints are written, and which are kept."""
 
-import os
-import shutil
-from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Trainer
 
 from gan_lab.callbacks.base import TickCallback, callbacks_of, is_first_rank, run_dir
 from gan_lab.callbacks.evaluation import Evaluate
-from gan_lab.checkpoint import describe
+from gan_lab.checkpoint import describe, second_name
 
 
 class Checkpointing(TickCallback):
@@ -45,7 +42,8 @@ class Checkpointing(TickCallback):
         if improved or trainer.should_stop or self.ticks.due(before, pl_module.images_seen):
             self.tick(trainer, pl_module)
             if improved and is_first_rank():
-                self._keep_best(run_dir(trainer) / "checkpoints", pl_module)
+                folder = run_dir(trainer) / "checkpoints"
+                second_name(folder / f"{pl_module.images_seen:012d}.ckpt", folder / "best.ckpt")
 
     def tick(self, trainer: Trainer, module: Any) -> None:
         module.check_finite()
@@ -55,14 +53,3 @@ class Checkpointing(TickCallback):
         if is_first_rank():
             for old in sorted(folder.glob("[0-9]*.ckpt"))[: -self.keep]:
                 old.unlink()
-
-    def _keep_best(self, folder: Path, module: Any) -> None:
-        """A second name for the file just written, so that the best costs no second writing."""
-        temporary = folder / f".best.{os.getpid()}.tmp"
-        newest = folder / f"{module.images_seen:012d}.ckpt"
-        temporary.unlink(missing_ok=True)
-        try:
-            os.link(newest, temporary)
-        except OSError:  # a file system without hard links
-            shutil.copyfile(newest, temporary)
-        os.replace(temporary, folder / "best.ckpt")
