@@ -38,6 +38,7 @@ class Scores:
     Attributes:
         values: score name -> value; a name carries extractor and sample count.
         intervals: score name -> lower and upper end of its interval, where asked for.
+        intervals_about: level and resamples of these intervals; empty where none were asked for.
         protocols: score name -> hash of its protocol; values of different hashes are not comparable.
         records: hash -> protocol in full.
         monitored: the score by which checkpoints are ranked.
@@ -54,6 +55,7 @@ class Scores:
     higher_is_better: bool
     seconds: float
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    intervals_about: dict[str, Any] = field(default_factory=dict)
     pictures: dict[str, Tensor] = field(default_factory=dict, repr=False)
     threads: int = field(default_factory=torch.get_num_threads)
 
@@ -480,6 +482,7 @@ class Evaluation:
 
     def _label(self, results: "Results", source: Source, seconds: float) -> Scores:
         scores = Scores({}, {}, {}, "", False, seconds, pictures=results.pictures)
+        scores.intervals_about = dict(self.intervals or {})
         for name, metric in self.metrics.items():
             protocol = self.protocol(metric, source.protocol())
             digest = digest_of(protocol)
