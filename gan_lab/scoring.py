@@ -233,7 +233,8 @@ def draw_curve(lines: Sequence[Mapping[str, Any]], best: Mapping[str, Any], path
     kimg, values = [line["images_seen"] / 1000 for line in lines], [line["scores"][name] for line in lines]
     figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
     axis.plot(kimg, values, marker="o", markersize=3)
-    if ends := [(at, *line["intervals"][name]) for at, line in zip(kimg, lines, strict=True) if "intervals" in line]:
+    intervals = [(at, line.get("intervals", {}).get(name)) for at, line in zip(kimg, lines, strict=True)]
+    if ends := [(at, *interval) for at, interval in intervals if interval is not None]:
         x, low, high = zip(*ends, strict=True)
         axis.fill_between(x, low, high, alpha=0.2)
     at, value = best["images_seen"] / 1000, best["scores"][name]

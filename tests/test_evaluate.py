@@ -17,7 +17,7 @@ from gan_lab.data.images import to_uint8
 from gan_lab.data.stored import stored_images
 from gan_lab.evaluation import Scores
 from gan_lab.records import append_scores, read_scores, save_pictures, snapshots_of
-from gan_lab.scoring import settings_by
+from gan_lab.scoring import draw_curve, settings_by
 
 DIGITS = ["evaluation=default", "evaluation.metrics.kid.subset_size=10", "evaluation.block_size=10"]
 AGAINST_DIGITS = [*DIGITS, "data=digits", "data.image_size=16"]
@@ -209,6 +209,15 @@ def test_intervals_and_pictures_are_kept(tmp_path):
         assert np.array_equal(np.asarray(found), picture[0].numpy())
     with Image.open(tmp_path / "pictures" / "colours_000000000064.png") as found:
         assert np.array_equal(np.asarray(found)[..., 1], picture[0].numpy())
+
+
+def test_a_curve_without_an_interval_where_other_scores_have_one(tmp_path):
+    lines = [{"images_seen": 1000 * i, "scores": {"fd9": 3.0 - i}, "monitored": "fd9"} for i in range(3)]
+    lines[1]["intervals"] = {"kid9": [1.0, 2.0]}
+    lines[2]["intervals"] = {"fd9": [0.5, 1.5]}
+    draw_curve(lines, lines[2], tmp_path / "curve.png")
+    with Image.open(tmp_path / "curve.png") as found:
+        assert found.size == (700, 400)
 
 
 # Refusals ---------------------------------------------------------------------------------------------------------
