@@ -703,8 +703,8 @@ def extractors(settings: Settings) -> Iterator[Finding]:
             place = arguments.get("weights") or "where it looks by itself"
             yield Finding(f"extractor {name}", "good", f"weights found: {place}")
         else:
-            text, _, remedy = missing.partition(" is absent: ")
-            text += " is absent" + ("; runs of these settings train unscored" if chosen else "")
+            text, _, remedy = missing.partition(": ")
+            text += "; runs of these settings train unscored" if chosen else ""
             yield Finding(f"extractor {name}", "note", text, remedy)
 
 

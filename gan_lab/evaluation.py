@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from gan_lab import collectives
 from gan_lab.extractors.base import Extractor, MissingWeights
 from gan_lab.metrics.base import Block, BlockMetric
-from gan_lab.metrics.intervals import FEWEST_BLOCKS, block_interval
+from gan_lab.metrics.intervals import FEWEST_BLOCKS, block_interval, check_intervals
 from gan_lab.metrics.reference import Reference, cached_reference
 from gan_lab.sampling import Draws, reseed_default_generators
 
@@ -200,6 +200,10 @@ class Evaluation:
                 known = ", ".join(further) or "none"
                 raise ValueError(f"{name}.extractor={metric.extractor!r} is none of evaluation.extractors: {known}")
         blocks = -(-num_samples // block_size)
+        if intervals is not None:
+            if set(intervals) != {"resamples", "level"}:
+                raise ValueError(f"evaluation.intervals has the keys resamples and level, got {', '.join(intervals)}")
+            check_intervals(**intervals)
         if intervals is not None and blocks < FEWEST_BLOCKS and any(metric.intervals for metric in metrics.values()):
             raise ValueError(
                 f"evaluation.intervals need {FEWEST_BLOCKS} blocks, and num_samples={num_samples} in blocks of "
@@ -239,12 +243,16 @@ class Evaluation:
             "content": reference.digest,
             "count": len(reference),
         }
-        by_class = next((name for name, metric in referring.items() if "labels" in metric.needs), None)
-        if by_class is not None and reference.labels is None:
-            raise ValueError(f"metric {by_class} goes by classes, but {data.name} has no labels")
+        labels = None if reference.labels is None else torch.from_numpy(reference.labels)
+        for name, metric in referring.items():
+            if "labels" in metric.needs and labels is None:
+                raise ValueError(f"metric {name} goes by classes, but {data.name} has no labels")
+            try:
+                metric.check_reference(len(reference), labels)
+            except ValueError as error:
+                raise ValueError(f"metric {name}: {error}") from error
         if collectives.rank() > 0:  # rank 0 computes
             return
-        labels = None if reference.labels is None else torch.from_numpy(reference.labels)
         in_features = {metric.extractor for metric in referring.values() if "features" in metric.needs}
         statistics = {key: self._statistics(key, reference, device, progress) for key in in_features}
         self._references = {
@@ -368,8 +376,26 @@ class Evaluation:
         """
         if len(images) < self.num_samples:
             raise ValueError(f"evaluation.num_samples={self.num_samples}, but {images.name} has {len(images)} images")
+        self._leave_out_what_files_lack(images, data)
         with torch.no_grad(), _undisturbed(device):
             return self._score(Stored(images, seed=self.seed, device=device), data, device, progress)
+
+    def _leave_out_what_files_lack(self, images: Any, data: Any) -> None:
+        lost = {}
+        for name, metric in self.metrics.items():
+            if metric.needs_network or "samples" in metric.needs:
+                lost[name] = "it needs the generator, and these are images of files"
+            elif "labels" in metric.needs and images.labels is None:
+                lost[name] = f"it goes by classes, and {images.name} has no labels"
+            elif "images" in metric.needs and metric.uses_reference:
+                shape, other = images.images.shape[1:], data.reference(self.reference).images.shape[1:]
+                if shape != other:
+                    lost[name] = f"its images are {shape}, those of the reference {other}"
+        if self.monitor in lost:
+            raise ValueError(f"the monitored metric {self.monitor} has no score here: {lost[self.monitor]}")
+        for name, reason in lost.items():
+            warnings.warn(f"metric {name} is left out: {reason}", stacklevel=3)
+        self.leave_out(lost)
 
     def rehearse(self, network: nn.Module, inputs: Any, data: Any, *, device: torch.device) -> None:
         """Two samples through all of it but `compute`, so that what cannot be scored is said before training.
@@ -456,7 +482,8 @@ class Evaluation:
                 if metric.uses_reference:
                     metric.set_reference(self._references[name])
                 results.values[name] = self._compute_one(name, blocks, sorted(blocks))
-                results.pictures |= metric.pictures()
+                space = f"_{self._extractors[metric.extractor].name}" if metric.in_space else ""
+                results.pictures |= {f"{kind}{space}": picture for kind, picture in metric.pictures().items()}
                 if self.intervals is not None and metric.intervals:
                     main_value = partial(self._main_value, name, blocks)
                     results.intervals[name] = block_interval(main_value, len(blocks), **self.intervals, seed=self.seed)

@@ -487,3 +487,50 @@ def test_two_scores_of_one_name_are_refused():
     metrics = {"one": FrechetDistance(), "other": FrechetDistance()}
     with pytest.raises(ValueError, match="metrics one and other are both called fd_projection45; leave one out"):
         evaluation_of(metrics=metrics, monitor="one").prepare(Pictures(), CPU)
+
+
+def test_references_and_intervals_are_checked_before_anything_is_computed():
+    class Choosy(FrechetDistance):
+        def check_reference(self, count, labels):
+            raise ValueError(f"{count} images are too few")
+
+    with pytest.raises(ValueError, match="metric mine: 40 images are too few"):
+        evaluation_of(metrics={"mine": Choosy()}, monitor="mine").prepare(Pictures(), CPU)
+    with pytest.raises(ValueError, match="has the keys resamples and level, got resamples, levle"):
+        evaluation_of(num_samples=120, intervals={"resamples": 200, "levle": 0.95})
+    with pytest.raises(ValueError, match=r"level in \(0, 1\), got 200 and 95"):
+        evaluation_of(num_samples=120, intervals={"resamples": 200, "level": 95})
+
+
+class Picturing(FrechetDistance):
+    def pictures(self):
+        return {"page": torch.zeros(3, 4, 4, dtype=torch.uint8)}
+
+
+def test_pictures_of_two_spaces_have_two_names():
+    metrics = {"here": Picturing(), "there": Picturing(extractor="other")}
+    evaluation = evaluation_of(extractors={"other": lambda: Elsewhere(seed=1)}, metrics=metrics, monitor="here")
+    assert set(score(evaluation).pictures) == {"page_projection", "page_elsewhere"}
+
+
+class Walking(FrechetDistance):
+    name, needs, needs_network = "walk", ("probe",), True
+
+
+class Comparing(FrechetDistance):
+    name, needs = "compare", ("features", "images")
+
+
+def test_metrics_that_files_cannot_have_are_left_out_aloud():
+    others = {"walk": Walking(), "by_class": ByClass(), "compare": Comparing()}
+    images = ReferenceSet(name="files", split="all", images=np.zeros((20, 1, 8, 2), np.uint8), labels=None)
+    evaluation = evaluation_of(metrics={"fd": FrechetDistance()} | others, monitor="fd", num_samples=20)
+    evaluation.metrics["by_class"].uses_reference = False
+    with pytest.warns(UserWarning, match="is left out") as said:
+        scores = evaluation.score_images(images, Pictures(), device=CPU)
+    assert set(evaluation.left_out) == set(others)
+    assert "fd_projection20" in scores.values
+    assert len(said) == 3
+    alone = evaluation_of(metrics={"walk": Walking()}, monitor="walk", num_samples=20)
+    with pytest.raises(ValueError, match="monitored metric walk has no score here: it needs the generator"):
+        alone.score_images(images, Pictures(), device=CPU)

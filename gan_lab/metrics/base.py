@@ -50,6 +50,7 @@ class BlockMetric(Metric):
             "labels" (int64), "samples" (the network's own output), or "probe", what its `probe` gives.
         in_space: whether an extractor has a part in it.
         uses_reference: whether `set_reference` must come before `compute`.
+        needs_network: whether its `probe` calls the generator, so that images of files have no such score.
         intervals: whether its main value may be bootstrapped over blocks.
         minimum: fewest generated samples that give a value.
     """
@@ -58,6 +59,7 @@ class BlockMetric(Metric):
     needs: tuple[str, ...]
     in_space: bool = True
     uses_reference: bool
+    needs_network: bool = False
     intervals: bool = False
     minimum: int = 2
     full_state_update = False
@@ -92,6 +94,9 @@ class BlockMetric(Metric):
 
     def check(self, *values: Tensor) -> None:
         """Raise ValueError where blocks of these shapes cannot be scored; called before training, as `update` is."""
+
+    def check_reference(self, count: int, labels: Tensor | None) -> None:
+        """Raise ValueError where a reference of `count` images and these (count,) labels cannot be compared with."""
 
     def values(self, need: str) -> Tensor:
         """All blocks of one of `needs` so far: (N, ...) as they came."""

@@ -44,8 +44,7 @@ def block_interval(
     """
     if blocks < FEWEST_BLOCKS:
         raise ValueError(f"an interval needs {FEWEST_BLOCKS} blocks, got {blocks}: take more samples or smaller blocks")
-    if resamples < 100 or not 0 < level < 1:
-        raise ValueError(f"resamples must be 100 or more and level in (0, 1), got {resamples} and {level}")
+    check_intervals(resamples=resamples, level=level)
     score = statistic(range(blocks))
     size = math.ceil(blocks / MOST_GROUPS)
     groups = [range(first, min(first + size, blocks)) for first in range(0, blocks, size)]
@@ -66,3 +65,9 @@ def block_interval(
         random_state=np.random.RandomState(seed),  # its streams are frozen, those of newer NumPy generators may change
     ).confidence_interval
     return score + float(interval.low), score + float(interval.high)
+
+
+def check_intervals(*, resamples: int, level: float) -> None:
+    """Refuse settings of `block_interval` that are out of range: a ValueError."""
+    if resamples < 100 or not 0 < level < 1:
+        raise ValueError(f"resamples must be 100 or more and level in (0, 1), got {resamples} and {level}")

@@ -49,14 +49,19 @@ class IntraclassFrechet(BlockMetric):
             "mean": "over the classes of the reference, unweighted",
         }
 
+    def check_reference(self, count: int, labels: Tensor | None) -> None:
+        """See `BlockMetric`."""
+        if labels is None:
+            raise ValueError("the reference has no labels")
+        self._check_counts(labels, labels.unique().tolist(), "the reference")
+
     def compute(self) -> dict[str, float]:
         """Of all samples so far against the reference."""
         fake, fake_labels = finite_matrix(self.values("features"), "generated features"), self.values("labels")
         real, real_labels = self.statistics(columns=fake.shape[1]).features, self.reference.labels
-        if real_labels is None:
-            raise ValueError(f"{self.name}: the reference has no labels")
+        self.check_reference(len(real), real_labels)
+        assert real_labels is not None  # says check_reference
         classes = real_labels.unique().tolist()
-        self._check_counts(real_labels, classes, "the reference")
         self._check_counts(fake_labels, classes, "the samples")
         if strange := sorted(set(fake_labels.unique().tolist()) - set(classes)):
             raise ValueError(f"{self.name}: samples of class {strange[0]}, of which the reference has none")
@@ -83,6 +88,6 @@ class IntraclassFrechet(BlockMetric):
         for label in classes:
             if counts[label] < 2:
                 raise ValueError(
-                    f"{self.name}: class {label} has {int(counts[label])} of {whose}, at least 2 are needed: take more "
+                    f"class {label} has {int(counts[label])} of {whose}, at least 2 are needed: take more "
                     "samples, or leave the class out of both"
                 )

@@ -77,6 +77,11 @@ class ModeCount(BlockMetric):
         if logits.shape[1] % self.groups:
             raise ValueError(f"{logits.shape[1]} logits are not of {self.groups} groups of one size")
 
+    def check_reference(self, count: int, labels: Tensor | None) -> None:
+        """See `BlockMetric`."""
+        if labels is None:
+            raise ValueError("the reference has no labels; take target: uniform")
+
     def compute(self) -> dict[str, float]:
         """Of all samples so far."""
         logits = finite_matrix(self.values("logits"), "generated logits")
@@ -91,8 +96,8 @@ class ModeCount(BlockMetric):
 
     def _counts_of_reference(self, count: int) -> Tensor:
         labels = self.reference.labels
-        if labels is None:
-            raise ValueError(f"{self.name}: the reference has no labels; take target: uniform")
+        self.check_reference(len(self.reference.images), labels)
+        assert labels is not None  # says check_reference
         if labels.max() >= count:
             raise ValueError(f"{self.name}: label {int(labels.max())} of the reference is none of {count} modes")
         return labels.bincount(minlength=count)

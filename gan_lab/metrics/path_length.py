@@ -79,6 +79,7 @@ class PathLength(BlockMetric):
 
     higher_is_better = False
     needs = ("probe",)
+    needs_network = True
     uses_reference = False
     intervals = True
 

@@ -55,6 +55,13 @@ class PrecisionRecall(BlockMetric):
             self._real_radii = None
         super().set_reference(reference)
 
+    def check_reference(self, count: int, labels: Tensor | None) -> None:
+        """See `BlockMetric`."""
+        if count <= self.k:
+            raise ValueError(
+                f"{self.k} nearest neighbours need a reference of {self.k + 1} images or more, got {count}"
+            )
+
     def protocol(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {"metric": self.name, "k": self.k, "rim": "inside"}

@@ -18,6 +18,7 @@ from gan_lab.doors import plain
 GROUPS = sorted(path for path in (ROOT / "conf").glob("*/*.yaml"))
 RECIPES = sorted((ROOT / "experiments").glob("*.yaml"))
 ROOTS = sorted((ROOT / "conf").glob("*.yaml"))
+USUAL = ("frechet", "inception_score", "kid")  # part of every scored run
 BRIEF = [
     "callbacks.stop.total_kimg=0.032",
     "callbacks.evaluation.every_kimg=null",
@@ -32,10 +33,10 @@ def override_of(path) -> list[str]:
     group, name = path.parent.name, path.stem
     nested = {
         "plumbing": [],  # part of every model
-        "metric": [f"+metric@evaluation.metrics.tried={name}"],
+        "metric": [] if name in USUAL else [f"+metric@evaluation.metrics.tried={name}"],
         "extractor": [
             f"+extractor@evaluation.extractors.tried={name}",
-            "+metric@evaluation.metrics.tried=frechet",
+            "+metric@evaluation.metrics.tried=precision_recall",
             "evaluation.metrics.tried.extractor=tried",
         ],
     }
