@@ -1,6 +1,7 @@
 """Any network of one's own as an extractor: a module named in the configuration, or an exported program."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,18 @@ class Custom(Extractor):
     """What one's own network makes of images: a tensor of features, or a mapping with "features", "logits" or both.
 
     Images go in as float32: brought to `channels` and `size`, divided by 255, minus `mean`, over `std`. In a
-    configuration `module` is `{_target_: my_package.MyNet, ...}`. A run's stored configuration that names such a class
-    runs only for those who say `trust=[my_package]` (see `gan_lab.checkpoint.build`); the same holds for
-    `exported_program`. What decides the features, the class's own code, is beyond the protocol, which holds its name
-    and the weights' digest: give changed code another `name`.
+    configuration `module` is `{_target_: my_package.MyNet, _partial_: true, ...}`. A run's stored configuration that
+    names such a class runs only for those who say `trust=[my_package]` (see `gan_lab.checkpoint.build`); the same holds
+    for `exported_program`.
+
+    The protocol holds the class's name, its arguments, the weights' digest and a probe: the size of the outputs for two
+    fixed images, to three digits, by which changed code is noticed. What remains: code that changes the outputs for
+    other images alone, or by less; of an argument that is no plain value, all but its type; and of a network that came
+    built (without `_partial_`), its arguments. Give such a change another `name`.
 
     Args:
-        module: the network; or a function that makes it of the weights' path, such as `exported_program`.
+        module: a class with its arguments (`functools.partial`), or the network built; or a function that makes it of
+            the weights' path, such as `exported_program`, perhaps with arguments too.
         weights: a file of tensors for the network (safetensors, or `torch.save` of a state dict), or what the function
             reads; None takes the network as it is built.
         name: as it stands in the names of scores.
@@ -46,7 +52,7 @@ class Custom(Extractor):
 
     def __init__(
         self,
-        module: nn.Module | Callable[[Path], nn.Module],
+        module: nn.Module | Callable[..., nn.Module],
         weights: str | Path | None,
         name: str,
         channels: int,
@@ -70,20 +76,23 @@ class Custom(Extractor):
         self.mean, self.std = tuple(mean), tuple(std)
         if message := self.missing_weights(weights=weights, name=name):
             raise MissingWeights(message)
-        if isinstance(module, nn.Module):
-            self.network = module
+        maker = module.func if isinstance(module, partial) else module
+        if isinstance(module, nn.Module) or (isinstance(maker, type) and issubclass(maker, nn.Module)):
+            self.network = module if isinstance(module, nn.Module) else module()
             if weights is not None:
-                _load_into(module, Path(weights))
+                _load_into(self.network, Path(weights))
         elif weights is None:
             raise ValueError(f"{name}: the function that is to make the network needs the weights' path, got None")
         else:
             self.network = module(Path(weights))
-        self.module_name = f"{type(self.network).__module__}.{type(self.network).__qualname__}"
+        self.module_name = _name_of(maker)
+        self.arguments = _arguments_of(module) if isinstance(module, partial) else None
         self.requires_grad_(False)
         self.eval()
         self.weights_sha256 = state_sha256(self.network) if weights is None else file_sha256(Path(weights))
-        tried = self(torch.zeros(2, channels, *self.size, dtype=torch.uint8))
+        tried = self(_fixed_images(2, channels, *self.size))
         self.outputs = tuple(tried)
+        self.probe = {name: [f"{size:.3g}" for size in _sizes(rows)] for name, rows in tried.items()}
         self.feature_dim = tried["features"].shape[1] if "features" in tried else 0
 
     @classmethod
@@ -100,6 +109,8 @@ class Custom(Extractor):
         return {
             "extractor": self.name,
             "module": self.module_name,
+            "arguments": self.arguments,
+            "probe": self.probe,
             "weights_sha256": self.weights_sha256,
             "channels": self.channels,
             "size": list(self.size),
@@ -168,3 +179,45 @@ def _load_into(module: nn.Module, path: Path) -> None:
         module.load_state_dict(state)
     except (SafetensorError, RuntimeError) as error:
         raise DamagedWeights(f"{path} does not hold {wanted}: {error}") from error
+
+
+def _fixed_images(*shape: int) -> Tensor:
+    """uint8 noise by arithmetic alone, so that no version of a random generator changes it."""
+    numbers = torch.arange(torch.Size(shape).numel())
+    return (numbers * 2654435761 % 2**32 >> 13).remainder(256).to(torch.uint8).view(shape)
+
+
+def _sizes(rows: Tensor) -> list[float]:
+    """The root mean square of each row, where later columns weigh more so that their order counts.
+
+    Squares do not cancel, so another machine's rounding is far below three digits.
+    """
+    weights = torch.linspace(0.5, 1.5, rows.shape[1], dtype=torch.float64)
+    return (rows.double().square() * weights).mean(dim=1).sqrt().tolist()
+
+
+def _arguments_of(made: partial[Any]) -> dict[str, Any]:
+    """By name, and those by position under "_args_", as JSON values."""
+    by_position = {"_args_": [_plain(value) for value in made.args]} if made.args else {}
+    return by_position | {name: _plain(value) for name, value in made.keywords.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A JSON value that is the same in every process."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [_plain(item) for item in value]
+    if isinstance(value, partial):
+        return {"_target_": _name_of(value.func)} | _arguments_of(value)
+    return {"_target_": _name_of(value)}
+
+
+def _name_of(value: Any) -> str:
+    """The dotted name of a class or function, or of what else an object's type is."""
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}.{named.__qualname__}"

@@ -1,6 +1,7 @@
 """Networks of one's own: what goes in, what may come out, and who may run them."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -138,7 +139,53 @@ def test_protocol_follows_the_weights():
     with torch.no_grad():
         network.scale.fill_(2)
     second = custom(network).protocol()
-    assert [key for key in first if first[key] != second[key]] == ["weights_sha256"]
+    assert [key for key in first if first[key] != second[key]] == ["probe", "weights_sha256"]
+
+
+class Power(nn.Module):
+    """Without any tensor: all is in the arguments."""
+
+    def __init__(self, power, layers=(0,), activation=None):
+        super().__init__()
+        self.power = power
+
+    def forward(self, images):
+        return (images.flatten(1)[:, :20].abs() + 1) ** self.power
+
+
+def test_protocol_follows_the_arguments():
+    first = custom(partial(Power, power=2.0, layers=[1, 2], activation=nn.ReLU())).protocol()
+    assert json.loads(json.dumps(first)) == first
+    assert first["module"].endswith("test_custom.Power")
+    named = {"_target_": "torch.nn.modules.activation.ReLU"}
+    assert first["arguments"] == {"power": 2.0, "layers": [1, 2], "activation": named}
+    other = custom(partial(Power, power=2.0, layers=[1, 3], activation=partial(nn.ReLU, inplace=True))).protocol()
+    assert other["arguments"]["activation"] == named | {"inplace": True}
+    assert [key for key in first if first[key] != other[key]] == ["arguments"]
+    assert custom(partial(Power, 2.0)).protocol()["arguments"] == {"_args_": [2.0]}
+
+
+def test_protocol_notices_changed_code(monkeypatch):
+    def protocol():
+        return custom(partial(Power, power=2.0)).protocol()
+
+    first, whole = protocol(), Power.forward
+    changes = {
+        "rounding": (lambda *given: whole(*given) * (1 + 1e-6), []),
+        "a factor": (lambda *given: whole(*given) * 1.05, ["probe"]),
+        "order": (lambda *given: whole(*given).flip(1), ["probe"]),
+    }
+    for what, (forward, expected) in changes.items():
+        monkeypatch.setattr(Power, "forward", forward)
+        second = protocol()
+        assert [key for key in first if first[key] != second[key]] == expected, what
+
+
+def test_weights_are_loaded_into_a_class_with_arguments(tmp_path):
+    save_file({"scale": torch.tensor(3.0)}, tmp_path / "net.safetensors")
+    extractor = custom(partial(Rows, form="both"), weights=tmp_path / "net.safetensors")
+    assert extractor.network.scale == 3
+    assert extractor.outputs == ("features", "logits")
 
 
 def test_exported_program(program):
@@ -178,7 +225,7 @@ def test_a_stored_config_runs_no_code_of_others_unless_trusted(program):
     with pytest.raises(CheckpointError, match=r"trust=\[gan_lab\.extractors\.custom\]"):
         build(node)
     assert build(node, trust=["gan_lab.extractors.custom"])().feature_dim == 7
-    node |= {"module": {"_target_": "torch.nn.Flatten"}, "weights": None}
+    node |= {"module": {"_target_": "torch.nn.Flatten", "_partial_": True}, "weights": None}
     with pytest.raises(CheckpointError, match=r"trust=\[torch\.nn\]"):
         build(node)
     assert build(node, trust=["torch.nn"])().feature_dim == 144
