@@ -91,6 +91,7 @@ def line_of(images_seen: int, scores: "Scores") -> dict[str, Any]:
     }
     if scores.intervals:
         line["intervals"] = {name: list(ends) for name, ends in scores.intervals.items()}
+        line["intervals_about"] = scores.intervals_about
     return line | {f"{CLOCK}seconds": scores.seconds, f"{CLOCK}threads": scores.threads}
 
 

@@ -201,10 +201,12 @@ def test_intervals_and_pictures_are_kept(tmp_path):
     picture = torch.arange(2 * 3 * 4, dtype=torch.uint8).view(1, 4, 6)
     scores = Scores({"fd9": 3.0}, {"fd9": "p"}, {"p": {}}, "fd9", False, 1.0)
     scores.intervals, scores.pictures = {"fd9": (2.5, 3.5)}, {"pairs": picture, "colours": picture.repeat(3, 1, 1)}
+    scores.intervals_about = {"resamples": 200, "level": 0.9}
     append_scores(tmp_path, 64, scores, {"snapshot": "s"})
     save_pictures(tmp_path / "pictures", 64, scores)
     (line,) = read_scores(tmp_path / "scores.jsonl")
     assert (line["intervals"], line["snapshot"]) == ({"fd9": [2.5, 3.5]}, "s")
+    assert line["intervals_about"] == {"resamples": 200, "level": 0.9}
     with Image.open(tmp_path / "pictures" / "pairs_000000000064.png") as found:
         assert np.array_equal(np.asarray(found), picture[0].numpy())
     with Image.open(tmp_path / "pictures" / "colours_000000000064.png") as found:
