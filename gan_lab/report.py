@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from gan_lab import __version__
 from gan_lab.compare import LOG_FROM, NONE, captions, columns, labels, number_text, parts, plain_text, title
 from gan_lab.comparison import DAMAGE, NO_SCORE, Comparison, Run, compare, find_runs, flat, read_run, spread
-from gan_lab.records import read_rows, scores_of
+from gan_lab.records import WATCH, read_rows, scores_of
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -220,7 +220,7 @@ def described(run: Run, name: str) -> dict[str, Any]:
     kimg, total = part("run.json", lambda: length(run.folder, rows, lines), (math.nan, math.nan))
     scores = part("scores.jsonl", lambda: score_rows(lines), [])
     about = part("config.yaml", lambda: configuration(run.folder), {})
-    level = ((about.get("evaluation") or {}).get("intervals") or {}).get("level")
+    level = lines[-1].get("intervals_about", {}).get("level") if lines else None
     moments, left_out = part("pictures", lambda: pictures_over_time(run.folder, problems), ([], 0))
     return {
         "name": name,
@@ -229,7 +229,7 @@ def described(run: Run, name: str) -> dict[str, Any]:
         "problems": problems,
         "warnings": part("train.log", lambda: warnings(run.folder / "train.log"), []),
         "scores": scores,
-        "interval_head": f"{level:.0%} interval" if isinstance(level, float) else "interval",
+        "interval_head": f"{100 * level:g}% interval" if isinstance(level, float) else "interval",
         "scores_caption": scores_caption(run, lines),
         "protocols": protocols(run, scores),
         "charts": score_charts(run, lines) + measure_charts(rows),
@@ -390,8 +390,13 @@ def pictures_over_time(folder: Path, problems: list[str]) -> tuple[list[dict[str
 
 
 def neighbours(folder: Path, problems: list[str]) -> list[dict[str, Any]]:
-    """The newest pictures of samples beside the training images nearest to them."""
-    found = sorted((folder / "pictures").glob("neighbours_*.png"), key=lambda path: (kimg_of(path), path.name))
+    """The newest pictures of samples beside the training images nearest to them, of the run or of its watcher."""
+    pictures = {
+        path.name: path
+        for place in (folder / WATCH / "pictures", folder / "pictures")
+        for path in place.glob("neighbours_*.png")
+    }
+    found = sorted(pictures.values(), key=lambda path: (images_of(path), path.name))
     made = []
     for path in found[-NEIGHBOURS:][::-1]:
         space = re.sub(r"_?\d*$", "", path.stem.removeprefix("neighbours_"))
@@ -400,10 +405,16 @@ def neighbours(folder: Path, problems: list[str]) -> list[dict[str, Any]]:
     return sound_pictures(made, problems)
 
 
+def images_of(path: Path) -> int:
+    """Images seen from a picture's name; -1 if it does not say."""
+    digits = re.search(r"(\d+)$", path.stem)
+    return int(digits[1]) if digits else -1
+
+
 def kimg_of(path: Path) -> str:
     """Thousands of images from a picture's name."""
-    digits = re.search(r"(\d+)$", path.stem)
-    return f"{int(digits[1]) / 1000:g}" if digits else "?"
+    images = images_of(path)
+    return "?" if images < 0 else f"{images / 1000:g}"
 
 
 def sound_pictures(made: Iterable[dict[str, Any] | str], problems: list[str]) -> list[dict[str, Any]]:

@@ -56,6 +56,7 @@ def write_run(folder: Path, *overrides: str, pictures: bool = True) -> Path:
         hashes = {"fd_digitnet2k": "aaaa", "is_digitnet2k": "bbbb", "is_digitnet2k_std": "bbbb"}
         scores = Scores(values, hashes, records, "fd_digitnet2k", False, 1.5)
         scores.intervals = {"fd_digitnet2k": (38.0 / i**2, 42.0 / i**2)}
+        scores.intervals_about = {"resamples": 200, "level": 0.995}
         append_scores(folder, images, scores)
     if pictures:
         (folder / "pictures").mkdir()
@@ -103,6 +104,7 @@ def test_one_run(tmp_path):
         "fakes.count 2000",
         "optimizers.generator.lr 0.0002",
         "in the space of digitnet",
+        "99.5% interval",
     ):
         assert said in text, said
     assert "is_digitnet2k_std" not in text, "not a score of its own"
@@ -118,6 +120,17 @@ def test_pictures_are_the_first_the_last_and_some_between(tmp_path):
     assert [picture["caption"] for picture in shown] == [f"{kimg} kimg" for kimg in (0, 20, 40, 60, 80, 100)]
     assert left_out == 5
     assert report.neighbours(folder, [])[0]["width"] == report.LONGEST_SIDE
+
+
+def test_neighbours_are_those_of_the_run_or_of_its_watcher_the_newest_first(tmp_path):
+    places = tmp_path / "pictures", tmp_path / "watch" / "pictures"
+    for place, images, value in ((0, 9000, 1), (1, 20000, 2), (1, 100000, 3), (0, 20000, 4)):
+        places[place].mkdir(parents=True, exist_ok=True)
+        save_png(np.full((4, 4), value, np.uint8), places[place] / f"neighbours_dinov2_l_{images:012d}.png")
+    shown = report.neighbours(tmp_path, [])
+    sources = [io.BytesIO(base64.b64decode(picture["source"].partition(",")[2])) for picture in shown]
+    assert [int(np.asarray(Image.open(source)).flat[0]) for source in sources] == [3, 4, 1]
+    assert "in the space of dinov2_l, at 100 kimg" in shown[0]["caption"]
 
 
 def test_it_asks_for_nothing_from_elsewhere(tmp_path):
