@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any
 
@@ -19,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from gan_lab import collectives
 from gan_lab.checkpoint import CheckpointError, second_name
 from gan_lab.distributed.place import Place
-from gan_lab.evaluation import Scores
+from gan_lab.evaluation import Evaluation, Scores
 from gan_lab.records import (
     WATCH,
     append_scores,
@@ -43,6 +44,8 @@ BEST, TAKEN = "best.safetensors", ".taken.safetensors"
 def score_run(config: DictConfig, place: Place, device: Any) -> None:
     """`run=...`: every snapshot in order, the curve, the best; what the run or `out` have by this protocol is kept.
 
+    The run may go on meanwhile, and delete snapshots.
+
     Raises:
         CheckpointError: the folder holds no run, or no snapshots.
     """
@@ -55,37 +58,76 @@ def score_run(config: DictConfig, place: Place, device: Any) -> None:
     if not snapshots:
         raise CheckpointError(f"{run} holds no snapshots (looked in its folder snapshots/)")
     stage = Stage(settings, stored, place, device)
-    digests = stage.evaluation.digests(_weights_of(next(iter(snapshots.values()))))
-    for number, (images, path) in enumerate(snapshots.items(), 1):
-        if collectives.from_first_rank(partial(_known, run, out, images, path, digests)) is not None:
-            say(f"{images / 1000:g} kimg is scored already")
-            continue
-        scores = stage.score(path, "ema", f"{images / 1000:g} kimg, {number} of {len(snapshots)}")
-        if collectives.rank() == 0:
-            append_scores(out, images, scores, {"snapshot": content_sha256(path)})
-            save_pictures(out / "pictures", images, scores)
+    lines: list[dict[str, Any]] = []
+    with ExitStack() as stack:
+        own = collectives.from_first_rank(lambda: _own_folder(stack, out))
+        for number, (images, snapshot) in enumerate(snapshots.items(), 1):
+            taken = collectives.from_first_rank(partial(_taken, snapshot, own))
+            if taken is None:
+                say(f"{images / 1000:g} kimg is left out: its snapshot was deleted meanwhile")
+                continue
+            line = collectives.from_first_rank(partial(_known, run, out, images, taken, stage.evaluation))
+            if line is not None:
+                say(f"{images / 1000:g} kimg is scored already")
+            else:
+                scores = stage.score(taken, "ema", f"{images / 1000:g} kimg, {number} of {len(snapshots)}")
+                line = line_of(images, scores)
+                if collectives.rank() == 0:
+                    about = {"snapshot": content_sha256(taken)}
+                    append_scores(out, images, scores, about)
+                    line |= about
+                    save_pictures(out / "pictures", images, scores)
+            lines.append(line)
+            if collectives.rank() == 0 and best_of(lines) is line:
+                mark_best(out, taken, line)
+    best = best_of(lines)
+    if best is None:
+        raise CheckpointError(f"{run} has deleted all of its snapshots meanwhile; score it again when it has new ones")
     if collectives.rank() == 0:
-        found = [_known(run, out, images, path, digests) for images, path in snapshots.items()]
-        lines = [line for line in found if line is not None]
-        best = best_of(lines)
-        assert best is not None
-        out.mkdir(parents=True, exist_ok=True)
-        mark_best(out, snapshots[best["images_seen"]], best)
         draw_curve(lines, best, out / "curve.png")
         print_curve(lines, best)
         print(f"{out / 'curve.png'}; best: {out / BEST}", flush=True)
 
 
-def _known(run: Path, out: Path, images: int, path: Path, digests: Mapping[str, str]) -> dict[str, Any] | None:
-    """The line of a snapshot by these protocols, of the run or of `out`."""
-    sha256 = content_sha256(path)
+def _own_folder(stack: ExitStack, out: Path) -> Path:
+    """A folder in `out` for names of our own, as long as `stack` lasts."""
+    out.mkdir(parents=True, exist_ok=True)
+    return Path(stack.enter_context(TemporaryDirectory(prefix=".taken_", dir=out)))
+
+
+def _taken(snapshot: Path, folder: Path) -> Path | None:
+    """A name of our own for a snapshot, which training may delete or replace; None where it is gone already."""
+    taken = folder / TAKEN
+    try:
+        second_name(snapshot.with_suffix(".json"), taken.with_suffix(".json"))
+        second_name(snapshot, taken)
+    except FileNotFoundError:
+        return None
+    return taken
+
+
+def _known(run: Path, out: Path, images: int, taken: Path, evaluation: Evaluation) -> dict[str, Any] | None:
+    """The line of a snapshot by these protocols, of the run or of `out`, as this evaluation monitors it."""
+    sha256, digests = content_sha256(taken), evaluation.digests(_weights_of(taken))
     lines = [line for line in scores_of(run) if line["images_seen"] == images]
     lines += [line for line in read_scores(out / "scores.jsonl") if line.get("snapshot") == sha256]
-    return next((line for line in lines if _is_by(line, digests)), None)
+    line = next((line for line in lines if _is_by(line, digests) and _has_intervals(line, evaluation)), None)
+    if line is None:
+        return None
+    metric = evaluation.metrics[evaluation.monitor]
+    return line | {"monitored": evaluation.name_of(metric), "higher_is_better": bool(metric.higher_is_better)}
 
 
 def _is_by(line: Mapping[str, Any], digests: Mapping[str, str]) -> bool:
     return set(digests.values()) <= set(line["protocols"].values())
+
+
+def _has_intervals(line: Mapping[str, Any], evaluation: Evaluation) -> bool:
+    """Whether the line has the intervals asked for, if any: they are no part of a protocol."""
+    wanted = {evaluation.name_of(metric) for metric in evaluation.metrics.values() if metric.intervals}
+    if evaluation.intervals is None or not wanted:
+        return True
+    return wanted <= set(line.get("intervals", {})) and line.get("intervals_about") == evaluation.intervals
 
 
 def watch_run(config: DictConfig, place: Place, device: Any) -> None:

@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 from conftest import SMALL, _run_command
 from filelock import FileLock
+from omegaconf import OmegaConf
 from test_doors import assert_refused
 
 from gan_lab import comparison, watch
 from gan_lab.callbacks.curves import draw
 from gan_lab.checkpoint import find, load_generator
+from gan_lab.distributed.place import find_place
+from gan_lab.evaluation import Scores
 from gan_lab.records import append_line, content_sha256, read_scores, scores_of, snapshots_of, watched_scores
 from gan_lab.reports import best_score, monitored_scores
 
@@ -241,6 +244,110 @@ def test_patience_counts_from_the_first_best(run, monkeypatch):
     assert ask(None, 10**6) == []
     assert ask(0.064, 127) == []
     assert ask(0.064, 128) == [(run / "stop", "no better fd9 for 0.064 kimg")]
+
+
+# A whole run, in this process -----------------------------------------------------------------------------------------
+
+
+class Metric:
+    """What a stage tells of one of its metrics."""
+
+    def __init__(self, name: str, higher_is_better: bool) -> None:
+        self.name, self.higher_is_better, self.intervals = name, higher_is_better, True
+
+
+class Stage:
+    """A stage that scores a snapshot by its content, a number, and calls `at_score` before.
+
+    Attributes:
+        scored: the contents, in their order.
+    """
+
+    def __init__(self, monitor="fd", intervals=None, at_score=lambda content: None) -> None:
+        self.evaluation, self.monitor, self.intervals, self.at_score = self, monitor, intervals, at_score
+        self.metrics = {"fd": Metric("fd9", False), "is": Metric("is9", True)}
+        self.scored: list[float] = []
+
+    def name_of(self, metric: Metric) -> str:
+        return metric.name
+
+    def digests(self, weights: str) -> dict[str, str]:
+        return {"fd9": "p", "is9": "q"}
+
+    def score(self, path: Path, weights: str, what: str) -> Scores:
+        self.at_score(float(path.read_text()))
+        value = float(path.read_text())
+        self.scored.append(value)
+        metric = self.metrics[self.monitor]
+        values, protocols = {"fd9": value, "is9": value}, {"fd9": "p", "is9": "q"}
+        scores = Scores(values, protocols, {"p": {}, "q": {}}, metric.name, metric.higher_is_better, 1.0)
+        if self.intervals is not None:
+            scores.intervals = dict.fromkeys(values, (value - 1, value + 1))
+            scores.intervals_about = self.intervals
+        return scores
+
+
+def leave(run: Path, contents: dict[int, float]) -> Path:
+    """A run that has left these snapshots."""
+    (run / "snapshots").mkdir(parents=True)
+    (run / "config.yaml").write_text("evaluation: {watched: true}\n")
+    (run / "run.json").write_text(json.dumps({"id": "0123abcd", "ended": True}))
+    for images, content in contents.items():
+        snapshot = run / "snapshots" / f"{images:012d}.safetensors"
+        snapshot.write_text(str(content))
+        snapshot.with_suffix(".json").write_text(json.dumps({"weights": "ema", "images_seen": images}))
+    return run
+
+
+@pytest.fixture
+def scoring(monkeypatch):
+    """`scoring(run, stage)` scores all of a run; the best's description is its outcome."""
+
+    def score(run: Path, stage: Stage) -> dict:
+        for name, stand_in in {
+            "refuse": None,
+            "settings_by": {"out": None},
+            "Stage": stage,
+            "draw_curve": None,
+        }.items():
+            monkeypatch.setattr(watch, name, lambda *_, given=stand_in, **__: given)
+        watch.score_run(OmegaConf.create({"run": str(run)}), find_place(), "cpu")
+        assert not list((run / "evaluation").glob(".taken*"))
+        best = run / "evaluation" / "best.safetensors"
+        return json.loads(best.with_suffix(".json").read_text()) | {"content": float(best.read_text())}
+
+    return score
+
+
+def test_known_lines_are_ranked_by_the_monitor_asked_for(scoring, tmp_path):
+    run, stage = leave(tmp_path / "run", {1: 3, 2: 1, 3: 2}), Stage()
+    assert scoring(run, stage)["content"] == 1
+    again = Stage(monitor="is")
+    best = scoring(run, again)
+    assert (best["content"], best["best"]["monitored"], again.scored) == (3, "is9", [])
+
+
+def test_known_lines_without_the_intervals_asked_for_are_made_anew(scoring, tmp_path):
+    run, asked = leave(tmp_path / "run", {1: 3, 2: 1}), {"resamples": 200, "level": 0.95}
+    scoring(run, Stage())
+    for intervals, scored in ((asked, [3, 1]), (asked, []), (None, []), (asked | {"level": 0.9}, [3, 1]), (asked, [])):
+        stage = Stage(intervals=intervals)
+        scoring(run, stage)
+        assert stage.scored == scored, intervals
+
+
+def test_snapshots_that_training_deletes_meanwhile(scoring, tmp_path, capsys):
+    run = leave(tmp_path / "run", {1: 3, 2: 1, 3: 2})
+
+    def delete(content: float) -> None:
+        for images in {3: (1, 2), 2: (3,)}.get(content, ()):
+            for file in (run / "snapshots").glob(f"*{images}.*"):
+                file.unlink()
+
+    best = scoring(run, Stage(at_score=delete))
+    assert (best["content"], best["images_seen"]) == (2, 3)
+    assert "0.002 kimg is left out: its snapshot was deleted meanwhile" in capsys.readouterr().out
+    assert images_in(run / "evaluation" / "scores.jsonl") == [1, 3]
 
 
 # Readers --------------------------------------------------------------------------------------------------------
