@@ -74,6 +74,7 @@ class Folder(ImageData):
             images=np.load(folder / "images.npy", mmap_mode="c"),
             labels=np.load(folder / "labels.npy") if self.class_names else None,
             digest=facts["digest"],
+            class_names=self.class_names,
         )
 
     def _decode_once(self) -> Path:

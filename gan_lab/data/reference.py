@@ -1,7 +1,7 @@
 """A named split of images in their stored order: what evaluation compares with, and what the stream draws from."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -18,16 +18,25 @@ class ReferenceSet:
         images: (N, C, H, W) uint8, possibly memory-mapped.
         labels: (N,) int64, or None.
         digest: of the content, where it was computed before (see `content_digest`).
+        class_names: of the labels in their order; None where they are numbers alone, or the data set has the names.
     """
 
     def __init__(
-        self, *, name: str, split: str, images: np.ndarray, labels: np.ndarray | None, digest: str | None = None
+        self,
+        *,
+        name: str,
+        split: str,
+        images: np.ndarray,
+        labels: np.ndarray | None,
+        digest: str | None = None,
+        class_names: Sequence[str] | None = None,
     ) -> None:
         if images.dtype != np.uint8 or images.ndim != 4:
             raise ValueError(f"{name}: images must be (N, C, H, W) uint8, got {images.shape} {images.dtype}")
         if labels is not None and labels.shape != images.shape[:1]:
             raise ValueError(f"{name}: {len(images)} images have labels of shape {labels.shape}")
         self.name, self.split, self.images, self.labels = name, split, images, labels
+        self.class_names = None if class_names is None else tuple(class_names)
         self._digest = digest
 
     def __len__(self) -> int:
@@ -47,6 +56,7 @@ class ReferenceSet:
             split=f"{self.split}[{bounds}]",
             images=self.images[chosen],
             labels=None if self.labels is None else self.labels[chosen],
+            class_names=self.class_names,
         )
 
     def blocks(self, size: int) -> Iterator[Tensor]:

@@ -1,9 +1,11 @@
 """Images that lie somewhere, of whatever origin, as a set to score or to compare with: a folder, a zip or an npz."""
 
 import io
+import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +59,60 @@ class Against:
     """
 
     def __init__(self, images: ReferenceSet) -> None:
-        self.name, self._images = images.name, images
+        self.name, self.class_names, self._images = images.name, images.class_names, images
 
     def reference(self, split: str) -> ReferenceSet:
         """All images: files have no splits."""
         return self._images
+
+
+def check_classes(images: ReferenceSet, class_names: Sequence[str] | None, other: str) -> None:
+    """Refuse images whose labels mean other classes than those they are compared with, as labels are by position.
+
+    Args:
+        class_names: of the other set, in order; None where its labels are numbers, which nobody can compare.
+        other: its name.
+    Raises:
+        ValueError: the names differ; the first difference is named.
+    """
+    if images.class_names is None or class_names is None or images.class_names == tuple(class_names):
+        return
+    pairs = zip_longest(images.class_names, class_names)
+    number, (ours, theirs) = next((n, pair) for n, pair in enumerate(pairs) if pair[0] != pair[1])
+    ours, theirs = ("absent" if name is None else repr(name) for name in (ours, theirs))
+    raise ValueError(
+        f"class {number} is {ours} in {images.name} and {theirs} in {other}, and a metric goes by classes: give the "
+        f"subfolders of {images.name} the names of all classes of {other} ({_shortened(class_names)}), or store the "
+        "images as an npz with its numbers as labels"
+    )
+
+
+def check_first(images: ReferenceSet, count: int) -> None:
+    """Refuse the first `count` of labelled images where classes are missing among them; else say how many of each.
+
+    By path the images come class by class: the first ones would be scored as if the last classes were never generated.
+
+    Raises:
+        ValueError: so it is.
+    """
+    if images.labels is None or count >= len(images):
+        return
+    labels, places = np.unique(images.labels, return_inverse=True)
+    names = [str(label) if images.class_names is None else images.class_names[label] for label in labels]
+    taken = np.bincount(places[:count], minlength=len(names))
+    what = f"num_samples={count} takes the first {count} of {len(images)} images of {images.name} in their order"
+    if not taken.all():
+        lost = [name for name, number in zip(names, taken, strict=True) if not number]
+        raise ValueError(
+            f"{what}, which leaves out all of class {_shortened(lost)}: the score would be that of other images. Leave "
+            "num_samples out, or make a set with some of every class among the first"
+        )
+    shares = [f"{number} of {name}" for name, number in zip(names, taken, strict=True)]
+    warnings.warn(f"{what}: {_shortened(shares)}", stacklevel=2)
+
+
+def _shortened(names: Sequence[str]) -> str:
+    return ", ".join([*names[:10], *(["..."] if len(names) > 10 else [])])
 
 
 def _of_archive(path: Path) -> ReferenceSet:
@@ -127,7 +178,14 @@ def _of_files(path: Path, image_size: int | Sequence[int] | None, cache_dir: str
     except ValueError as error:  # its remedies are keys of a training's data
         raise ValueError(str(error).partition(", or leave them out: data.")[0].replace("data.root=", "")) from error
     how = AS_STORED if image_size is None else f"cropped, Lanczos to {wanted[0]}x{wanted[1]}"
-    return ReferenceSet(name=path.stem, split=how, images=found.images, labels=found.labels, digest=found.digest)
+    return ReferenceSet(
+        name=path.stem,
+        split=how,
+        images=found.images,
+        labels=found.labels,
+        digest=found.digest,
+        class_names=found.class_names,
+    )
 
 
 def _survey(path: Path, *, anyway: bool) -> tuple[tuple[int, int], int]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_lab.data.stored import AS_STORED, Against, stored_images
+from gan_lab.data.stored import AS_STORED, Against, check_classes, check_first, stored_images
 
 IMAGES = np.random.default_rng(0).integers(256, size=(6, 8, 10, 3), dtype=np.uint8)
 
@@ -124,3 +124,44 @@ def test_a_damaged_file_is_named(tmp_path):
     (folder / "003.png").write_bytes(whole[:-40])
     with pytest.raises(ValueError, match=r"cannot be read: 1 file: 003.png .*Repair or remove them$"):
         read(folder, tmp_path)
+
+
+# Classes ------------------------------------------------------------------------------------------------------------
+
+
+def pets(root, *names):
+    for name in names:
+        write_folder(root / name, IMAGES[:2])
+    return root
+
+
+def test_classes_have_their_names(tmp_path):
+    two, three = pets(tmp_path / "two", "cat", "dog"), pets(tmp_path / "three", "ant", "cat", "dog")
+    images, other = read(two, tmp_path), read(three, tmp_path)
+    assert images.class_names == images.part(0, 1).class_names == ("cat", "dog")
+    assert Against(other).class_names == ("ant", "cat", "dog")
+    assert read(write_folder(tmp_path / "flat"), tmp_path).class_names is None
+    with pytest.raises(ValueError, match=r"class 0 is 'cat' in two and 'ant' in three.*\(ant, cat, dog\).*npz"):
+        check_classes(images, other.class_names, "three")
+    with pytest.raises(ValueError, match="class 1 is 'dog' in two and absent in cats"):
+        check_classes(images, ["cat"], "cats")
+    check_classes(images, ["cat", "dog"], "the same names, as a list")
+    check_classes(images, None, "numbers")
+    np.savez(tmp_path / "numbers.npz", images=IMAGES, labels=np.arange(6))
+    check_classes(read(tmp_path / "numbers.npz", tmp_path), other.class_names, "three")
+
+
+def test_the_first_images_must_be_of_all_classes(tmp_path):
+    images = read(pets(tmp_path / "two", "cat", "dog"), tmp_path)
+    with pytest.raises(
+        ValueError, match="first 2 of 4 images of two in their order, which leaves out all of class dog:"
+    ):
+        check_first(images, 2)
+    with pytest.warns(UserWarning, match="first 3 of 4 images of two in their order: 2 of cat, 1 of dog"):
+        check_first(images, 3)
+    check_first(images, 4)
+    check_first(images, 9)  # the stage's to refuse
+    np.savez(tmp_path / "set.npz", images=IMAGES, labels=np.array([7, 5, 7, 5, 9, 9]))
+    with pytest.raises(ValueError, match="class 5, 9:"):
+        check_first(read(tmp_path / "set.npz", tmp_path), 1)
+    check_first(read(write_folder(tmp_path / "flat"), tmp_path), 1)
