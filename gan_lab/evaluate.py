@@ -87,10 +87,12 @@ def score_images(config: DictConfig, place: Place, device: Any) -> None:
     """Images of files against a data set or other files.
 
     Raises:
-        ValueError: nothing to compare with, or both.
+        ValueError: nothing to compare with, or both; classes that differ, or are missing among the first samples.
     """
+    from hydra.utils import instantiate
+
     from gan_lab import collectives
-    from gan_lab.data.stored import Against, stored_images
+    from gan_lab.data.stored import Against, check_classes, check_first, stored_images
     from gan_lab.scoring import Stage, progress_bar, refuse, say, with_changes
 
     refuse(config, "images", weights="ema")
@@ -100,13 +102,19 @@ def score_images(config: DictConfig, place: Place, device: Any) -> None:
     cache_dir = settings["paths"]["cache_dir"]
     with collectives.first_ranks_first(place.local_rank):
         images = stored_images(settings["images"], settings["image_size"], cache_dir)
-        data = None
         if settings["against"] is not None:
             data = Against(stored_images(settings["against"], settings["image_size"], cache_dir))
+        else:
+            data = instantiate(settings["data"], _convert_="all")
+            data.prepare_data()
     if settings["num_samples"] is None:
         settings["evaluation"]["num_samples"] = len(images)
-    stage = Stage(settings, {}, place, device, data)
-    reference = stage.data.reference(stage.evaluation.reference)
+    check_first(images, settings["evaluation"]["num_samples"])
+    evaluation = instantiate(settings["evaluation"], _convert_="all")
+    reference = data.reference(evaluation.reference)
+    if any("labels" in metric.needs for metric in evaluation.metrics.values()):
+        check_classes(images, data.class_names, data.name)
+    stage = Stage(settings, {}, place, device, data, evaluation)
     if images.images.shape[1:] != reference.images.shape[1:]:
         ours, theirs = ("x".join(map(str, found.images.shape[1:])) for found in (images, reference))
         say(f"images are {ours}, those of {reference.name} {theirs}: each extractor brings them to its own size")

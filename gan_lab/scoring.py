@@ -94,12 +94,16 @@ def with_changes(settings: dict[str, Any]) -> dict[str, Any]:
 class Stage:
     """A data set and its evaluation, at hand on every rank.
 
+    What is built here may come of a stored config, and is built as such: see `gan_lab.checkpoint.build`. Where the
+    command line alone names it, the caller builds it.
+
     Args:
         settings: of the command, with nodes `data` and `evaluation`.
         stored: the config of a run, for the layout of its weights and the number of threads.
         place: of this process.
         device: of this process.
-        data: the data set, where it is not what `settings` name.
+        data: the data set; None builds what `settings` name.
+        evaluation: likewise.
     Raises:
         MissingWeights: the extractor of the monitored score is not at hand.
     """
@@ -111,6 +115,7 @@ class Stage:
         place: Place,
         device: torch.device,
         data: Any = None,
+        evaluation: Evaluation | None = None,
     ) -> None:
         self.trust, self.device, self.stored = settings["trust"], device, stored
         threads = settings["threads"] if settings["threads"] is not None else stored.get("threads")
@@ -121,7 +126,9 @@ class Stage:
             with collectives.first_ranks_first(place.local_rank):
                 data.prepare_data()
         self.data = data
-        self.evaluation: Evaluation = build(settings["evaluation"], self.trust, base=Evaluation)
+        if evaluation is None:
+            evaluation = build(settings["evaluation"], self.trust, base=Evaluation)
+        self.evaluation: Evaluation = evaluation
         with progress_bar() as progress:
             self.evaluation.prepare_everywhere(data, device, place.local_rank, progress)
         for name, reason in self.evaluation.left_out.items():
