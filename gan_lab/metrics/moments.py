@@ -15,10 +15,11 @@ def finite_matrix(values: Tensor, what: str, minimum: int = 2) -> Tensor:
     """
     if values.dim() != 2 or len(values) < minimum:
         raise ValueError(f"{what} must be (N, d) with N >= {minimum}, got shape {tuple(values.shape)}")
+    wide = values.detach().cpu().double()
     # Anything that is not finite spoils the sum, which is quicker than looking at each row.
-    if not values.sum(dtype=torch.float64).isfinite() and (bad := int((~values.isfinite()).any(dim=1).sum())):
+    if not wide.sum().isfinite() and (bad := int((~wide.isfinite()).any(dim=1).sum())):
         raise ValueError(f"{bad} of {len(values)} rows of {what} hold NaN or infinity")
-    return values.detach().cpu().double()
+    return wide
 
 
 def mean_and_factor(values: Tensor, rows: int = 8192) -> tuple[Tensor, Tensor]:
