@@ -36,7 +36,7 @@ class Source(Protocol):
 
 
 class FolderSource:
-    """Image files at any depth below a folder."""
+    """Image files at any depth below a folder, but for the grid that `gan_lab.sample` leaves beside its images."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -51,7 +51,8 @@ class FolderSource:
         found = []
         for folder, _, files in os.walk(self._root, followlinks=True):
             inside = Path(folder).relative_to(self._root)
-            found += [(inside / file).as_posix() for file in files]
+            sampled = "000000.png" in files
+            found += [(inside / file).as_posix() for file in files if not (sampled and file == "grid.png")]
         return sorted(filter(is_image, found))
 
     def read(self, name: str) -> bytes:

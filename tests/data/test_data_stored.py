@@ -165,3 +165,12 @@ def test_the_first_images_must_be_of_all_classes(tmp_path):
     with pytest.raises(ValueError, match="class 5, 9:"):
         check_first(read(tmp_path / "set.npz", tmp_path), 1)
     check_first(read(write_folder(tmp_path / "flat"), tmp_path), 1)
+
+
+def test_the_grid_that_sample_leaves_is_no_sample(tmp_path):
+    for name, side in (("000000.png", 8), ("000001.png", 8), ("grid.png", 20)):
+        Image.new("L", (side, side)).save(tmp_path / name)
+    assert len(stored_images(tmp_path, None, tmp_path / "cache")) == 2
+    (tmp_path / "000000.png").rename(tmp_path / "first.png")
+    with pytest.raises(ValueError, match=r"grid\.png"):
+        stored_images(tmp_path, None, tmp_path / "cache")
