@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from gan_lab import collectives
 from gan_lab.checkpoint import CheckpointError, second_name
 from gan_lab.distributed.place import Place
-from gan_lab.evaluation import Evaluation, Scores
+from gan_lab.evaluation import Evaluation, EvaluationError, Scores
 from gan_lab.records import (
     WATCH,
     append_scores,
@@ -38,7 +38,7 @@ from gan_lab.records import (
 from gan_lab.reports import wish_to_end
 from gan_lab.scoring import Stage, draw_curve, print_curve, refuse, say, settings_by
 
-BEST, TAKEN = "best.safetensors", ".taken.safetensors"
+BEST, TAKEN, FAILED = "best.safetensors", ".taken.safetensors", "failed.json"
 
 
 def score_run(config: DictConfig, place: Place, device: Any) -> None:
@@ -78,7 +78,7 @@ def score_run(config: DictConfig, place: Place, device: Any) -> None:
                     line |= about
                     save_pictures(out / "pictures", images, scores)
             lines.append(line)
-            if collectives.rank() == 0 and best_of(lines) is line:
+            if collectives.rank() == 0 and best_of(lines) is lines[-1]:
                 mark_best(out, taken, line)
     best = best_of(lines)
     if best is None:
@@ -134,6 +134,7 @@ def watch_run(config: DictConfig, place: Place, device: Any) -> None:
     """`watch=...`: score snapshots as they land, until the run has ended and all are scored.
 
     Raises:
+        EvaluationError: snapshots could not be scored; all others are.
         RuntimeError: another process watches this run.
         ValueError: keys that would change the run's protocol.
     """
@@ -179,6 +180,7 @@ class Watcher:
         self.run, self.begun = run, begun
         settings = settings_by(config.copy(), begun["config"])
         self.stage = Stage(settings, begun["config"], place, device)
+        self._failed: dict[int, str] = {}
         self._logger = _logger(run, begun) if collectives.rank() == 0 else None
         say(f"watching {run}")
 
@@ -188,31 +190,51 @@ class Watcher:
         if job is None:
             return False
         images, path, sha256 = job
-        scores = self.stage.score(path, "ema", f"{images / 1000:g} kimg")
+        try:
+            scores = self.stage.score(path, "ema", f"{images / 1000:g} kimg")
+        except EvaluationError as error:  # on all ranks
+            say(f"{images / 1000:g} kimg cannot be scored, and is left out: {error}")
+            self._failed[images] = sha256
+            if collectives.rank() == 0:
+                self._put_last(images)
+            return True
         if collectives.rank() == 0:
             self._note(images, path, sha256, scores)
         return True
+
+    def _put_last(self, images: int) -> None:
+        """A watcher that is started anew scores what has failed after all others."""
+        replace_text(self.run / WATCH / FAILED, json.dumps(sorted(self._failed_before() | {images})))
+
+    def _failed_before(self) -> set[int]:
+        """Images seen of what could not be scored at some time."""
+        file = self.run / WATCH / FAILED
+        return set(json.loads(file.read_text())) if file.is_file() else set()
 
     def _take(self) -> tuple[int, Path, str] | None:
         """Images seen, a name of our own for the snapshot (which training may delete or replace), and its digest."""
         folder, own = self.run / WATCH, {line["images_seen"] for line in read_scores(self.run / "scores.jsonl")}
         lines = watched_scores(self.run)
-        for images, snapshot in snapshots_of(self.run).items():
+        failed = self._failed_before()
+        for images, snapshot in sorted(snapshots_of(self.run).items(), key=lambda found: found[0] in failed):
             try:
                 digests = self.stage.evaluation.digests(_weights_of(snapshot))
                 if images in own or (images in lines and _is_by(lines[images], digests)):
                     continue
-                folder.mkdir(exist_ok=True)
-                taken = folder / TAKEN
-                second_name(snapshot.with_suffix(".json"), taken.with_suffix(".json"))
-                second_name(snapshot, taken)
+                if images in self._failed and content_sha256(snapshot) == self._failed[images]:
+                    continue
             except FileNotFoundError:  # deleted by a run that goes on from before it
                 continue
-            return images, taken, content_sha256(taken)
+            folder.mkdir(exist_ok=True)
+            if (taken := _taken(snapshot, folder)) is not None:
+                return images, taken, content_sha256(taken)
         return None
 
     def _note(self, images: int, path: Path, sha256: str, scores: Scores) -> None:
-        """The line, after all that it would keep from being done again."""
+        """The line, after all that it would keep from being done again; none where another run has begun here."""
+        if _identity(self.run) != self.begun["id"]:
+            print(f"{images / 1000:g} kimg was of an earlier run in {self.run}; its scores are dropped", flush=True)
+            return
         folder = self.run / WATCH
         line = line_of(images, scores)
         lines = sorted([*(old for old in scores_of(self.run) if old["images_seen"] != images), line], key=_images)
@@ -243,11 +265,21 @@ class Watcher:
         return _ended(self.run) and self._take() is None
 
     def finish(self) -> None:
-        """Say what has become of the run."""
+        """Say what has become of the run.
+
+        Raises:
+            EvaluationError: snapshots could not be scored; it names them.
+        """
         lines = comparable(scores_of(self.run))
         if collectives.rank() == 0 and (best := best_of(lines)) is not None:
             print_curve(lines, best)
-            print(f"{self.run} has ended and is scored; {self.run / WATCH} has all", flush=True)
+        if self._failed:
+            names = ", ".join(f"{images / 1000:g}" for images in sorted(self._failed))
+            raise EvaluationError(
+                f"{self.run} has ended and is scored but for its snapshots at {names} kimg, which failed (the reasons "
+                "are above); the same command tries them again"
+            )
+        say(f"{self.run} has ended and is scored; {self.run / WATCH} has all")
 
     def close(self) -> None:
         """Leave nothing behind but results."""
@@ -301,13 +333,21 @@ def _begun(run: Path) -> dict[str, Any] | None:
         raise ValueError(f"watch={run} is a file; give the folder in which a run trains, or will train")
     if not (run / "run.json").is_file() or not (run / "config.yaml").is_file():
         return None
-    identity, config = json.loads((run / "run.json").read_text())["id"], _config_of(run)
+    config = _config_of(run)
     if not (config.get("evaluation") or {}).get("watched"):
         raise ValueError(
             f"the run in {run} is not to be watched: it was started without evaluation=watch; run={run} scores what it "
             "has left"
         )
-    return {"id": identity, "config": config}
+    return {"id": _identity(run), "config": config}
+
+
+def _identity(run: Path) -> str | None:
+    """The id of the run in this folder; None where there is none at the moment."""
+    try:
+        return str(json.loads((run / "run.json").read_text())["id"])
+    except FileNotFoundError:
+        return None
 
 
 def _ended(run: Path) -> bool:

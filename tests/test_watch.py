@@ -17,7 +17,7 @@ from gan_lab import comparison, watch
 from gan_lab.callbacks.curves import draw
 from gan_lab.checkpoint import find, load_generator
 from gan_lab.distributed.place import find_place
-from gan_lab.evaluation import Scores
+from gan_lab.evaluation import EvaluationError, Scores
 from gan_lab.records import append_line, content_sha256, read_scores, scores_of, snapshots_of, watched_scores
 from gan_lab.reports import best_score, monitored_scores
 
@@ -348,6 +348,49 @@ def test_snapshots_that_training_deletes_meanwhile(scoring, tmp_path, capsys):
     assert (best["content"], best["images_seen"]) == (2, 3)
     assert "0.002 kimg is left out: its snapshot was deleted meanwhile" in capsys.readouterr().out
     assert images_in(run / "evaluation" / "scores.jsonl") == [1, 3]
+
+
+@pytest.fixture
+def watching(monkeypatch):
+    """`watching(run, stage)` watches a run that has ended."""
+
+    def score(run: Path, stage: Stage) -> None:
+        for name, stand_in in {"refuse": None, "settings_by": {}, "Stage": stage, "draw_curve": None}.items():
+            monkeypatch.setattr(watch, name, lambda *_, given=stand_in, **__: given)
+        config = OmegaConf.create({"watch": str(run), "poll_seconds": 0.01})
+        watch.watch_run(config, find_place(), "cpu")
+
+    return score
+
+
+def test_what_cannot_be_scored_keeps_nothing_else_from_it_and_is_tried_again_last(watching, tmp_path, capsys):
+    run = leave(tmp_path / "run", {1000: 3, 2000: 1, 3000: 2})
+
+    def fail(content: float) -> None:
+        if content == 3:
+            raise EvaluationError("the evaluation failed on rank 0: too dark")
+
+    first, second = Stage(at_score=fail), Stage()
+    with pytest.raises(EvaluationError, match="snapshots at 1 kimg, which failed"):
+        watching(run, first)
+    assert (
+        "1 kimg cannot be scored, and is left out: the evaluation failed on rank 0: too dark" in capsys.readouterr().out
+    )
+    assert first.scored == [1, 2]
+    shutil.copy(run / "snapshots" / "000000003000.safetensors", run / "snapshots" / "000000004000.safetensors")
+    shutil.copy(run / "snapshots" / "000000003000.json", run / "snapshots" / "000000004000.json")
+    watching(run, second)
+    assert second.scored == [2, 3]
+    assert images_in(run / LINES) == [2000, 3000, 4000, 1000]
+
+
+def test_scores_of_a_run_that_was_begun_anew_meanwhile_are_dropped(watching, tmp_path, capsys):
+    run = leave(tmp_path / "run", {1: 3})
+    begin_anew = Stage(at_score=lambda _: (run / "run.json").write_text('{"id": "4567cdef", "ended": true}'))
+    watching(run, begin_anew)
+    assert begin_anew.scored == [3, 3], "once of each run"
+    assert images_in(run / LINES) == [1]
+    assert "was of an earlier run" in capsys.readouterr().out
 
 
 # Readers --------------------------------------------------------------------------------------------------------
