@@ -107,6 +107,9 @@ def run_as_rank(settings: dict[str, Any], note: Callable[..., None]) -> float | 
             best = best_score(folder) if settings["evaluation"].get("watched") else about.get("best")
             note(images_seen=round(1000 * reached), **monitored_scores(folder))
         else:
+            about["ended"] = False  # before anything is built: a watcher started now waits for what is to come
+            if collectives.rank() == 0:
+                write_whole(folder / "run.json", json.dumps(about, indent=1))
             stack.enter_context(logged(folder, first_rank=collectives.rank() == 0))
             best = fit_or_roll_back(settings, folder, about)
         note(objective=best, reason=about.get("reason"))
@@ -328,10 +331,8 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any]) -> float 
         if isinstance(callback, Evaluate):
             callback.evaluation = prepared_evaluation(config, data, trainer.strategy.root_device, place.local_rank)
             callback.watched = bool(settings["evaluation"].get("watched"))
-    about["ended"] = False
     if is_first_rank():
         write_whole(folder / "config.yaml", OmegaConf.to_yaml(config))
-        write_whole(folder / "run.json", json.dumps(about, indent=1))
     log.info("%s in %s", "going on from " + resume.name if resume else "training", folder)
     start = time.perf_counter()
     try:

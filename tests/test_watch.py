@@ -13,7 +13,7 @@ from filelock import FileLock
 from omegaconf import OmegaConf
 from test_doors import assert_refused
 
-from gan_lab import comparison, watch
+from gan_lab import comparison, train, watch
 from gan_lab.callbacks.curves import draw
 from gan_lab.checkpoint import find, load_generator
 from gan_lab.distributed.place import find_place
@@ -391,6 +391,19 @@ def test_scores_of_a_run_that_was_begun_anew_meanwhile_are_dropped(watching, tmp
     assert begin_anew.scored == [3, 3], "once of each run"
     assert images_in(run / LINES) == [1]
     assert "was of an earlier run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("total_kimg", "seen"), [(2, [False]), (1, [])])
+def test_a_run_that_is_gone_on_with_has_not_ended_before_it_builds_anything(total_kimg, seen, monkeypatch, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(json.dumps({"id": "0123abcd", "finished_kimg": 1, "ended": True}))
+    ended = []
+    monkeypatch.setattr(train, "agreed", lambda settings: settings)
+    monkeypatch.setattr(train, "fit_or_roll_back", lambda settings, folder, about: ended.append(watch._ended(folder)))
+    settings = {"run_dir": str(tmp_path / "run"), "overwrite": False, "total_kimg": total_kimg, "evaluation": {}}
+    train.run_as_rank(settings, lambda **_: None)
+    assert ended == seen
+    assert watch._ended(tmp_path / "run") == (seen == [])
 
 
 # Readers --------------------------------------------------------------------------------------------------------
