@@ -462,6 +462,7 @@ def test_intervals_hold_the_score_and_change_nothing_else():
     low, high = scores.intervals["fd_projection120"]
     assert low < scores.values["fd_projection120"] < high
     assert score(with_intervals).intervals == scores.intervals
+    assert scores.intervals_about == {"resamples": 200, "level": 0.95}
 
 
 class Demanding(FrechetDistance):
