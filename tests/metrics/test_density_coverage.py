@@ -79,11 +79,11 @@ def test_an_outlier_among_reals_lifts_recall_and_not_coverage():
 
 
 def test_the_radii_of_a_reference_are_kept_and_those_of_another_are_not(monkeypatch):
-    from gan_lab.metrics import density_coverage
+    from gan_lab.metrics import balls
 
     measured = []
-    plain = density_coverage.radii
-    monkeypatch.setattr(density_coverage, "radii", lambda points, k: measured.append(len(points)) or plain(points, k))
+    plain = balls.radii
+    monkeypatch.setattr(balls, "radii", lambda points, k: measured.append(len(points)) or plain(points, k))
     metric = DensityCoverage(k=5, extractor=None)
     first, second = reference_of(normal(50)), reference_of(3 * normal(60, seed=1))
     for reference in (first, Reference(first.statistics, first.images, None), second):
