@@ -18,6 +18,7 @@ from gan_lab.config import digest, run_name
 from gan_lab.distributed.place import check_place, devices_named, find_place, note_failure, rank_among_others
 from gan_lab.distributed.preemption import ENDING, REQUEUEING, requeue, signals
 from gan_lab.doors import door, message, plain
+from gan_lab.records import replace_text, scores_of
 from gan_lab.reports import best_score, is_pruned, monitored_scores, read_report, reported
 
 log = logging.getLogger("gan_lab")
@@ -109,7 +110,7 @@ def run_as_rank(settings: dict[str, Any], note: Callable[..., None]) -> float | 
         else:
             about["ended"] = False  # before anything is built: a watcher started now waits for what is to come
             if collectives.rank() == 0:
-                write_whole(folder / "run.json", json.dumps(about, indent=1))
+                replace_text(folder / "run.json", json.dumps(about, indent=1))
             stack.enter_context(logged(folder, first_rank=collectives.rank() == 0))
             best = fit_or_roll_back(settings, folder, about)
         note(objective=best, reason=about.get("reason"))
@@ -170,13 +171,6 @@ def refuse_other_settings(folder: Path, settings: dict[str, Any]) -> None:
         )
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a small file so that a crash leaves the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
-
-
 @contextmanager
 def owned(folder: Path, *, overwrite: bool) -> Iterator[dict[str, Any]]:
     """The run's folder, locked for this process; yields what run.json says and writes it back.
@@ -206,9 +200,9 @@ def owned(folder: Path, *, overwrite: bool) -> Iterator[dict[str, Any]]:
         folder.mkdir(exist_ok=True)
         file = folder / "run.json"
         about = json.loads(file.read_text()) if file.is_file() else {"id": uuid.uuid4().hex[:8]}
-        write_whole(file, json.dumps(about, indent=1))
+        replace_text(file, json.dumps(about, indent=1))
         yield about
-        write_whole(file, json.dumps(about, indent=1))
+        replace_text(file, json.dumps(about, indent=1))
     finally:
         lock.release()
 
@@ -261,7 +255,7 @@ def fit_or_roll_back(settings: dict[str, Any], folder: Path, about: dict[str, An
                 raise
             about["rollbacks"] = about.get("rollbacks", 0) + 1
             if is_first_rank():
-                write_whole(folder / "run.json", json.dumps(about, indent=1))
+                replace_text(folder / "run.json", json.dumps(about, indent=1))
             log.warning("%s. Rolling back, %d of %d times", error, about["rollbacks"], ROLLBACKS)
 
 
@@ -332,7 +326,7 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any]) -> float 
             callback.evaluation = prepared_evaluation(config, data, trainer.strategy.root_device, place.local_rank)
             callback.watched = bool(settings["evaluation"].get("watched"))
     if is_first_rank():
-        write_whole(folder / "config.yaml", OmegaConf.to_yaml(config))
+        replace_text(folder / "config.yaml", OmegaConf.to_yaml(config))
     log.info("%s in %s", "going on from " + resume.name if resume else "training", folder)
     start = time.perf_counter()
     try:
@@ -385,8 +379,6 @@ def report(folder: Path, model: Any, reason: str, seconds: float) -> None:
     """Print where everything is, and the score with its protocol's name."""
     from rich.console import Console
     from rich.table import Table
-
-    from gan_lab.records import scores_of
 
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("picture grid", str(folder / "pictures" / "latest.png"))
