@@ -1,19 +1,15 @@
 """Density and coverage: prdc, hand-worked balls, copies, and the direction of each."""
 
-import numpy as np
 import pytest
 import torch
+from references import reference_of
 
 from gan_lab.metrics.density_coverage import DensityCoverage
-from gan_lab.metrics.reference import Reference, ReferenceStatistics
+from gan_lab.metrics.reference import Reference
 
 
 def normal(count: int, columns: int = 8, seed: int = 0) -> torch.Tensor:
     return torch.randn(count, columns, generator=torch.Generator().manual_seed(seed))
-
-
-def reference_of(features: torch.Tensor) -> Reference:
-    return Reference(ReferenceStatistics.from_features(features), np.zeros((len(features), 1, 1, 1), np.uint8), None)
 
 
 def scored(real: torch.Tensor, fake: torch.Tensor, k: int = 5) -> tuple[float, float]:

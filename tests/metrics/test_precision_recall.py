@@ -1,19 +1,15 @@
 """Improved precision and recall: prdc, torch-fidelity, hand-worked balls, and the direction of each."""
 
-import numpy as np
 import pytest
 import torch
+from references import reference_of
 
 from gan_lab.metrics.precision_recall import PrecisionRecall
-from gan_lab.metrics.reference import Reference, ReferenceStatistics
+from gan_lab.metrics.reference import Reference
 
 
 def normal(count: int, columns: int = 8, seed: int = 0) -> torch.Tensor:
     return torch.randn(count, columns, generator=torch.Generator().manual_seed(seed))
-
-
-def reference_of(features: torch.Tensor) -> Reference:
-    return Reference(ReferenceStatistics.from_features(features), np.zeros((len(features), 1, 1, 1), np.uint8), None)
 
 
 def scored(real: torch.Tensor, fake: torch.Tensor, k: int = 3) -> tuple[float, float]:
