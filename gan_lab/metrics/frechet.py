@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gan_lab.metrics.base import BlockMetric
-from gan_lab.metrics.moments import congruent, finite_matrix, mean_and_covariance, mean_and_factor
+from gan_lab.metrics.moments import congruent, finite_features, mean_and_covariance, mean_and_factor
 
 # How much of a distance the quick way may lose to rounding.
 TOLERANCE = 1e-9
@@ -37,9 +37,10 @@ def frechet_distance(*, real_mean: Tensor, real_factor: Tensor, fake_mean: Tenso
 
 
 def frechet_distance_of_samples(*, real_mean: Tensor, real_factor: Tensor, fake: Tensor) -> FrechetParts:
-    """`frechet_distance` to the Gaussian of (N, d) float64 samples, in a third of the time where rounding permits.
+    """`frechet_distance` to the Gaussian of the samples, in a third of the time where rounding permits.
 
     Args:
+        fake: (N, d) float32 or float64.
         real_mean: (d,) float64.
         real_factor: (any, d) float64; a square one must be an upper triangle, as `mean_and_factor` gives it.
     """
@@ -64,7 +65,7 @@ def _from_eigenvalues(*, real_mean: Tensor, real_factor: Tensor, fake: Tensor) -
     rounding = max(torch.finfo(torch.float64).eps * eigenvalues.abs().max().item(), 1e-300)
     roots = eigenvalues.clamp(min=0).sqrt()
     mean_part = (real_mean - mean).square().sum()
-    trace_part = real_factor.square().sum() + covariance.trace() - 2 * roots.sum()
+    trace_part = torch.linalg.vector_norm(real_factor) ** 2 + covariance.trace() - 2 * roots.sum()
     distance = (mean_part + trace_part).item()
     # The root of v + r is above that of v by r / 2 sqrt(v), and by sqrt(r) at most; it counts twice.
     doubt = (rounding / roots.clamp(min=rounding**0.5)).sum().item()
@@ -86,7 +87,7 @@ class FrechetDistance(BlockMetric):
 
     def compute(self) -> dict[str, float]:
         """Of all samples so far against the reference."""
-        features = finite_matrix(self.values("features"), "generated features")
+        features = finite_features(self.values("features"), "generated features")
         reference = self.statistics(columns=features.shape[1])
         parts = frechet_distance_of_samples(real_mean=reference.mean, real_factor=reference.factor, fake=features)
         return {"": parts.distance, "_mean_part": parts.mean_part, "_trace_part": parts.trace_part}

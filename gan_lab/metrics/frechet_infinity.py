@@ -9,7 +9,7 @@ from scipy.stats import linregress
 
 from gan_lab.metrics.base import BlockMetric
 from gan_lab.metrics.frechet import frechet_distance_of_samples
-from gan_lab.metrics.moments import finite_matrix
+from gan_lab.metrics.moments import finite_features
 
 # Each subset has so many rows at least, and so many per column. Below, the distance is no line in 1/N: on Gaussians of
 # 64 columns the part of the bias that was left had measured -4 % at 200 rows, -12 % at 125, -55 % at 50, +77 % at 10.
@@ -81,7 +81,7 @@ class FrechetInfinity(BlockMetric):
 
     def compute(self) -> dict[str, float]:
         """Of all samples so far against the reference."""
-        features = finite_matrix(self.values("features"), "generated features")
+        features = finite_features(self.values("features"), "generated features")
         count, columns = features.shape
         reference, sizes = self.statistics(columns), self.sizes(count)
         if sizes[0] < ROWS_PER_COLUMN * columns:

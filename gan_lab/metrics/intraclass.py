@@ -6,7 +6,7 @@ from torch import Tensor
 
 from gan_lab.metrics.base import BlockMetric
 from gan_lab.metrics.frechet import frechet_distance_of_samples
-from gan_lab.metrics.moments import finite_matrix, mean_and_factor
+from gan_lab.metrics.moments import finite_features, mean_and_factor
 from gan_lab.metrics.reference import Reference
 
 # With more classes, a score for each would drown the others, and their factors would fill the memory.
@@ -57,7 +57,7 @@ class IntraclassFrechet(BlockMetric):
 
     def compute(self) -> dict[str, float]:
         """Of all samples so far against the reference."""
-        fake, fake_labels = finite_matrix(self.values("features"), "generated features"), self.values("labels")
+        fake, fake_labels = finite_features(self.values("features"), "generated features"), self.values("labels")
         real, real_labels = self.statistics(columns=fake.shape[1]).features, self.reference.labels
         self.check_reference(len(real), real_labels)
         assert real_labels is not None  # says check_reference
@@ -67,7 +67,7 @@ class IntraclassFrechet(BlockMetric):
             raise ValueError(f"{self.name}: samples of class {strange[0]}, of which the reference has none")
         distances = []
         for label in classes:
-            moments = self._moments.get(label) or mean_and_factor(real[real_labels == label].double())
+            moments = self._moments.get(label) or mean_and_factor(real[real_labels == label])
             if len(classes) <= FEW_CLASSES:
                 self._moments[label] = moments
             mean, factor = moments

@@ -5,21 +5,36 @@ from torch import Tensor
 
 # Matrices up to this size are multiplied as they are: halving them further costs more than it saves.
 LEAF = 256
+# So many rows are widened and centred at a time: they stay near the processor, and no second copy of all is made.
+ROWS = 1024
 
 
 def finite_matrix(values: Tensor, what: str, minimum: int = 2) -> Tensor:
-    """(N, d) float64 on the CPU, once it is known to be a matrix of at least `minimum` rows of finite numbers.
+    """`finite_features` in float64."""
+    return finite_features(values, what, minimum).double()
+
+
+def finite_features(values: Tensor, what: str, minimum: int = 2) -> Tensor:
+    """(N, d) on the CPU in its own type, known to be a matrix of at least `minimum` rows of finite numbers.
 
     Raises:
         ValueError: otherwise; it counts the rows that hold NaN or infinity.
     """
     if values.dim() != 2 or len(values) < minimum:
         raise ValueError(f"{what} must be (N, d) with N >= {minimum}, got shape {tuple(values.shape)}")
-    wide = values.detach().cpu().double()
+    values = values.detach().cpu()
     # Anything that is not finite spoils the sum, which is quicker than looking at each row.
-    if not wide.sum().isfinite() and (bad := int((~wide.isfinite()).any(dim=1).sum())):
+    if not values.sum().isfinite() and (bad := int((~values.isfinite()).any(dim=1).sum())):
         raise ValueError(f"{bad} of {len(values)} rows of {what} hold NaN or infinity")
-    return wide
+    return values
+
+
+def mean_of_rows(values: Tensor) -> Tensor:
+    """(N, d) float32 or float64 -> (d,), summed in float64."""
+    total = torch.zeros(values.shape[1], dtype=torch.float64)
+    for block in values.split(ROWS):
+        total += block.double().sum(dim=0)
+    return total / len(values)
 
 
 def mean_and_factor(values: Tensor, rows: int = 8192) -> tuple[Tensor, Tensor]:
@@ -29,39 +44,48 @@ def mean_and_factor(values: Tensor, rows: int = 8192) -> tuple[Tensor, Tensor]:
     at a time to bound memory. Nothing is squared: the small directions of a singular covariance keep their precision.
 
     Args:
-        values: (N, d) float64, N >= 2.
+        values: (N, d) float32 or float64, N >= 2.
     Returns:
         (d,) and (min(N, d), d), float64; the square one is an upper triangle.
     """
-    mean = values.mean(dim=0)
+    mean = mean_of_rows(values)
     scale = (len(values) - 1) ** 0.5
     if len(values) < values.shape[1]:
         return mean, (values - mean) / scale
-    triangle = values[:0]
+    triangle = mean.new_empty(0, len(mean))
     for block in values.split(rows):
         triangle = torch.linalg.qr(torch.cat([triangle, block - mean]), mode="r").R
     return mean, triangle / scale
 
 
 def mean_and_covariance(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and covariance, divided by N - 1, in half the time of the factor: (N, d) float64 -> (d,), (d, d) float64."""
-    mean = values.mean(dim=0)
-    covariance = values.new_empty(values.shape[1], values.shape[1])
-    _products_of_columns(values - mean, covariance)
-    return mean, covariance / (len(values) - 1)
+    """Mean and covariance, divided by N - 1, in half the time of the factor.
+
+    Args:
+        values: (N, d) float32 or float64, N >= 2.
+    Returns:
+        (d,) and (d, d), float64.
+    """
+    mean = mean_of_rows(values)
+    lower = mean.new_zeros(len(mean), len(mean))
+    centred = mean.new_empty(min(ROWS, len(values)), len(mean))
+    for block in values.split(ROWS):
+        _add_products_of_columns(torch.sub(block, mean, out=centred[: len(block)]), lower)
+    covariance = lower.tril_().div_(len(values) - 1)
+    covariance += covariance.tril(-1).T
+    return mean, covariance
 
 
-def _products_of_columns(values: Tensor, products: Tensor) -> None:
-    """Write X^T X into `products`. It is symmetric: by halves, the block of each pair is multiplied once."""
+def _add_products_of_columns(values: Tensor, products: Tensor) -> None:
+    """Add X^T X to the lower half of `products`, by halves, so that each pair of columns is multiplied once."""
     columns = values.shape[1]
     if columns <= LEAF:
-        torch.mm(values.T, values, out=products)
+        products.addmm_(values.T, values)
         return
     half = columns // 2
-    _products_of_columns(values[:, :half], products[:half, :half])
-    _products_of_columns(values[:, half:], products[half:, half:])
-    torch.mm(values[:, half:].T, values[:, :half], out=products[half:, :half])
-    products[:half, half:] = products[half:, :half].T
+    _add_products_of_columns(values[:, :half], products[:half, :half])
+    _add_products_of_columns(values[:, half:], products[half:, half:])
+    products[half:, :half].addmm_(values[:, half:].T, values[:, :half])
 
 
 def congruent(triangle: Tensor, symmetric: Tensor) -> Tensor:

@@ -15,10 +15,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from gan_lab.metrics.moments import finite_matrix, mean_and_factor
+from gan_lab.metrics.moments import finite_features, mean_and_factor
 
 # Part of every key: raised when what is stored, or how it is computed, changes.
-SCHEMA = 2
+SCHEMA = 3
 PARTS = ("factor", "features", "mean")
 
 
@@ -45,7 +45,7 @@ class ReferenceStatistics:
     def from_features(cls, features: Tensor) -> "ReferenceStatistics":
         """Of (n, d) features of any float type, which are rounded to float32 first, so that all parts agree."""
         features = features.detach().cpu().float().contiguous()
-        mean, factor = mean_and_factor(finite_matrix(features, "reference features"))
+        mean, factor = mean_and_factor(finite_features(features, "reference features"))
         return cls(mean=mean, factor=factor.contiguous(), features=features)
 
     def tensors(self) -> dict[str, Tensor]:

@@ -62,3 +62,13 @@ def test_congruence_however_it_is_halved(monkeypatch, size, leaf):
     upper, symmetric = upper.triu(), any_matrix + any_matrix.T
     expected = upper @ symmetric @ upper.T
     torch.testing.assert_close(congruent(upper, symmetric).tril(), expected.tril(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("count", [5, 30])
+def test_float32_is_widened_before_anything_is_added(count, monkeypatch):
+    monkeypatch.setattr(moments, "ROWS", 8)
+    values = torch.randn(count, 12, generator=torch.Generator().manual_seed(0)) + 1000
+    for function in (mean_and_factor, mean_and_covariance):
+        for narrow, wide in zip(function(values), function(values.double()), strict=True):
+            assert narrow.dtype == torch.float64
+            assert torch.equal(narrow, wide)
