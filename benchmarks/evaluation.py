@@ -5,8 +5,8 @@ something, the scores do not. In every round each takes its turn, in another ord
 
     images/s of ours (loading the weights, features of both sides, FID) beside torch-fidelity's `calculate_metrics` and
         torchmetrics' `FrechetInceptionDistance` fed by hand, `ratio` ours/theirs (bar: 1.0, beyond the spread);
-    `ratio frechet/...`, CPU seconds of the Frechet distance alone, the reals' statistics at hand (bar: 0.3), waiting
-        threads and all: --threads bounds torch's, OPENBLAS_NUM_THREADS those of NumPy, with which torch-fidelity computes;
+    `ratio frechet/...`, CPU seconds of the Frechet distance alone, the reals' statistics at hand (bar: 0.3); waiting
+        threads count. --threads bounds torch's, OPENBLAS_NUM_THREADS those of NumPy, which torch-fidelity uses;
     peak memory of each, in a process of its own;
     the calls of the extractor in a first and in a second evaluation against the same reference.
 

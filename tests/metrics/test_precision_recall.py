@@ -30,6 +30,12 @@ def test_hand_worked():
     assert scored(fake, real, k=1) == (1.0, 1 / 4)
 
 
+def test_the_rim_alone_decides():
+    # k = 1, all reals have radius 1, both fakes 48. 2 is on the rim of 1's ball; 0 and 1 are in that of 2.
+    real, fake = torch.tensor([[0.0], [1.0], [100.0], [101.0]]), torch.tensor([[2.0], [50.0]])
+    assert scored(real, fake, k=1) == (1 / 2, 1 / 2)
+
+
 @pytest.mark.parametrize(("k", "count", "columns"), [(1, 150, 4), (3, 300, 8), (5, 90, 600)])
 def test_equals_prdc(k, count, columns):
     from prdc import compute_prdc
