@@ -124,10 +124,9 @@ def _is_by(line: Mapping[str, Any], digests: Mapping[str, str]) -> bool:
 
 def _has_intervals(line: Mapping[str, Any], evaluation: Evaluation) -> bool:
     """Whether the line has the intervals asked for, if any: they are no part of a protocol."""
-    wanted = {evaluation.name_of(metric) for metric in evaluation.metrics.values() if metric.intervals}
-    if evaluation.intervals is None or not wanted:
+    if evaluation.intervals is None or not any(metric.intervals for metric in evaluation.metrics.values()):
         return True
-    return wanted <= set(line.get("intervals", {})) and line.get("intervals_about") == evaluation.intervals
+    return line.get("intervals_about") == evaluation.intervals
 
 
 def watch_run(config: DictConfig, place: Place, device: Any) -> None:
@@ -192,7 +191,7 @@ class Watcher:
         images, path, sha256 = job
         try:
             scores = self.stage.score(path, "ema", f"{images / 1000:g} kimg")
-        except EvaluationError as error:  # on all ranks
+        except (EvaluationError, CheckpointError) as error:  # on all ranks, which read one file
             say(f"{images / 1000:g} kimg cannot be scored, and is left out: {error}")
             self._failed[images] = sha256
             if collectives.rank() == 0:
@@ -218,10 +217,9 @@ class Watcher:
         failed = self._failed_before()
         for images, snapshot in sorted(snapshots_of(self.run).items(), key=lambda found: found[0] in failed):
             try:
-                digests = self.stage.evaluation.digests(_weights_of(snapshot))
-                if images in own or (images in lines and _is_by(lines[images], digests)):
+                if images in own or (images in self._failed and content_sha256(snapshot) == self._failed[images]):
                     continue
-                if images in self._failed and content_sha256(snapshot) == self._failed[images]:
+                if images in lines and _is_by(lines[images], self.stage.evaluation.digests(_weights_of(snapshot))):
                     continue
             except FileNotFoundError:  # deleted by a run that goes on from before it
                 continue

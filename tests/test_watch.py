@@ -15,7 +15,7 @@ from test_doors import assert_refused
 
 from gan_lab import comparison, train, watch
 from gan_lab.callbacks.curves import draw
-from gan_lab.checkpoint import find, load_generator
+from gan_lab.checkpoint import CheckpointError, find, load_generator
 from gan_lab.distributed.place import find_place
 from gan_lab.evaluation import EvaluationError, Scores
 from gan_lab.records import append_line, content_sha256, read_scores, scores_of, snapshots_of, watched_scores
@@ -363,12 +363,13 @@ def watching(monkeypatch):
     return score
 
 
-def test_what_cannot_be_scored_keeps_nothing_else_from_it_and_is_tried_again_last(watching, tmp_path, capsys):
+@pytest.mark.parametrize("error", [EvaluationError, CheckpointError])
+def test_what_cannot_be_scored_keeps_nothing_else_from_it_and_is_tried_again_last(error, watching, tmp_path, capsys):
     run = leave(tmp_path / "run", {1000: 3, 2000: 1, 3000: 2})
 
     def fail(content: float) -> None:
         if content == 3:
-            raise EvaluationError("the evaluation failed on rank 0: too dark")
+            raise error("the evaluation failed on rank 0: too dark")
 
     first, second = Stage(at_score=fail), Stage()
     with pytest.raises(EvaluationError, match="snapshots at 1 kimg, which failed"):
