@@ -137,7 +137,7 @@ def fit_classifier(
     generator = torch.Generator().manual_seed(seed)
     with _own_surroundings(threads, device):
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # not those of GPUs, whose state is not kept here
             network = ResidualClassifier(
                 image_size=(images.shape[2], images.shape[3]), channels=images.shape[1], classes=classes
             )
