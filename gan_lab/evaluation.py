@@ -484,14 +484,22 @@ class Evaluation:
                 results.values[name] = self._compute_one(name, blocks, sorted(blocks))
                 space = f"_{self._extractors[metric.extractor].name}" if metric.in_space else ""
                 results.pictures |= {f"{kind}{space}": picture for kind, picture in metric.pictures().items()}
-                if self.intervals is not None and metric.intervals:
-                    main_value = partial(self._main_value, name, blocks)
-                    results.intervals[name] = block_interval(main_value, len(blocks), **self.intervals, seed=self.seed)
+                self._add_interval(results, name, blocks)
             except Exception as error:
                 return f"rank 0, metric {name}: {type(error).__name__}: {error}"
             finally:
                 metric.reset()
         return results
+
+    def _add_interval(self, results: "Results", name: str, blocks: Mapping[int, Mapping[str, Tensor]]) -> None:
+        """Where one is asked for; a score whose parts have no score (of too few pairs, say) goes without, aloud."""
+        if self.intervals is None or not self.metrics[name].intervals:
+            return
+        try:
+            main_value = partial(self._main_value, name, blocks)
+            results.intervals[name] = block_interval(main_value, len(blocks), **self.intervals, seed=self.seed)
+        except ValueError as error:
+            warnings.warn(f"metric {name} has no interval: {error}", stacklevel=2)
 
     def _compute_one(
         self, name: str, blocks: Mapping[int, Mapping[str, Tensor]], chosen: Sequence[int]

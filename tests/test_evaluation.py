@@ -465,6 +465,23 @@ def test_intervals_hold_the_score_and_change_nothing_else():
     assert scores.intervals_about == {"resamples": 200, "level": 0.95}
 
 
+class Whole(FrechetDistance):
+    def compute(self):
+        if len(self.values("features")) < 120:
+            raise ValueError("parts have no score")
+        return super().compute()
+
+
+def test_a_score_whose_parts_have_none_goes_without_an_interval_aloud():
+    evaluation = evaluation_of(
+        num_samples=120, metrics={"whole": Whole()}, monitor="whole", intervals={"resamples": 200, "level": 0.95}
+    )
+    with pytest.warns(UserWarning, match="metric whole has no interval: parts have no score"):
+        scores = score(evaluation)
+    assert scores.intervals == {}
+    assert "fd_projection120" in scores.values
+
+
 class Demanding(FrechetDistance):
     def minimum_in(self, columns):
         return 100 * columns
