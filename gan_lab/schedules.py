@@ -1,6 +1,9 @@
 """Factors on a learning rate (or a weight) as a function of images seen. Lengths are in thousands of images (kimg)."""
 
 import math
+from collections.abc import Callable
+
+Schedule = Callable[[int], float]
 
 
 def images_of(kimg: float) -> float:
@@ -50,6 +53,35 @@ def _check_span(start_kimg: float, end_kimg: float, end_factor: float) -> None:
         raise ValueError(f"a schedule needs 0 <= start_kimg < end_kimg, got {start_kimg=}, {end_kimg=}")
     if end_factor < 0:
         raise ValueError(f"end_factor must be 0 or more, got {end_factor}")
+
+
+class Ramp:
+    """A value, not a factor: from `first` at `start_kimg` to `last` at `end_kimg`, held before and after.
+
+    Args:
+        first, last: the values at both ends.
+        start_kimg: thousands of images, 0 or more.
+        end_kimg: thousands of images, more than `start_kimg`.
+        shape: "linear", or "cosine" for half a cosine.
+    """
+
+    def __init__(self, first: float, last: float, start_kimg: float, end_kimg: float, shape: str) -> None:
+        _check_span(start_kimg, end_kimg, 0)
+        if shape not in ("linear", "cosine"):
+            raise ValueError(f"the shape of a ramp must be 'linear' or 'cosine', got {shape!r}")
+        self.first, self.last, self.shape = first, last, shape
+        self.start, self.end = 1000 * start_kimg, 1000 * end_kimg
+
+    def __call__(self, images_seen: int) -> float:
+        done = min(max((images_seen - self.start) / (self.end - self.start), 0.0), 1.0)
+        if self.shape == "cosine":
+            done = 0.5 * (1.0 - math.cos(math.pi * done))
+        return self.first + done * (self.last - self.first)
+
+
+def as_schedule(value: float | Schedule) -> Schedule:
+    """A number is the schedule that never changes."""
+    return value if callable(value) else lambda images_seen: value
 
 
 class Ticks:

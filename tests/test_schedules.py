@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from gan_lab.schedules import Constant, Cosine, Linear, Ticks
+from gan_lab.schedules import Constant, Cosine, Linear, Ramp, Ticks, as_schedule
 
 
 def test_constant():
@@ -51,6 +51,30 @@ def test_a_factor_may_grow():
 def test_bad_spans(schedule, span, named):
     with pytest.raises(ValueError, match=named):
         schedule(*span)
+
+
+@pytest.mark.parametrize(
+    ("shape", "quarter"), [("linear", 0.9 + 0.25 * 0.09), ("cosine", 0.9 + 0.09 * (1 - 0.5**0.5) / 2)]
+)
+def test_a_ramp_of_a_value(shape, quarter):
+    ramp = Ramp(0.9, 0.99, 1, 5, shape)
+    assert [ramp(0), ramp(1000)] == [0.9, 0.9]
+    assert ramp(2000) == pytest.approx(quarter)
+    assert ramp(3000) == pytest.approx(0.945)
+    assert [ramp(5000), ramp(9000)] == pytest.approx([0.99, 0.99])
+
+
+def test_bad_ramps():
+    with pytest.raises(ValueError, match="got 'round'"):
+        Ramp(0, 1, 0, 1, "round")
+    with pytest.raises(ValueError, match="start_kimg < end_kimg"):
+        Ramp(0, 1, 2, 2, "linear")
+
+
+def test_a_number_is_a_schedule():
+    assert as_schedule(3.0)(12345) == 3.0
+    ramp = Ramp(0, 1, 0, 1, "linear")
+    assert as_schedule(ramp) is ramp
 
 
 def test_ticks_are_due_when_a_step_crosses_one():
