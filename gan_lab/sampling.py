@@ -7,7 +7,8 @@ answered with the same numbers. Keys pass through `numpy.random.SeedSequence`; t
 
 import random
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -166,3 +167,72 @@ class LatentInputs:
         if labels is not None:
             raise ValueError("this generator is unconditional: it cannot make given classes; leave `classes` out")
         return {"latents": self.latents(draws, count)}
+
+    def learn(self, labels: Sequence[int]) -> None:
+        """Nothing of the data decides what it eats."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing was learnt."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Nothing was learnt."""
+
+
+class LabelledInputs(LatentInputs):
+    """What a conditional generator eats: latents, and labels drawn by a law of their own.
+
+    Args:
+        latent_dim, distribution: see `LatentInputs`.
+        num_classes: of the labels, 2 or more.
+        law: "uniform", or "data" for labels as frequent as among the training images, which `learn` counts.
+    """
+
+    def __init__(self, latent_dim: int, distribution: str, num_classes: int | None, law: str) -> None:
+        super().__init__(latent_dim, distribution)
+        if num_classes is None or num_classes < 2:
+            raise ValueError(
+                f"a conditional model needs num_classes of 2 or more, got {num_classes}; choose labelled data, and set "
+                "data.num_classes to the number of its classes"
+            )
+        if law not in ("uniform", "data"):
+            raise ValueError(f"label_distribution must be 'uniform' or 'data', got {law!r}")
+        self.num_classes, self.law = num_classes, law
+        self._counts: list[int] | None = None
+
+    def learn(self, labels: Sequence[int]) -> None:
+        """Take the frequencies of the training images' labels, where they are asked for.
+
+        Raises:
+            ValueError: labels beyond `num_classes`.
+        """
+        counts = np.bincount(np.asarray(labels, dtype=np.int64), minlength=self.num_classes)
+        if len(counts) > self.num_classes:
+            raise ValueError(f"num_classes is {self.num_classes}, but the data has a label {len(counts) - 1}")
+        self._counts = counts.tolist()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has been learnt of the data: plain values, for checkpoints and snapshots."""
+        return {"counts": self._counts} if self.law == "data" else {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with what `state_dict` gave."""
+        self._counts = state.get("counts", self._counts)
+
+    def labels(self, draws: Draws, count: int) -> Tensor:
+        """(count,) int64 on the CPU.
+
+        Raises:
+            RuntimeError: the law is "data", and `learn` was not called.
+        """
+        if self.law == "uniform":
+            return draws.integers("labels", count, self.num_classes)
+        if self._counts is None:
+            raise RuntimeError("labels as in the data can be drawn once learn() has counted them")
+        shares = torch.tensor(self._counts, dtype=torch.float64).cumsum(0)
+        return torch.searchsorted(shares / shares[-1], draws.uniform("labels", count, ()).double(), right=True)
+
+    def draw(self, draws: Draws, count: int, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """The keyword arguments of a call of the generator for `count` samples, of the given classes or of its own."""
+        drawn = self.labels(draws, count) if labels is None else labels
+        return {"latents": self.latents(draws, count), "labels": drawn}

@@ -7,6 +7,7 @@ import torch
 from gan_lab import collectives
 from gan_lab.sampling import (
     Draws,
+    LabelledInputs,
     LatentInputs,
     numpy_generator,
     reseed_default_generators,
@@ -180,3 +181,59 @@ def test_refusals():
         LatentInputs(8, "gauss")
     with pytest.raises(ValueError, match="unconditional"):
         LatentInputs(8, "normal").draw(Draws(0), 2, torch.tensor([1, 2]))
+
+
+# Labels -------------------------------------------------------------------------------------------------------------
+
+
+def labelled(law="uniform", classes=3):
+    return LabelledInputs(2, "normal", classes, law)
+
+
+def test_uniform_labels():
+    draws, inputs = Draws(0), labelled()
+    drawn = inputs.labels(draws, 6000)
+    assert drawn.dtype == torch.int64
+    assert (drawn.bincount(minlength=3) / 6000).tolist() == pytest.approx([1 / 3] * 3, abs=0.03)
+    assert not torch.equal(drawn, inputs.labels(draws, 6000)), "each draw is another"
+
+
+def test_labels_as_in_the_data():
+    inputs = labelled("data")
+    with pytest.raises(RuntimeError, match="once learn"):
+        inputs.labels(Draws(0), 4)
+    inputs.learn([0, 2, 2, 2])
+    shares = inputs.labels(Draws(0), 8000).bincount(minlength=3) / 8000
+    assert shares.tolist() == pytest.approx([0.25, 0.0, 0.75], abs=0.03)
+    again = labelled("data")
+    again.load_state_dict(inputs.state_dict())
+    assert torch.equal(again.labels(Draws(1), 50), inputs.labels(Draws(1), 50))
+    with pytest.raises(ValueError, match="num_classes is 3, but the data has a label 4"):
+        inputs.learn([4])
+
+
+def test_labels_that_are_asked_for():
+    given = torch.tensor([2, 2, 1])
+    assert torch.equal(labelled().draw(Draws(0), 3, given)["labels"], given)
+    assert labelled().draw(Draws(0), 5)["labels"].shape == (5,)
+    assert torch.equal(labelled().draw(Draws(0), 3)["latents"], LatentInputs(2, "normal").draw(Draws(0), 3)["latents"])
+
+
+@pytest.mark.parametrize("law", ["uniform", "data"])
+def test_ranks_together_draw_the_labels_of_one_process(law, monkeypatch):
+    inputs = labelled(law)
+    inputs.learn([0, 1, 1, 2])
+    whole, parts = inputs.labels(Draws(0), 12), []
+    monkeypatch.setattr(collectives, "world", lambda: 3)
+    for rank in range(3):
+        monkeypatch.setattr(collectives, "rank", lambda rank=rank: rank)
+        parts.append(inputs.labels(Draws(0), 4))
+    assert torch.equal(torch.cat(parts), whole)
+
+
+@pytest.mark.parametrize(
+    ("classes", "law", "message"), [(None, "uniform", "got None"), (1, "uniform", "got 1"), (3, "x", "got 'x'")]
+)
+def test_bad_labels(classes, law, message):
+    with pytest.raises(ValueError, match=message):
+        labelled(law, classes)
