@@ -33,7 +33,7 @@ def initialize(module: nn.Module, name: str, *, gain: float) -> None:
                 nn.init.xavier_uniform_(layer.weight, gain=gain)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-        elif name == "normal" and isinstance(layer, NORMALIZATION_LAYERS):
+        elif name == "normal" and isinstance(layer, NORMALIZATION_LAYERS) and layer.weight is not None:
             nn.init.normal_(layer.weight, mean=1.0, std=0.02)
 
 

@@ -7,8 +7,11 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from gan_lab.layers.checks import at_least, image_shape
+from gan_lab.layers.conditioning import ConditionedSequential, checked_classes, with_one_hot
 from gan_lab.layers.initialization import RELU_GAIN, initialize
+from gan_lab.layers.minibatch_std import MinibatchStdDev
 from gan_lab.layers.normalization import brings_offset, normalization_layer, spectrally_normalize
+from gan_lab.networks.base import Discriminator
 
 SMALLEST, LARGEST, DIVISOR = 16, 256, 16
 SMALLEST_GRID = 4
@@ -29,6 +32,8 @@ class DCGANGenerator(nn.Module):
         max_width: the most channels of any stage, `width` or more (paper: 1024).
         normalization: of every layer but the output: none, batch (paper), layer, instance or spectral.
         initialization: normal (paper), he or xavier.
+        conditioning: none; concatenation of latent and label; or batch_norm, with a scale and an offset per class.
+        num_classes: of the labels, where there is conditioning.
     Raises:
         ValueError: a value out of these ranges.
     """
@@ -42,24 +47,30 @@ class DCGANGenerator(nn.Module):
         max_width: int,
         normalization: str,
         initialization: str,
+        conditioning: str = "none",
+        num_classes: int | None = None,
     ) -> None:
         super().__init__()
         self.sample_shape = image_shape("dcgan", sample_shape)
         self.latent_dim = at_least("latent_dim", latent_dim, 1)
+        choices = ("none", "concatenation", "batch_norm")
+        classes = checked_classes("generator", conditioning, num_classes, choices)
+        self.concatenated = classes if conditioning == "concatenation" else 0
+        normalized = classes if conditioning == "batch_norm" else 0
         channels = _stage_channels(self.sample_shape, width, max_width)[::-1]
         grid = _grid(self.sample_shape)
         bias = not brings_offset(normalization)
 
-        self.stem = nn.Sequential(
-            nn.Linear(latent_dim, channels[0] * math.prod(grid), bias=bias),
+        self.stem = ConditionedSequential(
+            nn.Linear(latent_dim + self.concatenated, channels[0] * math.prod(grid), bias=bias),
             nn.Unflatten(1, (channels[0], *grid)),
-            normalization_layer(normalization, channels[0]),
+            normalization_layer(normalization, channels[0], normalized),
             nn.ReLU(),
         )
-        self.stages = nn.Sequential()
+        self.stages = ConditionedSequential()
         for inputs, outputs in pairwise(channels):
             self.stages.append(nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=bias))
-            self.stages.append(normalization_layer(normalization, outputs))
+            self.stages.append(normalization_layer(normalization, outputs, normalized))
             self.stages.append(nn.ReLU())
         self.output = nn.ConvTranspose2d(channels[-1], self.sample_shape[0], 4, stride=2, padding=1, bias=bias)
 
@@ -69,12 +80,13 @@ class DCGANGenerator(nn.Module):
         if normalization == "spectral":
             spectrally_normalize(self)
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """(B, latent_dim) -> (B, C, H, W) in [-1, 1]."""
-        return self.output(self.stages(self.stem(latents))).tanh()
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B, latent_dim), and (B,) int64 of a conditional one -> (B, C, H, W) in [-1, 1]."""
+        grid = self.stem(with_one_hot(latents, labels, self.concatenated), labels)
+        return self.output(self.stages(grid, labels)).tanh()
 
 
-class DCGANDiscriminator(nn.Module):
+class DCGANDiscriminator(Discriminator):
     """Strided 4x4 convolutions with LeakyReLU(0.2) down to the generator's grid, then one linear unit.
 
     Args:
@@ -83,6 +95,8 @@ class DCGANDiscriminator(nn.Module):
         max_width: the most channels of any stage, `width` or more.
         normalization: of every convolution but the first: none, batch (paper), layer, instance; or spectral, of all.
         initialization: normal (paper), he or xavier.
+        conditioning, num_classes: see `Discriminator`.
+        minibatch_std: samples in a group of `MinibatchStdDev`, before the linear unit; 0 for none.
     Raises:
         ValueError: a value out of these ranges.
     """
@@ -95,30 +109,37 @@ class DCGANDiscriminator(nn.Module):
         max_width: int,
         normalization: str,
         initialization: str,
+        conditioning: str = "none",
+        num_classes: int | None = None,
+        minibatch_std: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(conditioning, num_classes)
         self.sample_shape = image_shape("dcgan", sample_shape)
         channels = _stage_channels(self.sample_shape, width, max_width)
         grid = _grid(self.sample_shape)
         bias = not brings_offset(normalization)
 
+        inputs = self.sample_shape[0] + self.label_channels
         self.stages = nn.Sequential(
-            nn.Conv2d(self.sample_shape[0], channels[0], 4, stride=2, padding=1, bias=bias), nn.LeakyReLU(0.2)
+            nn.Conv2d(inputs, channels[0], 4, stride=2, padding=1, bias=bias), nn.LeakyReLU(0.2)
         )
         for inputs, outputs in pairwise(channels):
             self.stages.append(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=bias))
             self.stages.append(normalization_layer(normalization, outputs))
             self.stages.append(nn.LeakyReLU(0.2))
-        self.output = nn.Linear(channels[-1] * math.prod(grid), 1, bias=bias)
+        if minibatch_std:
+            self.stages.append(MinibatchStdDev(minibatch_std))
+        self.output = nn.Linear((channels[-1] + bool(minibatch_std)) * math.prod(grid), 1, bias=bias)
+        self.embed_classes()
 
         initialize(self.stages, initialization, gain=RELU_GAIN)
         initialize(self.output, initialization, gain=1.0)
         if normalization == "spectral":
             spectrally_normalize(self)
 
-    def forward(self, samples: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B,) logits."""
-        return self.output(self.stages(samples).flatten(1)).squeeze(1)
+    def features(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) -> (B, feature_dim)."""
+        return self.stages(with_one_hot(samples, labels, self.label_channels)).flatten(1)
 
 
 def _doublings(height: int, width: int) -> int:

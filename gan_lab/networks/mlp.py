@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from gan_lab.layers.checks import at_least
+from gan_lab.layers.conditioning import checked_classes, with_one_hot
 from gan_lab.layers.initialization import RELU_GAIN, initialize
 from gan_lab.layers.normalization import brings_offset, feature_normalization_layer, spectrally_normalize
+from gan_lab.networks.base import Discriminator
 
 
 class MLPGenerator(nn.Module):
@@ -20,6 +22,8 @@ class MLPGenerator(nn.Module):
         depth: number of hidden layers, 1 or more.
         normalization: of the hidden layers: none, batch, layer or spectral.
         initialization: normal, he or xavier.
+        conditioning: none; or concatenation of latent and label.
+        num_classes: of the labels, where there is conditioning.
     Raises:
         ValueError: a value out of these ranges.
     """
@@ -33,11 +37,14 @@ class MLPGenerator(nn.Module):
         depth: int,
         normalization: str,
         initialization: str,
+        conditioning: str = "none",
+        num_classes: int | None = None,
     ) -> None:
         super().__init__()
         self.sample_shape = _checked_shape(sample_shape)
         self.latent_dim = at_least("latent_dim", latent_dim, 1)
-        hidden = _hidden_layers(latent_dim, width, depth, normalization, nn.ReLU())
+        self.num_classes = checked_classes("generator", conditioning, num_classes, ("none", "concatenation"))
+        hidden = _hidden_layers(latent_dim + self.num_classes, width, depth, normalization, nn.ReLU())
         output = nn.Linear(width, math.prod(self.sample_shape))
         initialize(hidden, initialization, gain=RELU_GAIN)
         initialize(output, initialization, gain=1.0)
@@ -47,12 +54,12 @@ class MLPGenerator(nn.Module):
         if normalization == "spectral":
             spectrally_normalize(self)
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """(B, latent_dim) -> (B, *sample_shape)."""
-        return self.layers(latents).unflatten(1, self.sample_shape)
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B, latent_dim), and (B,) int64 of a conditional one -> (B, *sample_shape)."""
+        return self.layers(with_one_hot(latents, labels, self.num_classes)).unflatten(1, self.sample_shape)
 
 
-class MLPDiscriminator(nn.Module):
+class MLPDiscriminator(Discriminator):
     """`depth` hidden layers of `width` LeakyReLU(0.2) units on the flattened sample.
 
     Args:
@@ -61,6 +68,7 @@ class MLPDiscriminator(nn.Module):
         depth: number of hidden layers, 1 or more.
         normalization: of the hidden layers: none, batch, layer or spectral (spectral: of the output layer, too).
         initialization: normal, he or xavier.
+        conditioning, num_classes: see `Discriminator`.
     Raises:
         ValueError: a value out of these ranges.
     """
@@ -73,20 +81,31 @@ class MLPDiscriminator(nn.Module):
         depth: int,
         normalization: str,
         initialization: str,
+        conditioning: str = "none",
+        num_classes: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(conditioning, num_classes)
         self.sample_shape = _checked_shape(sample_shape)
-        hidden = _hidden_layers(math.prod(self.sample_shape), width, depth, normalization, nn.LeakyReLU(0.2))
+        hidden = _hidden_layers(
+            math.prod(self.sample_shape) + self.label_channels, width, depth, normalization, nn.LeakyReLU(0.2)
+        )
         output = nn.Linear(width, 1)
         initialize(hidden, initialization, gain=RELU_GAIN)
         initialize(output, initialization, gain=1.0)
         self.layers = nn.Sequential(nn.Flatten(), hidden, output)
+        self.embed_classes()
         if normalization == "spectral":
             spectrally_normalize(self)
 
-    def forward(self, samples: Tensor) -> Tensor:
-        """(B, *sample_shape) -> (B,) logits."""
-        return self.layers(samples).squeeze(1)
+    @property
+    def output(self) -> nn.Linear:  # type: ignore[override]
+        """See `Discriminator`."""
+        return self.layers[2]  # type: ignore[return-value]
+
+    def features(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B, *sample_shape) -> (B, width)."""
+        flatten, hidden, _ = self.layers
+        return hidden(with_one_hot(flatten(samples), labels, self.label_channels))
 
 
 def _checked_shape(sample_shape: Sequence[int]) -> tuple[int, ...]:

@@ -8,7 +8,9 @@ from typing import Literal
 from torch import Tensor, nn
 
 from gan_lab.layers.checks import at_least, image_shape, one_of
+from gan_lab.layers.conditioning import Conditioned, ConditionedSequential, checked_classes, with_one_hot
 from gan_lab.layers.initialization import RELU_GAIN, initialize
+from gan_lab.layers.minibatch_std import MinibatchStdDev
 from gan_lab.layers.normalization import (
     brings_offset,
     normalization_layer,
@@ -16,13 +18,14 @@ from gan_lab.layers.normalization import (
     spectrally_normalize,
 )
 from gan_lab.layers.resampling import doubling, halving
+from gan_lab.networks.base import Discriminator
 
 STEMS = ("block", "convolution")
 POOLINGS = ("sum", "mean", "flatten")
 SMALLEST_GRID = 2
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(Conditioned):
     """Normalization, ReLU, 3x3 convolution, twice, beside a shortcut; doubling before the first or halving at the end.
 
     The shortcut is a 1x1 convolution where the block changes size or channels, else the identity. It works at the
@@ -34,6 +37,7 @@ class ResidualBlock(nn.Module):
         initialization: a name of `gan_lab.layers.initialization`.
         resampling: what the block does to height and width.
         bias: whether what the block adds to its input has biases.
+        num_classes: of conditional batch normalization; 0 for none.
     """
 
     def __init__(
@@ -46,14 +50,15 @@ class ResidualBlock(nn.Module):
         initialization: str,
         resampling: Literal["none", "double", "halve"],
         bias: bool,
+        num_classes: int = 0,
     ) -> None:
         super().__init__()
-        self.residual = nn.Sequential(normalization_layer(normalization, inputs), nn.ReLU())
+        self.residual = ConditionedSequential(normalization_layer(normalization, inputs, num_classes), nn.ReLU())
         self.shortcut = nn.Sequential()
         if resampling == "double":
             self.residual.append(doubling())
         self.residual.append(nn.Conv2d(inputs, hidden, 3, padding=1, bias=not brings_offset(normalization)))
-        self.residual.append(normalization_layer(normalization, hidden))
+        self.residual.append(normalization_layer(normalization, hidden, num_classes))
         self.residual.append(nn.ReLU())
         self.residual.append(nn.Conv2d(hidden, outputs, 3, padding=1, bias=bias))
         if resampling == "halve":
@@ -66,9 +71,9 @@ class ResidualBlock(nn.Module):
         initialize(self.residual, initialization, gain=RELU_GAIN)
         initialize(self.shortcut, initialization, gain=1.0)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, inputs, H, W) -> (B, outputs, H', W')."""
-        return self.shortcut(features) + self.residual(features)
+    def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B, inputs, H, W), and (B,) int64 of a conditional one -> (B, outputs, H', W')."""
+        return self.shortcut(features) + self.residual(features, labels)
 
 
 class FirstBlock(nn.Module):
@@ -104,6 +109,8 @@ class ResNetGenerator(nn.Module):
         multipliers: of the grid, then of the output of each block; [1, 1, 1, 1] makes 32x32 from 4x4.
         normalization: none, batch (both papers), layer, instance or spectral.
         initialization: normal, he or xavier (both papers).
+        conditioning: none; concatenation of latent and label; or batch_norm, in the blocks (Miyato and Koyama 2018).
+        num_classes: of the labels, where there is conditioning.
     Raises:
         ValueError: a value out of these ranges.
     """
@@ -117,17 +124,23 @@ class ResNetGenerator(nn.Module):
         multipliers: Sequence[int],
         normalization: str,
         initialization: str,
+        conditioning: str = "none",
+        num_classes: int | None = None,
     ) -> None:
         super().__init__()
         self.sample_shape = image_shape("resnet", sample_shape)
         self.latent_dim = at_least("latent_dim", latent_dim, 1)
         channels = _stage_channels(width, multipliers)
         grid = _grid(self.sample_shape, len(channels) - 1, "generator.multipliers")
+        choices = ("none", "concatenation", "batch_norm")
+        classes = checked_classes("generator", conditioning, num_classes, choices)
+        self.concatenated = classes if conditioning == "concatenation" else 0
 
         self.stem = nn.Sequential(
-            nn.Linear(latent_dim, channels[0] * math.prod(grid)), nn.Unflatten(1, (channels[0], *grid))
+            nn.Linear(latent_dim + self.concatenated, channels[0] * math.prod(grid)),
+            nn.Unflatten(1, (channels[0], *grid)),
         )
-        self.blocks = nn.Sequential(
+        self.blocks = ConditionedSequential(
             *(
                 ResidualBlock(
                     inputs,
@@ -137,6 +150,7 @@ class ResNetGenerator(nn.Module):
                     initialization=initialization,
                     resampling="double",
                     bias=not removes_channel_mean(normalization),
+                    num_classes=classes if conditioning == "batch_norm" else 0,
                 )
                 for inputs, outputs in pairwise(channels)
             )
@@ -151,12 +165,13 @@ class ResNetGenerator(nn.Module):
         if normalization == "spectral":
             spectrally_normalize(self)
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """(B, latent_dim) -> (B, C, H, W) in [-1, 1]."""
-        return self.output(self.blocks(self.stem(latents))).tanh()
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B, latent_dim), and (B,) int64 of a conditional one -> (B, C, H, W) in [-1, 1]."""
+        grid = self.stem(with_one_hot(latents, labels, self.concatenated))
+        return self.output(self.blocks(grid, labels)).tanh()
 
 
-class ResNetDiscriminator(nn.Module):
+class ResNetDiscriminator(Discriminator):
     """Residual blocks, the first of which halve the image, then a linear unit.
 
     Args:
@@ -169,6 +184,8 @@ class ResNetDiscriminator(nn.Module):
             height and width; flatten: all features, not rectified (WGAN-GP at 64x64).
         normalization: of all blocks but one on the image: none, batch, layer, instance; or spectral, of all layers.
         initialization: normal, he or xavier (both papers).
+        conditioning, num_classes: see `Discriminator`.
+        minibatch_std: samples in a group of `MinibatchStdDev`, before the last features are pooled; 0 for none.
     Raises:
         ValueError: a value out of these ranges.
     """
@@ -184,8 +201,11 @@ class ResNetDiscriminator(nn.Module):
         pooling: str,
         normalization: str,
         initialization: str,
+        conditioning: str = "none",
+        num_classes: int | None = None,
+        minibatch_std: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(conditioning, num_classes)
         self.sample_shape = image_shape("resnet", sample_shape)
         self.pooling = one_of("pooling", pooling, POOLINGS)
         one_of("stem", stem, STEMS)
@@ -199,11 +219,12 @@ class ResNetDiscriminator(nn.Module):
             )
         grid = _grid(self.sample_shape, halvings, "discriminator.halvings")
 
+        inputs = self.sample_shape[0] + self.label_channels
         self.stem: nn.Module
         if stem == "block":
-            self.stem = FirstBlock(self.sample_shape[0], channels[0], initialization=initialization)
+            self.stem = FirstBlock(inputs, channels[0], initialization=initialization)
         else:
-            self.stem = nn.Conv2d(self.sample_shape[0], channels[0], 3, padding=1)
+            self.stem = nn.Conv2d(inputs, channels[0], 3, padding=1)
             initialize(self.stem, initialization, gain=1.0)
         self.blocks = nn.Sequential(
             *(
@@ -219,21 +240,21 @@ class ResNetDiscriminator(nn.Module):
                 for index, (inputs, outputs) in enumerate(pairwise(channels), start=blocks_in_stem)
             )
         )
-        self.output = nn.Linear(channels[-1] * (math.prod(grid) if pooling == "flatten" else 1), 1)
+        if minibatch_std:
+            self.blocks.append(MinibatchStdDev(minibatch_std))
+        features = channels[-1] + bool(minibatch_std)
+        self.output = nn.Linear(features * (math.prod(grid) if pooling == "flatten" else 1), 1)
         initialize(self.output, initialization, gain=1.0)
+        self.embed_classes()
         if normalization == "spectral":
             spectrally_normalize(self)
 
-    def forward(self, samples: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B,) logits."""
-        features = self.blocks(self.stem(samples))
+    def features(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) -> (B, feature_dim)."""
+        features = self.blocks(self.stem(with_one_hot(samples, labels, self.label_channels)))
         if self.pooling == "flatten":
-            features = features.flatten(1)
-        elif self.pooling == "sum":
-            features = features.relu().sum((2, 3))
-        else:
-            features = features.relu().mean((2, 3))
-        return self.output(features).squeeze(1)
+            return features.flatten(1)
+        return features.relu().sum((2, 3)) if self.pooling == "sum" else features.relu().mean((2, 3))
 
 
 def _stage_channels(width: int, multipliers: Sequence[int]) -> list[int]:

@@ -1,0 +1,111 @@
+"""How networks take a condition, such as a label: concatenated, by batch normalization, or by projection."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gan_lab.layers.checks import one_of
+
+
+class Conditioned(nn.Module):
+    """A layer that is called with (features, condition)."""
+
+
+class ConditionedSequential(nn.Sequential, Conditioned):
+    """Layers in a row; those that are `Conditioned` are given the condition as well."""
+
+    def forward(self, features: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(B, ...) and the condition of each sample -> (B, ...)."""
+        for layer in self:
+            features = layer(features, condition) if isinstance(layer, Conditioned) else layer(features)
+        return features
+
+
+class ClassBatchNorm2d(Conditioned):
+    """Batch normalization with a scale and an offset for each class (Dumoulin et al. 2017, section 2.2).
+
+    Args:
+        channels: of the feature maps.
+        num_classes: 2 or more.
+    """
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.normalization = nn.BatchNorm2d(channels, affine=False)
+        self.scale = nn.Embedding(num_classes, channels)
+        self.offset = nn.Embedding(num_classes, channels)
+        nn.init.ones_(self.scale.weight)
+        nn.init.zeros_(self.offset.weight)
+
+    def forward(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        """(B, channels, H, W) and (B,) int64 -> (B, channels, H, W)."""
+        labels = given(labels)
+        scale, offset = self.scale(labels)[..., None, None], self.offset(labels)[..., None, None]
+        return scale * self.normalization(features) + offset
+
+
+class VectorBatchNorm2d(Conditioned):
+    """Batch normalization whose scale and offset are linear in a vector (Brock et al. 2019, appendix B).
+
+    The scale is 1 + W v and the offset U v, without biases.
+
+    Args:
+        channels: of the feature maps.
+        condition_dim: length of the vector.
+    """
+
+    def __init__(self, channels: int, condition_dim: int) -> None:
+        super().__init__()
+        self.normalization = nn.BatchNorm2d(channels, affine=False)
+        self.scale = nn.Linear(condition_dim, channels, bias=False)
+        self.offset = nn.Linear(condition_dim, channels, bias=False)
+
+    def forward(self, features: Tensor, condition: Tensor) -> Tensor:
+        """(B, channels, H, W) and (B, condition_dim) -> (B, channels, H, W)."""
+        scale, offset = 1 + self.scale(condition)[..., None, None], self.offset(condition)[..., None, None]
+        return scale * self.normalization(features) + offset
+
+
+def with_one_hot(values: Tensor, labels: Tensor | None, num_classes: int) -> Tensor:
+    """The labels as further columns or channels, 1 for the class and 0 else (Mirza and Osindero 2014, section 3.2).
+
+    Args:
+        values: (B, F) or (B, C, H, W).
+        labels: (B,) int64; None where `num_classes` is 0.
+        num_classes: 0 for none: `values` as they are.
+    Returns:
+        (B, F + num_classes) or (B, C + num_classes, H, W).
+    """
+    if num_classes == 0:
+        return values
+    hot = F.one_hot(given(labels), num_classes).to(values.dtype)
+    hot = hot.view(*hot.shape, *[1] * (values.ndim - 2)).expand(-1, -1, *values.shape[2:])
+    return torch.cat([values, hot], dim=1)
+
+
+def checked_classes(network: str, conditioning: str, num_classes: int | None, choices: tuple[str, ...]) -> int:
+    """Number of classes that a network deals with: 0 where it is not conditional.
+
+    Raises:
+        ValueError: unknown `conditioning`, or a conditional network without classes.
+    """
+    one_of(f"{network}.conditioning", conditioning, choices)
+    if conditioning == "none":
+        return 0
+    if num_classes is None or num_classes < 2:
+        raise ValueError(
+            f"{network}.conditioning={conditioning} needs 2 or more classes, got {num_classes}; choose labelled data, "
+            "and set data.num_classes to the number of its classes"
+        )
+    return num_classes
+
+
+def given(labels: Tensor | None) -> Tensor:
+    """`labels`, if there are any.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if labels is None:
+        raise ValueError("a conditional network needs labels: choose a conditional model, such as model=cgan")
+    return labels
