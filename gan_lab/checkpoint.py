@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from gan_lab import __version__
 
-FORMAT = 2  # 1 had one rank's records
+FORMAT = 3  # 1 had one rank's records, 2 nothing of what inputs learn
 
 
 class CheckpointError(ValueError):
@@ -276,11 +276,12 @@ def load_generator(
         kind = about["weights"]
         if weights == "live" and kind == "ema":
             raise CheckpointError(f"{path} holds the averaged weights alone; take the checkpoint for weights=live")
-        config, images_seen = about["config"], about["images_seen"]
+        config, images_seen, learnt = about["config"], about["images_seen"], about.get("inputs", {})
         name = about["network"]
     else:
         checkpoint = read(path)
         config, images_seen = checkpoint["config"], checkpoint["counters"]["images_seen"]
+        learnt = checkpoint.get("inputs", {})
         name = _model_class(path, config, trust).sampled_network
         averaged = f"averages.{name}.module."
         kind = "ema" if weights == "ema" and any(k.startswith(averaged) for k in checkpoint["state_dict"]) else "live"
@@ -291,6 +292,7 @@ def load_generator(
     except RuntimeError as error:
         raise CheckpointError(f"the weights in {path} do not fit the network in its config: {error}") from error
     inputs = _model_class(path, config, trust).inputs_from(config["model"])
+    inputs.load_state_dict(learnt)
     network = network.to(device).eval().requires_grad_(False)
     return LoadedGenerator(network, inputs, config, images_seen, kind, path, name)
 

@@ -26,6 +26,7 @@ def run(config: DictConfig) -> None:
         "images_seen": loaded.images_seen,
         "network": loaded.name,
         "weights": loaded.weights,
+        "inputs": loaded.inputs.state_dict(),
     }
     write_snapshot(out / "generator.safetensors", loaded.network, about)
     print(f"{out / 'generator.safetensors'}\n{out / 'generator.json'}")

@@ -12,7 +12,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from tiny import LabelledInputs
+from tiny import labelled_inputs
 from torch import Tensor, nn
 
 from gan_lab.data.images import to_uint8
@@ -26,7 +26,7 @@ METRICS = sorted(path.stem for path in (CONF / "metric").glob("*.yaml"))
 SMALLER = {"classification_accuracy": {"epochs": 1, "threads": 1}}
 FEWEST = {"intraclass": 50}  # two of each class
 CPU = torch.device("cpu")
-SIDE, CLASSES, COLUMNS, LOGITS = 8, LabelledInputs.num_classes, 6, 30
+SIDE, CLASSES, COLUMNS, LOGITS = 8, 3, 6, 30
 
 
 class Projection(Extractor):
@@ -185,7 +185,7 @@ def evaluation_of(stage: Mapping[str, BlockMetric], samples: int, block: int, **
 def score(evaluation: Evaluation) -> Scores:
     """Of pictures, or of points where the metrics eat these."""
     network = Points() if eats_points(evaluation.metrics) else Painter()
-    return evaluation.score(network, LabelledInputs(2, "normal"), Pictures(), weights="ema", device=CPU)
+    return evaluation.score(network, labelled_inputs(), Pictures(), weights="ema", device=CPU)
 
 
 def outcome(evaluation: Evaluation) -> dict[str, Any]:

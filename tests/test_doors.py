@@ -13,7 +13,7 @@ from filelock import FileLock
 from generated_data import write_image_folder
 from PIL import Image
 from test_checkpoint import Evil
-from tiny import LabelledInputs, LabelPainter
+from tiny import LabelPainter, labelled_inputs
 
 from gan_lab.checkpoint import CheckpointError, LoadedGenerator, load_generator
 from gan_lab.records import read_scores
@@ -134,7 +134,7 @@ def test_sample_refuses(command, trained, tmp_path):
 
 def conditional() -> LoadedGenerator:
     network = LabelPainter().eval().requires_grad_(False)
-    return LoadedGenerator(network, LabelledInputs(2, "normal"), {}, 0, "live", Path("x"), "generator")
+    return LoadedGenerator(network, labelled_inputs(), {}, 0, "live", Path("x"), "generator")
 
 
 def levels_of(**given) -> list[int]:

@@ -12,12 +12,14 @@ import torch
 from pytorch_lightning import Callback, LightningDataModule, Trainer
 from torch import Tensor, nn
 
+from gan_lab.augment.base import Augmentation
 from gan_lab.callbacks.stop import Stop
 from gan_lab.checkpoint import CheckpointIO
 from gan_lab.data.images import to_uint8
 from gan_lab.distributed.preemption import signals
 from gan_lab.evaluation import Scores
-from gan_lab.sampling import Draws, LatentInputs
+from gan_lab.regularizers.base import Phase, Regularizer
+from gan_lab.sampling import Draws, LabelledInputs
 
 REAL = torch.tensor([[1.0, 0.0], [0.0, 1.0]])  # D = 3 and 4 with w = (3, 4)
 LATENTS = torch.tensor([[1.0, 1.0], [-1.0, 0.0]])  # D(G) = 7 and -3
@@ -54,16 +56,19 @@ def settings(*, d_lr: float = 0.0, g_lr: float = 0.0, **changes: Any) -> dict[st
         "latent_distribution": "normal",
         "n_critic": 1,
         "generator_batch_size": 2,
+        "top_k": None,
         "optimizers": {
             "discriminator": partial(torch.optim.SGD, lr=d_lr),
             "generator": partial(torch.optim.SGD, lr=g_lr),
         },
         "schedules": {},
+        "beta2": {},
         "clip_norm": {},
+        "freeze": [],
         "ema_half_life_kimg": 10,
         "ema_warmup": None,
-        "augment": [],
-        "regularizers": [],
+        "augment": {},
+        "regularizers": {},
         "batch_size": 2,
         "micro_batch_size": None,
         "seed": 0,
@@ -106,12 +111,36 @@ def fit(
     resume: Path | None = None,
 ) -> Trainer:
     """Train until `images` are seen, as the train command does; only what `callbacks` write goes to `folder`."""
-    trainer = Trainer(
+    trainer = trainer_of([Stop(images / 1000), *callbacks], folder)
+    trainer.fit(module, datamodule=Same(real), ckpt_path=resume, weights_only=True)
+    return trainer
+
+
+class Iterations(Callback):
+    """Ends training after so many updates of all networks."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        trainer.should_stop = pl_module.steps[pl_module.closing_group] >= self.count
+
+
+def train_on(module: Any, data: Any, *, iterations: int) -> Trainer:
+    """Train on a data set for some iterations."""
+    trainer = trainer_of([Iterations(iterations)])
+    trainer.fit(module, datamodule=data)
+    return trainer
+
+
+def trainer_of(callbacks: Sequence[Callback], folder: Path | None = None) -> Trainer:
+    """One on the CPU that does nothing by itself."""
+    return Trainer(
         accelerator="cpu",
         devices=1,
         max_epochs=-1,
         logger=False,
-        callbacks=[Stop(images / 1000), *callbacks],
+        callbacks=list(callbacks),
         plugins=[CheckpointIO()],
         default_root_dir=folder,
         enable_checkpointing=False,
@@ -119,8 +148,6 @@ def fit(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    trainer.fit(module, datamodule=Same(real), ckpt_path=resume, weights_only=True)
-    return trainer
 
 
 def watch(module: Any) -> list[dict[str, Any]]:
@@ -168,20 +195,21 @@ class ScriptedEvaluation:
 # For runs of the train command ----------------------------------------------------------------------------------
 
 
-class NaNPenalty:
+class NaNPenalty(Regularizer):
     """A regularizer that becomes NaN at `images`, on the way that the run takes before its first rollback."""
 
-    group, name = "discriminator", "nan"
+    name = "nan"
 
-    def __init__(self, images: int, weight: float = 1.0) -> None:
-        self.images, self.weight = images, weight
+    def __init__(self, images: int) -> None:
+        super().__init__(1.0, 1)
+        self.images = images
 
-    def __call__(self, module: Any, *, real: Tensor, fake: Tensor) -> Tensor:
+    def forward(self, module: Any, phase: Phase) -> Tensor:
         broken = module.images_seen >= self.images and module.draws.detour == 0
-        return module.discriminator(real) * (float("nan") if broken else 0.0)
+        return module.discriminator(phase.real) * (float("nan") if broken else 0.0)
 
 
-class Dropping(nn.Module):
+class Dropping(Augmentation):
     """An augmentation that draws from the default generator, as dropout in a network does."""
 
     def forward(self, images: Tensor, draws: Draws) -> Tensor:
@@ -207,14 +235,9 @@ class Pause(Callback):
 # A conditional model ---------------------------------------------------------------------------------------------
 
 
-class LabelledInputs(LatentInputs):
-    """Latents, and labels of three classes: the ones asked for, or drawn."""
-
-    num_classes = 3
-
-    def draw(self, draws: Draws, count: int, labels: Tensor | None = None) -> dict[str, Tensor]:
-        labels = draws.integers("labels", count, self.num_classes) if labels is None else labels
-        return {"latents": self.latents(draws, count), "labels": labels}
+def labelled_inputs() -> LabelledInputs:
+    """Latents of two numbers, and labels of three classes."""
+    return LabelledInputs(2, "normal", 3, "uniform")
 
 
 class LabelPainter(nn.Module):

@@ -1,11 +1,12 @@
 """Instance noise: what D sees is blurred by noise that fades as training goes on."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from gan_lab.augment.base import Augmentation
 from gan_lab.sampling import Draws
 
 
-class InstanceNoise(nn.Module):
+class InstanceNoise(Augmentation):
     """Add N(0, sigma^2) to every value that D sees; sigma falls linearly to 0 (Arjovsky and Bottou 2017, section 3.2).
 
     Args:

@@ -122,6 +122,7 @@ class Evaluate(TickCallback):
             "images_seen": module.images_seen,
             "network": module.sampled_network,
             "weights": module.weights_for_samples,
+            "inputs": module.inputs.state_dict(),
         }
         name = f"{module.images_seen:012d}.safetensors"
         write_snapshot(run / "snapshots" / name, module.network_for_samples(), about)

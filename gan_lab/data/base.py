@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
@@ -141,6 +142,11 @@ class ImageData(pl.LightningDataModule, ABC):
         if self._stream is None:
             raise RuntimeError(f"the stream of {self.name} exists after setup()")
         return self._stream
+
+    @property
+    def training_labels(self) -> np.ndarray | None:
+        """(N,) int64 of the images that are trained on; None where they have none."""
+        return self.stream.samples.labels
 
     def take(self, count: int) -> dict[str, Tensor]:
         """This rank's part of the next `count` reals, piece by piece of `micro_batch_size`; see `RealStream.take`."""

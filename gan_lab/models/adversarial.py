@@ -4,11 +4,14 @@ import math
 from collections.abc import Mapping
 from typing import Any, Unpack
 
+import torch
 from torch import Tensor, nn
 
 from gan_lab import collectives
+from gan_lab.losses.reduction import per_sample
 from gan_lab.models.base import GenerativeModule, Plumbing
 from gan_lab.sampling import LatentInputs
+from gan_lab.schedules import Schedule
 
 
 class GANModule(GenerativeModule):
@@ -21,6 +24,8 @@ class GANModule(GenerativeModule):
         latent_distribution: "normal" or "uniform" on [-1, 1).
         n_critic: D steps per G step, 1 or more.
         generator_batch_size: global number of fakes in a G step.
+        top_k: share of a G step's fakes that count, those with the highest logits, as a function of images seen (Sinha
+            et al. 2020, section 3); None for all.
         **plumbing: see `Plumbing`.
     Attributes:
         boundary: the logit at which D takes neither side; None for a critic, whose zero means nothing.
@@ -43,6 +48,7 @@ class GANModule(GenerativeModule):
         latent_distribution: str,
         n_critic: int,
         generator_batch_size: int,
+        top_k: Schedule | None,
         **plumbing: Unpack[Plumbing],
     ) -> None:
         super().__init__({"generator": generator, "discriminator": discriminator}, **plumbing)
@@ -51,7 +57,7 @@ class GANModule(GenerativeModule):
         if generator_batch_size < 1:
             raise ValueError(f"generator_batch_size must be 1 or more, got {generator_batch_size}")
         self.inputs = LatentInputs(latent_dim, latent_distribution)
-        self.n_critic, self.generator_batch_size = n_critic, generator_batch_size
+        self.n_critic, self.generator_batch_size, self.top_k = n_critic, generator_batch_size, top_k
         self.critic_steps = 0
 
     @classmethod
@@ -62,9 +68,30 @@ class GANModule(GenerativeModule):
         """(count, latent_dim) fresh latents on the module's device: this rank's slice of the global draw."""
         return self.inputs.latents(self.draws, count).to(self.device, non_blocking=True)
 
+    def logits(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B,) or (B, ...) logits of D for images as they are; a conditional D also eats `labels`."""
+        return self.discriminator(images)
+
     def judge(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(B,) or (B, ...) logits for images as D gets to see them in training; a conditional D also eats `labels`."""
-        return self.discriminator(self.seen(images))
+        """(B,) or (B, ...) logits for images as D gets to see them in training."""
+        return self.logits(self.seen(images), labels)
+
+    def reals(self, count: int) -> dict[str, Tensor]:
+        """A fresh batch of `count` reals on this rank, of which no other step sees any, on the module's device."""
+        batch = self.trainer.datamodule.take(count * collectives.world())  # type: ignore[attr-defined]
+        return {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+
+    def best(self, losses: Tensor, *, fake_logits: Tensor) -> Tensor:
+        """The mean of G's losses, (B,), over those fakes of all ranks that `top_k` lets count."""
+        if self.top_k is None:
+            return losses.mean()
+        with torch.no_grad():
+            scores = per_sample(fake_logits)
+            everywhere = collectives.gather(scores)
+            count = max(1, round(self.top_k(self.images_seen) * len(everywhere)))
+            chosen = torch.zeros_like(everywhere).index_fill_(0, everywhere.topk(count).indices, 1.0)
+            weights = chosen[collectives.rank() * len(scores) :][: len(scores)] * (len(everywhere) / count)
+        return (losses * weights).mean()
 
     def generator_turn(self) -> bool:
         """Whether D has had the steps that G's next one asks for."""

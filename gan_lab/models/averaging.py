@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from gan_lab.schedules import Schedule, as_schedule
+
 
 class MovingAverage(AveragedModel):
     """A copy of a network that follows it: parameters and batch-norm statistics averaged, other buffers copied.
@@ -15,24 +17,27 @@ class MovingAverage(AveragedModel):
 
     Args:
         network: the network to follow; the copy begins as its equal.
-        half_life_kimg: thousands of images after which a weight counts half, more than 0.
+        half_life_kimg: thousands of images after which a weight counts half, more than 0; or a schedule of it, whose 0
+            means no memory.
         warmup: the half-life at most in parts of the images seen, more than 0; None for the full half-life at once.
     """
 
-    def __init__(self, network: nn.Module, *, half_life_kimg: float, warmup: float | None) -> None:
+    def __init__(self, network: nn.Module, *, half_life_kimg: float | Schedule, warmup: float | None) -> None:
         super().__init__(network)
-        if half_life_kimg <= 0:
+        if not callable(half_life_kimg) and half_life_kimg <= 0:
             raise ValueError(f"ema_half_life_kimg must be more than 0 (or null for no average), got {half_life_kimg}")
         if warmup is not None and warmup <= 0:
             raise ValueError(f"ema_warmup must be more than 0 (or null for none), got {warmup}")
         self.requires_grad_(False)
-        self.half_life, self.warmup = 1000 * half_life_kimg, warmup
+        self.half_life_kimg, self.warmup = as_schedule(half_life_kimg), warmup
         self._pairs: tuple[nn.Module, list[list[Tensor]]] | None = None
 
     def decay(self, *, images: int, images_seen: int) -> float:
         """The factor on the old average when `images` more have been seen, `images_seen` in all."""
-        half_life = self.half_life if self.warmup is None else min(self.half_life, self.warmup * images_seen)
-        return 0.5 ** (images / half_life)
+        half_life = 1000 * self.half_life_kimg(images_seen)
+        if self.warmup is not None:
+            half_life = min(half_life, self.warmup * images_seen)
+        return 0.5 ** (images / half_life) if half_life > 0 else 0.0
 
     @torch.no_grad()
     def follow(self, network: nn.Module, *, images: int, images_seen: int) -> None:

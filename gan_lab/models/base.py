@@ -13,10 +13,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from gan_lab import collectives
+from gan_lab.augment.base import Augmentation
 from gan_lab.models.averaging import MovingAverage
+from gan_lab.regularizers.base import Phase, Regularizer
 from gan_lab.sampling import Draws, reseed_default_generators
-
-Schedule = Callable[[int], float]
+from gan_lab.schedules import Schedule
 
 
 class OneProcess:
@@ -45,11 +46,14 @@ class Plumbing(TypedDict):
 
     optimizers: per group of networks a callable from parameters to an optimizer (`_partial_: true` in YAML).
     schedules: per group a factor on its learning rate as a function of images seen; groups left out stay constant.
+    beta2: per group Adam's second beta as a function of images seen; groups left out keep their optimizer's.
     clip_norm: per group the largest gradient norm, more than 0; groups left out are not clipped.
-    ema_half_life_kimg: half-life of the averaged networks in thousands of images; None for no average.
+    freeze: names of parts of networks that are not trained, such as discriminator.stages.0 (Mo et al. 2020: FreezeD).
+    ema_half_life_kimg: half-life of the averaged networks in thousands of images, or a schedule of it; None for no
+        average.
     ema_warmup: see `MovingAverage`.
-    augment: modules `(images, draws) -> images` through which D sees reals and fakes alike; empty for none.
-    regularizers: further terms of a phase's loss, see `gan_lab.regularizers.extras`; empty for none.
+    augment: by name, in their order, what D sees reals and fakes through: see `gan_lab.augment.base`.
+    regularizers: by name, further terms of a phase's loss: see `gan_lab.regularizers.base`.
     batch_size: global batch of reals, 1 or more.
     micro_batch_size: global size of the pieces in which gradients are accumulated; None for the whole batch at once.
     seed: the run's seed, 0 or more.
@@ -57,11 +61,13 @@ class Plumbing(TypedDict):
 
     optimizers: Mapping[str, Callable[..., Optimizer]]
     schedules: Mapping[str, Schedule]
+    beta2: Mapping[str, Schedule]
     clip_norm: Mapping[str, float]
-    ema_half_life_kimg: float | None
+    freeze: Sequence[str]
+    ema_half_life_kimg: float | Schedule | None
     ema_warmup: float | None
-    augment: Sequence[nn.Module]
-    regularizers: Sequence[Any]
+    augment: Mapping[str, Augmentation]
+    regularizers: Mapping[str, Regularizer]
     batch_size: int
     micro_batch_size: int | None
     seed: int
@@ -81,6 +87,7 @@ class GenerativeModule(LightningModule):
             `trainer.global_step` counts iterations.
         averaged_networks: those that have a moving average.
         sampled_network: the one that makes samples.
+        inputs: draws what the sampled network eats, see `gan_lab.sampling.LatentInputs`.
         images_seen: global number of reals seen so far.
         latest: the newest losses and scores, for a person to look at.
         report: shows (activity, done, total) to that person while training waits.
@@ -91,6 +98,7 @@ class GenerativeModule(LightningModule):
     closing_group: ClassVar[str]
     averaged_networks: ClassVar[tuple[str, ...]]
     sampled_network: ClassVar[str] = "generator"
+    inputs: Any
 
     def __init__(self, networks: Mapping[str, nn.Module], **plumbing: Unpack[Plumbing]) -> None:
         super().__init__()
@@ -101,8 +109,9 @@ class GenerativeModule(LightningModule):
         self.batch_size, self.micro_batch_size = plumbing["batch_size"], plumbing["micro_batch_size"]
         self.seed, self.draws = plumbing["seed"], Draws(plumbing["seed"])
         self.optimizer_factories, self.schedules = dict(plumbing["optimizers"]), dict(plumbing["schedules"])
-        self.clip_norm = dict(plumbing["clip_norm"])
-        self.augment, self.regularizers = nn.ModuleList(plumbing["augment"]), list(plumbing["regularizers"])
+        self.clip_norm, self.beta2 = dict(plumbing["clip_norm"]), dict(plumbing["beta2"])
+        self.augment, self.regularizers = nn.ModuleDict(plumbing["augment"]), nn.ModuleDict(plumbing["regularizers"])
+        self._freeze(plumbing["freeze"])
         half_life = plumbing["ema_half_life_kimg"]
         self.averages = nn.ModuleDict(
             {}
@@ -117,6 +126,7 @@ class GenerativeModule(LightningModule):
         self.iteration_ended = True
         self._images_at_average = 0
         self._records: dict[str, tuple[Tensor, int]] = {}
+        self._lazy: dict[Regularizer, list[Phase]] = {}
         self._finite: Tensor | None = None
         self._finite_here: Tensor | None = None
         self.latest: dict[str, float] = {}
@@ -131,13 +141,19 @@ class GenerativeModule(LightningModule):
                 raise ValueError(f"unknown key {key!r} in model" + (f"; do you mean {close[0]!r}?" if close else ""))
         if missing := known.keys() - plumbing.keys():
             raise ValueError(f"model lacks {', '.join(sorted(missing))}")
-        for setting in ("optimizers", "schedules", "clip_norm"):
+        for setting in ("optimizers", "schedules", "beta2", "clip_norm"):
             for group in plumbing[setting]:
                 if group not in self.groups:
                     raise ValueError(f"model.{setting} names {group!r}; the groups here are {', '.join(self.groups)}")
         for group in self.groups:
             if group not in plumbing["optimizers"]:
                 raise ValueError(f"model.optimizers lacks {group!r}")
+        for name, regularizer in plumbing["regularizers"].items():
+            if regularizer.group not in self.groups:
+                raise ValueError(
+                    f"model.regularizers.{name} is a term of the {regularizer.group} phase, and the groups here are "
+                    f"{', '.join(self.groups)}"
+                )
         for group, norm in plumbing["clip_norm"].items():
             if norm <= 0:
                 raise ValueError(f"model.clip_norm.{group} must be more than 0, got {norm}")
@@ -147,23 +163,57 @@ class GenerativeModule(LightningModule):
         if micro is not None and (micro < 1 or batch % micro):
             raise ValueError(f"micro_batch_size must divide batch_size={batch}, got {micro}")
 
+    def _freeze(self, parts: Sequence[str]) -> None:
+        for part in parts:
+            try:
+                self.get_submodule(part).requires_grad_(False)
+            except AttributeError as error:
+                raise ValueError(f"model.freeze names {part!r}, which is no part of the networks: {error}") from error
+
     # What a training step uses --------------------------------------------------------------------------------
 
-    def seen(self, images: Tensor) -> Tensor:
-        """`images` (reals or fakes) as D gets to see them: through every configured augmentation."""
-        for augmentation in self.augment:
+    def seen(self, images: Tensor, *, instead: Tensor | None = None) -> Tensor:
+        """`images` (reals or fakes) as D gets to see them: through every configured augmentation.
+
+        With reals, `instead` are fakes that an augmentation may show in the place of some (of the same shape).
+        """
+        for augmentation in self.augment.values():
+            if instead is not None:
+                images = augmentation.replace(images, instead, self.draws)  # type: ignore[operator]
             images = augmentation(images, self.draws)
         return images
 
-    def extras(self, group: str, **tensors: Tensor) -> Tensor | float:
-        """The sum of the configured regularizers of this phase, weighted; 0.0 where there are none."""
+    def notice(self, *, real_logits: Tensor, fake_logits: Tensor) -> None:
+        """D's logits of what it was shown in a step: for the curves, and for what adapts to them."""
+        self.record("logits/real", real_logits)
+        self.record("logits/fake", fake_logits)
+        for augmentation in self.augment.values():
+            augmentation.observe(real_logits.detach(), fake_logits.detach())  # type: ignore[operator]
+
+    def extras(self, group: str, **tensors: Tensor | None) -> Tensor | float:
+        """The sum of the configured regularizers of this phase, weighted; 0.0 where there are none.
+
+        Those that are lazy take a step of their own when the phase's is done.
+
+        Args:
+            tensors: see `Phase`.
+        """
+        phase = Phase(**tensors)
         total: Tensor | float = 0.0
-        for regularizer in self.regularizers:
-            if regularizer.group == group:
-                penalty = regularizer(self, **tensors).mean()
-                self.record(f"reg/{regularizer.name}", penalty)
-                total = total + regularizer.weight * penalty
+        for regularizer in self._regularizers_of(group):
+            if regularizer.every == 1:
+                total = total + self._weighted(regularizer, phase)
+            elif self.steps[group] % regularizer.every == 0:
+                self._lazy.setdefault(regularizer, []).append(phase.detached())
         return total
+
+    def _regularizers_of(self, group: str) -> list[Regularizer]:
+        return [r for r in self.regularizers.values() if r.group == group]  # type: ignore[misc]
+
+    def _weighted(self, regularizer: Regularizer, phase: Phase) -> Tensor:
+        penalty = regularizer(self, phase).mean()
+        self.record(f"reg/{regularizer.name}", penalty)
+        return regularizer.every * regularizer.weight(self.images_seen) * penalty
 
     def pieces(self, batch: dict[str, Tensor]) -> list[dict[str, Tensor]]:
         """The batch in micro-batches, in order; each in turn is a contiguous slice of one global micro-batch."""
@@ -201,22 +251,29 @@ class GenerativeModule(LightningModule):
                 optimizer.step()
             else:
                 raw.step()
+            for regularizer, phases in self._lazy.items():
+                raw.zero_grad(set_to_none=True)
+                for phase in phases:
+                    self.manual_backward(self._weighted(regularizer, phase))
+                self._finish_gradients(group, len(phases), name=regularizer.name)
+                raw.step()
         finally:
+            self._lazy = {}
             for parameter in frozen:
                 parameter.requires_grad_(True)
         self._count(group)
 
-    def _finish_gradients(self, group: str, pieces: int) -> None:
-        """From summed to averaged, clipped gradients; their norm before clipping is noted."""
+    def _finish_gradients(self, group: str, pieces: int, name: str | None = None) -> None:
+        """From summed to averaged, clipped gradients; their norm before clipping is noted, by `name` or the group's."""
         gradients = [p.grad for p in self._own[group] if p.grad is not None]
         if pieces > 1:
             torch._foreach_div_(gradients, pieces)
         if collectives.is_distributed():  # once averaged, they tell no more on which rank they broke first
             sound = torch.isfinite(nn.utils.get_total_norm(gradients))
             self._finite_here = _both(self._finite_here, sound if self._finite is None else sound | ~self._finite)
-        self._strategy.average_gradients(self._own[group], group)
+        self._strategy.average_gradients(self._own[group], name or group)
         norm = self._strategy.clip_gradients(self._own[group], self.clip_norm.get(group))
-        self.record(f"grad_norm/{group}", norm)
+        self.record(f"grad_norm/{name or group}", norm)
         self._finite = _both(self._finite, torch.isfinite(norm))
 
     def _count(self, group: str) -> None:
@@ -232,6 +289,7 @@ class GenerativeModule(LightningModule):
             self._images_at_average = self.images_seen
         if group in self._schedulers:
             self._schedulers[group].step()
+        self._set_beta2(group, self._optimizers[group].optimizer)
         self._reseed()
 
     def _reseed(self) -> None:
@@ -297,10 +355,23 @@ class GenerativeModule(LightningModule):
             )
             for group, names in self.groups.items()
         }
+        for group, optimizer in optimizers.items():
+            correct_for_further_steps(optimizer, self._lazy_steps(group))
+            self._set_beta2(group, optimizer)
         self._schedulers = {
             group: LambdaLR(optimizers[group], self._factor(schedule)) for group, schedule in self.schedules.items()
         }
         return list(optimizers.values()), list(self._schedulers.values())
+
+    def _lazy_steps(self, group: str) -> float:
+        """Steps of lazy regularizers to each of the group's own, on average."""
+        return sum(1 / r.every for r in self._regularizers_of(group) if r.every > 1)
+
+    def _set_beta2(self, group: str, optimizer: Optimizer) -> None:
+        if group in self.beta2:
+            value = self.beta2[group](self.images_seen) ** (1 / (1 + self._lazy_steps(group)))
+            for parameters in optimizer.param_groups:
+                parameters["betas"] = (parameters["betas"][0], value)
 
     def _factor(self, schedule: Schedule) -> Callable[[int], float]:
         """`schedule` of the images seen, whatever Lightning's count of its calls."""
@@ -321,6 +392,8 @@ class GenerativeModule(LightningModule):
         self._others = {
             group: [p for other in self.groups if other != group for p in self._own[other]] for group in self.groups
         }
+        for regularizer in self.regularizers.values():
+            regularizer.check(self)  # type: ignore[operator]
         self._reseed()
 
     def learning_rates(self) -> dict[str, float]:
@@ -328,6 +401,7 @@ class GenerativeModule(LightningModule):
         return {group: optimizer.param_groups[0]["lr"] for group, optimizer in self._optimizers.items()}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["inputs"] = self.inputs.state_dict()
         checkpoint["counters"] = {
             "images_seen": self.images_seen,
             "steps": dict(self.steps),
@@ -338,6 +412,7 @@ class GenerativeModule(LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.inputs.load_state_dict(checkpoint["inputs"])
         counters = checkpoint["counters"]
         self.images_seen, self.steps = counters["images_seen"], dict(counters["steps"])
         self.iteration_ended = counters["iteration_ended"]
@@ -363,6 +438,18 @@ class GenerativeModule(LightningModule):
     def weights_for_samples(self) -> str:
         """ "ema" where the sampled network has a moving average, else "live"."""
         return "ema" if self.sampled_network in self.averages else "live"
+
+
+def correct_for_further_steps(optimizer: Optimizer, further: float) -> None:
+    """Let `1 + further` steps move the weights, and age Adam's moments, as one would (Karras et al. 2020, appendix B).
+
+    With c = 1 / (1 + further), the learning rate is multiplied by c and the betas are raised to the power c.
+    """
+    c = 1 / (1 + further)
+    for parameters in optimizer.param_groups:
+        parameters["lr"] *= c
+        if "betas" in parameters:
+            parameters["betas"] = tuple(beta**c for beta in parameters["betas"])
 
 
 def _both(earlier: Tensor | None, now: Tensor) -> Tensor:

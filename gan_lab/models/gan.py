@@ -38,18 +38,21 @@ class GAN(GANModule):
                 real = piece["real"]
                 with torch.no_grad():
                     fake = self.generator(self.latents(len(real)))
-                real_logits = self.discriminator(self.seen(real))
-                fake_logits = self.discriminator(self.seen(fake))
-                loss = minimax.discriminator_loss(real_logits=real_logits, fake_logits=fake_logits).mean()
-                step(loss + self.extras("discriminator", real=real, fake=fake))
+                logits = {
+                    "real_logits": self.discriminator(self.seen(real, instead=fake)),
+                    "fake_logits": self.discriminator(self.seen(fake)),
+                }
+                loss = minimax.discriminator_loss(**logits).mean()
+                step(loss + self.extras("discriminator", real=real, fake=fake, **logits))
                 self.record("loss/d", loss)
-                self.record("logits/real", real_logits)
-                self.record("logits/fake", fake_logits)
+                self.notice(**logits)
         if not self.generator_turn():
             return
         with self.updating("generator") as step:
             for count in self.generator_pieces():
-                fake_logits = self.discriminator(self.seen(self.generator(self.latents(count))))
-                loss = self.generator_loss(fake_logits=fake_logits).mean()
-                step(loss)
+                latents = self.latents(count)
+                fake = self.generator(latents)
+                logits = {"fake_logits": self.discriminator(self.seen(fake))}
+                loss = self.best(self.generator_loss(**logits), **logits)
+                step(loss + self.extras("generator", fake=fake, latents=latents, **logits))
                 self.record("loss/g", loss)

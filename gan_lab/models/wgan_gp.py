@@ -41,24 +41,26 @@ class WGANGP(GANModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         with self.updating("discriminator") as step:
             for piece in self.pieces(batch):
+                real = piece["real"]
                 with torch.no_grad():
-                    fake = self.seen(self.generator(self.latents(len(piece["real"]))))
-                real = self.seen(piece["real"])
-                real_logits, fake_logits = self.discriminator(real), self.discriminator(fake)
-                loss = wasserstein.discriminator_loss(real_logits=real_logits, fake_logits=fake_logits).mean()
+                    fake = self.generator(self.latents(len(real)))
+                shown = {"real": self.seen(real, instead=fake), "fake": self.seen(fake)}
+                logits = {f"{kind}_logits": self.discriminator(images) for kind, images in shown.items()}
+                loss = wasserstein.discriminator_loss(**logits).mean()
                 mix = self.draws.uniform("mix", len(real), (1,)).to(real.device, non_blocking=True)
-                points = interpolate(real=real, fake=fake, mix=mix)
-                penalty = gradient_penalty(self.discriminator, points, target=1.0).mean()
-                step(loss + self.gradient_penalty_weight * penalty + self.extras("discriminator", real=real, fake=fake))
+                penalty = gradient_penalty(self.discriminator, interpolate(**shown, mix=mix), target=1.0).mean()
+                extras = self.extras("discriminator", real=real, fake=fake, **logits)
+                step(loss + self.gradient_penalty_weight * penalty + extras)
                 self.record("loss/d", loss)
                 self.record("reg/gradient_penalty", penalty)
-                self.record("logits/real", real_logits)
-                self.record("logits/fake", fake_logits)
+                self.notice(**logits)
         if not self.generator_turn():
             return
         with self.updating("generator") as step:
             for count in self.generator_pieces():
-                fake_logits = self.discriminator(self.seen(self.generator(self.latents(count))))
-                loss = wasserstein.generator_loss(fake_logits=fake_logits).mean()
-                step(loss)
+                latents = self.latents(count)
+                fake = self.generator(latents)
+                logits = {"fake_logits": self.discriminator(self.seen(fake))}
+                loss = self.best(wasserstein.generator_loss(**logits), **logits)
+                step(loss + self.extras("generator", fake=fake, latents=latents, **logits))
                 self.record("loss/g", loss)

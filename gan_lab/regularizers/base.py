@@ -1,18 +1,46 @@
-"""Regularizers that any model can take by configuration: `model.regularizers=[{_target_: ..., weight: ...}]`."""
+"""Regularizers that any model can take by configuration: `+regularizer@model.regularizers.r1=r1`."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from gan_lab.regularizers.r1 import r1_penalty
+from gan_lab.schedules import Schedule, as_schedule
 
 
-class Regularizer(ABC):
-    """One more term of a phase's loss.
+@dataclass
+class Phase:
+    """What a model tells its regularizers of one piece of a phase; None is what this model or phase has not.
+
+    Attributes:
+        real, fake: (B, *sample_shape) before augmentation; `fake` has G's graph in G's phase alone.
+        real_logits, fake_logits: (B,) of D, of what it was shown.
+        real_labels, fake_labels: (B,) int64 of a conditional model.
+        latents: (B, latent_dim) that made `fake`.
+    """
+
+    real: Tensor | None = None
+    fake: Tensor | None = None
+    real_logits: Tensor | None = None
+    fake_logits: Tensor | None = None
+    real_labels: Tensor | None = None
+    fake_labels: Tensor | None = None
+    latents: Tensor | None = None
+
+    def detached(self) -> "Phase":
+        """The same tensors, without a graph: for a step of its own, after the phase's."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Phase(**{name: None if value is None else value.detach() for name, value in values.items()})
+
+
+class Regularizer(nn.Module, ABC):
+    """One more term of a phase's loss. What it keeps from step to step is a buffer, so that checkpoints hold it.
 
     Args:
-        weight: factor on the mean penalty, 0 or more.
+        weight: factor on the mean penalty, 0 or more; or a schedule of it.
+        every: 1 adds it to the loss of each step. k makes it lazy: a step of its own after every k-th one, k times as
+            heavy, with the learning rate and betas of the group corrected (Karras et al. 2020, appendix B).
     Attributes:
         group: the group of networks in whose phase it is added.
         name: its curve is `reg/<name>`.
@@ -21,31 +49,17 @@ class Regularizer(ABC):
     group = "discriminator"
     name: str
 
-    def __init__(self, weight: float) -> None:
-        if weight < 0:
+    def __init__(self, weight: float | Schedule, every: int) -> None:
+        super().__init__()
+        if not callable(weight) and weight < 0:
             raise ValueError(f"the weight of regularizer {self.name} must be 0 or more, got {weight}")
-        self.weight = weight
+        if every < 1:
+            raise ValueError(f"regularizer {self.name}: every must be 1 or more, got {every}")
+        self.weight, self.every = as_schedule(weight), every
+
+    def check(self, module: Any) -> None:
+        """Raise ValueError, with the reason, where this makes no sense for `module` (see `GenerativeModule`)."""
 
     @abstractmethod
-    def __call__(self, module: Any, *, real: Tensor, fake: Tensor) -> Tensor:
-        """(B,) penalties, from the reals and fakes of a piece before augmentation."""
-
-
-class R1(Regularizer):
-    """Zero-centred gradient penalty on reals (Mescheder et al. 2018, equation 9); `weight` is gamma / 2."""
-
-    name = "r1"
-
-    def __call__(self, module: Any, *, real: Tensor, fake: Tensor) -> Tensor:
-        real = module.seen(real).detach().requires_grad_()
-        return r1_penalty(real_images=real, real_logits=module.discriminator(real))
-
-
-class R2(Regularizer):
-    """Zero-centred gradient penalty on fakes (Mescheder et al. 2018, equation 10); `weight` is gamma / 2."""
-
-    name = "r2"
-
-    def __call__(self, module: Any, *, real: Tensor, fake: Tensor) -> Tensor:
-        fake = module.seen(fake).detach().requires_grad_()
-        return r1_penalty(real_images=fake, real_logits=module.discriminator(fake))
+    def forward(self, module: Any, phase: Phase) -> Tensor:
+        """(B,) penalties, or one, unweighted, with a graph to the parameters of the group."""

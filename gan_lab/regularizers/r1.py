@@ -1,7 +1,11 @@
-"""A penalty on D's slope at real images (Mescheder et al. 2018, section 4.1)."""
+"""Penalties on D's slope at reals and at fakes (Mescheder et al. 2018, section 4.1)."""
+
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from gan_lab.regularizers.base import Phase, Regularizer
 
 
 def r1_penalty(*, real_images: Tensor, real_logits: Tensor) -> Tensor:
@@ -19,3 +23,27 @@ def r1_penalty(*, real_images: Tensor, real_logits: Tensor) -> Tensor:
         raise RuntimeError("r1_penalty needs real_images.requires_grad_() before the discriminator sees them")
     (slopes,) = torch.autograd.grad(real_logits.sum(), real_images, create_graph=True)
     return slopes.square().flatten(1).sum(1)
+
+
+class R1(Regularizer):
+    """Zero-centred gradient penalty on reals (Mescheder et al. 2018, equation 9); `weight` is gamma / 2."""
+
+    name = "r1"
+
+    def forward(self, module: Any, phase: Phase) -> Tensor:
+        """(B,) penalties."""
+        assert phase.real is not None
+        real = module.seen(phase.real).detach().requires_grad_()
+        return r1_penalty(real_images=real, real_logits=module.logits(real, phase.real_labels))
+
+
+class R2(Regularizer):
+    """Zero-centred gradient penalty on fakes (Mescheder et al. 2018, equation 10); `weight` is gamma / 2."""
+
+    name = "r2"
+
+    def forward(self, module: Any, phase: Phase) -> Tensor:
+        """(B,) penalties."""
+        assert phase.fake is not None
+        fake = module.seen(phase.fake).detach().requires_grad_()
+        return r1_penalty(real_images=fake, real_logits=module.logits(fake, phase.fake_labels))

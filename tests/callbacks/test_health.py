@@ -16,6 +16,7 @@ from tiny import fit as fit_tiny
 from torch import nn
 
 from gan_lab import collectives
+from gan_lab.augment.base import Augmentation
 from gan_lab.callbacks import health
 from gan_lab.callbacks.checkpointing import Checkpointing
 from gan_lab.callbacks.evaluation import Evaluate
@@ -79,7 +80,7 @@ class Critic(nn.Module):
         return self.drop(self.layer(samples.flatten(1))).squeeze(1)
 
 
-class Noisy(nn.Module):
+class Noisy(Augmentation):
     """An augmentation that counts on `draws`."""
 
     def forward(self, images, draws):
@@ -118,7 +119,7 @@ def model(kind=Judged, **changes):
     torch.manual_seed(1)
     critic = Critic()
     spectrally_normalize(critic)
-    given = {"generator": Painter(), "discriminator": critic, "augment": [Noisy()], "d_lr": 0.1, "g_lr": 0.1}
+    given = {"generator": Painter(), "discriminator": critic, "augment": {"noisy": Noisy()}, "d_lr": 0.1, "g_lr": 0.1}
     return kind(**settings(**given | changes))
 
 

@@ -241,7 +241,7 @@ def test_what_fails_before_training_is_reported(command, tmp_path):
 
 
 def test_what_fails_in_training_is_reported(command, tmp_path):
-    nan = "model.regularizers=[{_target_: tiny.NaNPenalty, images: 32}]"
+    nan = "+model.regularizers.nan={_target_: tiny.NaNPenalty, images: 32}"
     done = command("train", *RUN, nan, "report=r.json")
     assert done.code == 1
     report = read_report(tmp_path / "r.json")

@@ -10,6 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from shrunk import partner, shrunk
 
 from gan_lab import train
 from gan_lab.config import register
@@ -34,6 +35,10 @@ def override_of(path) -> list[str]:
     nested = {
         "plumbing": [],  # part of every model
         "metric": [] if name in USUAL else [f"+metric@evaluation.metrics.tried={name}"],
+        "model": [f"model={name}", *partner("model", name)],
+        "network": [f"network={name}", *partner("network", name)],
+        "regularizer": [f"+regularizer@model.regularizers.tried={name}"],
+        "augment": [f"+augment@model.augment.tried={name}"],
         "extractor": [
             f"+extractor@evaluation.extractors.tried={name}",
             "+metric@evaluation.metrics.tried=precision_recall",
@@ -66,9 +71,8 @@ def train_small(overrides: list[str], folder, monkeypatch, last: list[str] | Non
         HydraConfig.instance().set_config(chosen)
         data = chosen.hydra.runtime.choices["data"]
         evaluated = chosen.hydra.runtime.choices["evaluation"] != "none"
-        network = chosen.hydra.runtime.choices["network"]
-        size = 64 if "64" in network else 32 if "resnet" in network else 16
-        small = [f"data.image_size={size}", *SMALL[1:4], "threads=1", *BRIEF]
+    small = [*shrunk(overrides), "threads=1", *BRIEF]
+    with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         if evaluated:
             small += [option for option in SMALL if option.startswith("evaluation.")]
         if "warmup_critic" in chosen.model:

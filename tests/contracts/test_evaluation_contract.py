@@ -55,7 +55,7 @@ import torch
 from conftest import ROOT
 from every_metric import CPU, METRICS, Painter, Pictures, Projection, config_of, evaluation_of, stages_of
 from hydra.utils import instantiate
-from tiny import LabelledInputs
+from tiny import labelled_inputs
 from torch.nn import functional as F
 
 from gan_lab import collectives
@@ -199,7 +199,7 @@ def test_an_average_is_scored_with_buffers_of_its_own():
 
     def score():
         evaluation = evaluation_of({}, 20, 10)
-        evaluation.score(average.module, LabelledInputs(2, "normal"), Pictures(), weights="ema", device=CPU)
+        evaluation.score(average.module, labelled_inputs(), Pictures(), weights="ema", device=CPU)
         return evaluation.metrics["everything"].bits["samples"]
 
     first = score()
@@ -392,7 +392,7 @@ def test_ranks_agree_on_a_gpu(monkeypatch):
     """With TF32 on around it, which the stage turns off."""
     device = torch.device("cuda")
     monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", True)
-    network, inputs = Painter().to(device), LabelledInputs(2, "normal")
+    network, inputs = Painter().to(device), labelled_inputs()
     evaluation = evaluation_of({"frechet": FrechetDistance()}, 101, 8)
 
     def scores():

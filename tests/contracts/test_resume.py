@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT, SMALL
+from shrunk import groups_of, partner, shrunk
 
 from gan_lab.records import CLOCK, read_rows, read_scores
 
 MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
 STEP = 128
 RUN = [
-    *SMALL,
+    *(option for option in SMALL if not option.startswith(("model.", "data."))),
     f"data.batch_size={STEP}",
     f"total_kimg={25 * STEP / 1000}",
     f"callbacks.metrics.every_kimg={3 * STEP / 1000}",
@@ -25,9 +26,8 @@ RUN = [
     "callbacks.curves.every_kimg=null",
     f"callbacks.checkpoint.every_kimg={16 * STEP / 1000}",
     "model.ema_half_life_kimg=0.5",
-    "+model.schedules.generator={_target_: gan_lab.schedules.Linear, start_kimg: 0.5, end_kimg: 3, end_factor: 0.1}",
-    "+model.schedules.discriminator={_target_: gan_lab.schedules.Cosine, start_kimg: 0, end_kimg: 3, end_factor: 0}",
 ]
+DECAY = "{_target_: gan_lab.schedules.Linear, start_kimg: 0.5, end_kimg: 3, end_factor: 0.1}"
 SPECIAL = {"wgan": ["model.warmup_critic=7", "model.warmup_iterations=2", "model.refresh_every=3"]}
 WORKERS = ["data.resident=false", "data.workers=2"]
 
@@ -68,12 +68,15 @@ def comparable(run: Path) -> dict:
 
 
 def train(command, tmp_path, name, *arguments):
-    return command("train", *RUN, f"run_dir={tmp_path / name}", *arguments)
+    chosen = [argument for argument in arguments if argument.startswith(("model=", "network=", "data="))]
+    small = [option for option in shrunk(chosen) if not option.startswith("data.batch_size")]
+    return command("train", *small, *RUN, f"run_dir={tmp_path / name}", *arguments)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_killed_and_resumed_equals_unbroken(model, command, tmp_path):
-    chosen = [f"model={model}", *SPECIAL.get(model, [])]
+    decay = [f"++model.schedules.{group}={DECAY}" for group in groups_of(model)]
+    chosen = [f"model={model}", *partner("model", model), *decay, *SPECIAL.get(model, [])]
     unbroken = train(command, tmp_path, "unbroken", *chosen)
     assert unbroken.code == 0, unbroken.output
 
@@ -126,7 +129,7 @@ def test_a_finished_run_says_so_and_may_grow(command, tmp_path):
 
 
 def test_draws_of_the_default_generators_are_resumed(command, tmp_path):
-    dropping = ["model=dcgan", "model.augment=[{_target_: tiny.Dropping}]"]
+    dropping = ["model=dcgan", "+model.augment.dropping={_target_: tiny.Dropping}"]
     assert train(command, tmp_path, "unbroken", *dropping).code == 0
     kill = f"+callbacks.kill={{_target_: killing.KillAt, images: {18 * STEP}}}"
     assert train(command, tmp_path, "broken", *dropping, kill).code == -9

@@ -10,7 +10,7 @@ from conftest import ROOT
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from ranks import started
-from tiny import LabelledInputs
+from tiny import labelled_inputs
 
 from gan_lab import collectives
 from gan_lab.config import register
@@ -90,7 +90,7 @@ class Failing(every_metric.Painter):
 
 def failed(way: str) -> tuple[str, dict[str, float]]:
     """What the stage says of a generator that fails, and the scores of a good one afterwards."""
-    inputs = LabelledInputs(2, "normal")
+    inputs = labelled_inputs()
     evaluation = every_metric.evaluation_of({"frechet": FrechetDistance()}, 60, 10)
     with pytest.raises(EvaluationError) as caught:
         evaluation.score(Failing(way), inputs, every_metric.Pictures(), weights="ema", device=every_metric.CPU)

@@ -83,7 +83,7 @@ def test_a_failing_rank_ends_the_run_with_its_cause(how, said, command, tmp_path
 
 
 def test_all_ranks_roll_back_together(command):
-    broken = "model.regularizers=[{_target_: tiny.NaNPenalty, images: 240}]"
+    broken = "+model.regularizers.nan={_target_: tiny.NaNPenalty, images: 240}"
     done = command("train", *RUN, broken, "on_nonfinite=rollback")
     assert done.code == 0, done.output
     assert "Rolling back, 1 of 3 times" in done.output

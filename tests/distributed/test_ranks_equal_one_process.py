@@ -7,9 +7,9 @@ import torch
 from conftest import ROOT, SMALL
 from hydra import compose, initialize_config_dir
 from ranks import Ranks, started
+from shrunk import partner, shrunk
 
 from gan_lab import train
-from gan_lab.config import register
 from gan_lab.doors import plain
 
 MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
@@ -17,7 +17,7 @@ SPECIAL = {"wgan": ["model.warmup_critic=2", "model.warmup_iterations=1"]}
 ITERATIONS, BATCH = 3, 24
 TOLERANCE = 1e-10
 RUN = [
-    *(option for option in SMALL if not option.startswith(("evaluation.", "data.batch_size"))),
+    *(option for option in SMALL if not option.startswith(("evaluation.", "model.", "data."))),
     f"data.batch_size={BATCH}",
     "evaluation=none",
     "trainer.precision=64-true",
@@ -31,12 +31,12 @@ LAZY = ["model._target_=witness.LazyPenalty", "model.discriminator.normalization
 
 
 def settings_of(overrides: list[str], folder: Path, iterations: int = ITERATIONS) -> dict:
-    register()
+    small = shrunk(overrides)
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         witness = f"+callbacks.witness={{_target_: witness.Witness, folder: '{folder}'}}"
-        config = compose("train", [*RUN, *overrides, witness, f"run_dir={folder}"])
+        config = compose("train", [*small, *RUN, *overrides, witness, f"run_dir={folder}"])
     settings = plain(config)
-    steps = iterations * settings["model"]["n_critic"]
+    steps = iterations * settings["model"].get("n_critic", 1)
     settings["total_kimg"] = settings["callbacks"]["stop"]["total_kimg"] = steps * BATCH / 1000
     train.check(settings)
     return settings
@@ -79,7 +79,8 @@ def assert_equal(one: dict, many: list[dict]) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_two_ranks(model, pair, tmp_path):
-    assert_equal(*one_and_many(pair, [f"model={model}", *SPECIAL.get(model, [])], tmp_path))
+    chosen = [f"model={model}", *partner("model", model), *SPECIAL.get(model, [])]
+    assert_equal(*one_and_many(pair, chosen, tmp_path))
 
 
 @pytest.mark.parametrize(

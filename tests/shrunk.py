@@ -1,0 +1,41 @@
+"""What goes with each choice of a model or a network, and how small all of it can be made."""
+
+import re
+
+from conftest import ROOT
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_class
+from omegaconf import OmegaConf
+
+from gan_lab.config import register
+
+SMALLEST = {"dcgan": 16, "dcgan_small": 16, "mlp": 16}  # height and width; others take 32, or the number in their name
+
+
+def partner(group: str, name: str) -> list[str]:
+    """For a model the network of its name, and for a network the model, where there is one: `network=biggan64`."""
+    other = {"model": "network", "network": "model"}[group]
+    for candidate in (name, re.sub(r"_?\d+$", "", name)):
+        if (ROOT / "conf" / other / f"{candidate}.yaml").is_file():
+            return [f"{other}={candidate}"]
+    return []
+
+
+def shrunk(overrides: list[str]) -> list[str]:
+    """Further overrides that make images and networks of these choices small."""
+    register()
+    with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
+        config = compose("train", overrides, return_hydra_config=True)
+    network = config.hydra.runtime.choices["network"]
+    in_name = re.search(r"(64|128|256)", network)
+    size = int(in_name[1]) if in_name else SMALLEST.get(network, 32)
+    widths = [
+        f"model.{name}.width=4" for name, node in config.model.items() if OmegaConf.is_dict(node) and "width" in node
+    ]
+    return [*([f"data.image_size={size}"] if "image_size" in config.data else []), *widths, "data.batch_size=16"]
+
+
+def groups_of(model: str) -> list[str]:
+    """The groups of networks that a model steps."""
+    target = OmegaConf.load(ROOT / "conf" / "model" / f"{model}.yaml")._target_
+    return list(get_class(target).groups)
