@@ -91,6 +91,7 @@ def run_as_rank(settings: dict[str, Any], note: Callable[..., None]) -> float | 
     from hydra.core.hydra_config import HydraConfig
 
     from gan_lab import collectives
+    from gan_lab.origin import origin
 
     settings = agreed(settings)
     folder = Path(
@@ -108,6 +109,7 @@ def run_as_rank(settings: dict[str, Any], note: Callable[..., None]) -> float | 
             best = best_score(folder) if settings["evaluation"].get("watched") else about.get("best")
             note(images_seen=round(1000 * reached), **monitored_scores(folder))
         else:
+            about.setdefault("origin", origin())
             about["ended"] = False  # before anything is built: a watcher started now waits for what is to come
             if collectives.rank() == 0:
                 replace_text(folder / "run.json", json.dumps(about, indent=1))
