@@ -1,9 +1,13 @@
 """A penalty that holds the norm of D's gradient at a target (Gulrajani et al. 2017, section 4)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from gan_lab.regularizers.base import Phase, Regularizer
+from gan_lab.schedules import Schedule
 
 
 def interpolate(*, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
@@ -24,8 +28,10 @@ def interpolate(*, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
     return mix * real + (1 - mix) * fake
 
 
-def gradient_penalty(discriminator: Callable[[Tensor], Tensor], points: Tensor, *, target: float) -> Tensor:
-    """(|grad D(x)|_2 - target)^2 at `points`, two-sided (equation 3).
+def gradient_penalty(
+    discriminator: Callable[[Tensor], Tensor], points: Tensor, *, target: float, one_sided: bool = False
+) -> Tensor:
+    """(|grad D(x)|_2 - target)^2 at `points` (equation 3).
 
     D runs without autocast, since its gradient is differentiated again. It must treat samples apart from one another
     (no batch normalization: section 4), or the gradients at the points are not its samples' own.
@@ -34,10 +40,64 @@ def gradient_penalty(discriminator: Callable[[Tensor], Tensor], points: Tensor, 
         discriminator: (B, ...) -> (B,) logits, or (B, ...) of a patch discriminator, summed per sample.
         points: (B, ...) where the slope is taken; their own history gets no gradient. Half precision becomes float32.
         target: the norm asked for (paper: 1).
+        one_sided: only norms above the target are penalized (section 4; the paper prefers both sides).
     Returns:
         (B,) penalties, unweighted, that reach D's parameters; their gradient is finite where the norm is zero.
     """
     points = points.detach().to(torch.promote_types(points.dtype, torch.float32)).requires_grad_()
     with torch.autocast(points.device.type, enabled=False):
         (slopes,) = torch.autograd.grad(discriminator(points).sum(), points, create_graph=True)
-        return (torch.linalg.vector_norm(slopes.flatten(1), dim=1) - target).square()
+        excess = torch.linalg.vector_norm(slopes.flatten(1), dim=1) - target
+        return (excess.relu() if one_sided else excess).square()
+
+
+def refuse_batch_normalization(name: str, module: Any) -> None:
+    """Raise ValueError where D couples samples: the slope at a sample is then not its own (section 4).
+
+    Args:
+        name: of the regularizer.
+        module: see `Regularizer.check`.
+    """
+    for part, layer in module.discriminator.named_modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            raise ValueError(
+                f"regularizer {name} penalizes D's slope at each sample alone, and discriminator.{part} is batch "
+                "normalization, which couples samples; set model.discriminator.normalization=layer (or none)"
+            )
+
+
+class GradientPenalty(Regularizer):
+    """lambda * (|grad D| - target)^2 between reals and fakes (Gulrajani et al. 2017, section 4).
+
+    A conditional D judges the points as of the real's class (the paper is on unconditional ones).
+
+    Args:
+        weight: lambda, 0 or more, or a schedule of it (paper: 10).
+        every: see `Regularizer`.
+        target: the norm asked for, 0 or more (paper: 1).
+        one_sided: see `gradient_penalty`.
+    """
+
+    name = "gradient_penalty"
+
+    def __init__(self, weight: float | Schedule, every: int, target: float, one_sided: bool) -> None:
+        super().__init__(weight, every)
+        if target < 0:
+            raise ValueError(f"regularizer gradient_penalty: target must be 0 or more, got {target}")
+        self.target, self.one_sided = target, one_sided
+
+    def check(self, module: Any) -> None:
+        refuse_batch_normalization(self.name, module)
+
+    def forward(self, module: Any, phase: Phase) -> Tensor:
+        """(B,) penalties."""
+        assert phase.real is not None
+        assert phase.fake is not None
+        real, fake = module.seen(phase.real), module.seen(phase.fake)
+        mix = module.draws.uniform("gradient penalty", len(real), (1,)).to(real.device, non_blocking=True)
+        return gradient_penalty(
+            lambda images: module.logits(images, phase.real_labels),
+            interpolate(real=real, fake=fake, mix=mix),
+            target=self.target,
+            one_sided=self.one_sided,
+        )
