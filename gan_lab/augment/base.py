@@ -1,6 +1,7 @@
 """What every augmentation of D's pictures is."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -13,6 +14,9 @@ class Augmentation(nn.Module, ABC):
     What it draws comes from `draws` in blocks of global samples, so that any number of ranks sees the same. What it
     keeps from step to step is a buffer, so that checkpoints hold it.
     """
+
+    def check(self, module: Any) -> None:
+        """Raise ValueError, with the reason, where this makes no sense for `module` (see `GenerativeModule`)."""
 
     @abstractmethod
     def forward(self, images: Tensor, draws: Draws) -> Tensor:

@@ -392,8 +392,8 @@ class GenerativeModule(LightningModule):
         self._others = {
             group: [p for other in self.groups if other != group for p in self._own[other]] for group in self.groups
         }
-        for regularizer in self.regularizers.values():
-            regularizer.check(self)  # type: ignore[operator]
+        for part in [*self.augment.values(), *self.regularizers.values()]:
+            part.check(self)  # type: ignore[operator]
         self._reseed()
 
     def learning_rates(self) -> dict[str, float]:

@@ -315,12 +315,20 @@ class Picky(R1):
         raise ValueError("r1 makes no sense here")
 
 
+class PickyNoise(InstanceNoise):
+    def check(self, module):
+        raise ValueError("noise makes no sense here")
+
+
 def test_regularizers_that_do_not_go_with_a_model():
     message = "model.regularizers.mine is a term of the encoder phase, and the groups here are discriminator, generator"
     with pytest.raises(ValueError, match=message):
         HingeGAN(**settings(regularizers={"mine": OnVAEs(weight=1, every=1)}))
     module = HingeGAN(**settings(regularizers={"mine": Picky(weight=1, every=1)}))
-    with pytest.raises(ValueError, match="makes no sense here"):
+    with pytest.raises(ValueError, match="r1 makes no sense here"):
+        fit(module, images=2)
+    module = HingeGAN(**settings(augment={"mine": PickyNoise(sigma=1, until_kimg=1)}))
+    with pytest.raises(ValueError, match="noise makes no sense here"):
         fit(module, images=2)
 
 
