@@ -128,15 +128,19 @@ def model(n_critic: int) -> DCGAN:
     shape = {"sample_shape": (3, 32, 32), "max_width": 512, "normalization": "none", "initialization": "he"}
     adam = partial(torch.optim.Adam, lr=1e-4)
     return DCGAN(
+        real_target=1.0,
         generator=DCGANGenerator(latent_dim=100, width=96, **shape),
         discriminator=DCGANDiscriminator(width=32, **shape),
         latent_dim=100,
         latent_distribution="normal",
         n_critic=n_critic,
         generator_batch_size=BATCH,
+        top_k=None,
         optimizers={"discriminator": adam, "generator": adam},
         schedules={},
+        beta2={},
         clip_norm={},
+        freeze=[],
         ema_half_life_kimg=None,
         ema_warmup=None,
         augment={},

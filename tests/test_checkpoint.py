@@ -59,7 +59,7 @@ def module_of(seed: int = 0, width: int = 5, **changes) -> DCGAN:
     common = {"sample_shape": SHAPE, "width": width, "depth": 1, "initialization": "he"}
     generator = MLPGenerator(latent_dim=3, normalization="batch", **common)
     critic = MLPDiscriminator(normalization="none", **common)
-    module = DCGAN(**settings(generator=generator, discriminator=critic, latent_dim=3, **changes))
+    module = DCGAN(real_target=1.0, **settings(generator=generator, discriminator=critic, latent_dim=3, **changes))
     if module.averages:
         for parameter in module.averages["generator"].module.parameters():
             parameter.data += 0.25

@@ -9,16 +9,32 @@ from torch.nn.functional import softplus
 from gan_lab.losses.reduction import per_sample, sum_per_sample
 
 
-def discriminator_loss(*, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """-log D(x) - log(1 - D(G(z))) (section 3, equation 1, which D maximizes).
+def discriminator_loss(*, real_logits: Tensor, fake_logits: Tensor, real_target: float = 1.0) -> Tensor:
+    """-t log D(x) - (1 - t) log(1 - D(x)) - log(1 - D(G(z))), with t = `real_target`.
+
+    With t = 1 it is section 3, equation 1, which D maximizes; less is one-sided label smoothing (Salimans et al. 2016,
+    section 3.4).
 
     Args:
         real_logits: (B,) raw scores, or (B, ...) of a patch discriminator, whose losses are averaged per sample.
         fake_logits: as `real_logits`, of as many samples.
+        real_target: what D(x) should be, in (0, 1].
     Returns:
         (B,) float32.
     """
-    return sum_per_sample(softplus(-real_logits.float()), softplus(fake_logits.float()))
+    real = softplus(-real_logits.float()) + (1 - real_target) * real_logits.float()
+    return sum_per_sample(real, softplus(fake_logits.float()))
+
+
+def checked_target(real_target: float) -> float:
+    """`real_target`, if it is one.
+
+    Raises:
+        ValueError: it is not in (0, 1].
+    """
+    if not 0 < real_target <= 1:
+        raise ValueError(f"real_target must be in (0, 1], got {real_target}")
+    return real_target
 
 
 def generator_loss_saturating(*, fake_logits: Tensor) -> Tensor:

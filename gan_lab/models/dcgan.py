@@ -1,5 +1,7 @@
 """Deep convolutional GAN."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -14,7 +16,15 @@ class DCGAN(GANModule):
     G, every n_critic-th batch: -mean[log D(G(z))].
     The paper's recipe (section 4: Adam 2e-4 with beta_1 0.5, batch 128, uniform latents) is in the configuration, its
     architecture in `networks/dcgan.py`.
+
+    Args:
+        real_target: what D(x) should be: 1, or less for one-sided label smoothing (Salimans et al. 2016, section 3.4).
+        **settings: see `GANModule` and `Plumbing`.
     """
+
+    def __init__(self, *, real_target: float, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.real_target = minimax.checked_target(real_target)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         with self.updating("discriminator") as step:
@@ -26,7 +36,7 @@ class DCGAN(GANModule):
                     "real_logits": self.discriminator(self.seen(real, instead=fake)),
                     "fake_logits": self.discriminator(self.seen(fake)),
                 }
-                loss = minimax.discriminator_loss(**logits).mean()
+                loss = minimax.discriminator_loss(**logits, real_target=self.real_target).mean()
                 step(loss + self.extras("discriminator", real=real, fake=fake, **logits))
                 self.record("loss/d", loss)
                 self.notice(**logits)

@@ -23,11 +23,13 @@ class GAN(GANModule):
 
     Args:
         generator_loss: "non_saturating" or "saturating" (minimax).
+        real_target: what D(x) should be: 1, or less for one-sided label smoothing (Salimans et al. 2016, section 3.4).
         **settings: see `GANModule` and `Plumbing`.
     """
 
-    def __init__(self, *, generator_loss: str, **settings: Any) -> None:
+    def __init__(self, *, generator_loss: str, real_target: float, **settings: Any) -> None:
         super().__init__(**settings)
+        self.real_target = minimax.checked_target(real_target)
         if generator_loss not in GENERATOR_LOSSES:
             raise ValueError(f"generator_loss must be one of {', '.join(GENERATOR_LOSSES)}, got {generator_loss!r}")
         self.generator_loss = GENERATOR_LOSSES[generator_loss]
@@ -42,7 +44,7 @@ class GAN(GANModule):
                     "real_logits": self.discriminator(self.seen(real, instead=fake)),
                     "fake_logits": self.discriminator(self.seen(fake)),
                 }
-                loss = minimax.discriminator_loss(**logits).mean()
+                loss = minimax.discriminator_loss(**logits, real_target=self.real_target).mean()
                 step(loss + self.extras("discriminator", real=real, fake=fake, **logits))
                 self.record("loss/d", loss)
                 self.notice(**logits)

@@ -39,6 +39,17 @@ def test_discriminator_losses(family, real, fake, expected):
     assert loss.tolist() == pytest.approx([expected], abs=1e-6)
 
 
+def test_smoothed_labels():
+    """With D(x) = 3/4 and D(G(z)) = 1/2."""
+    logits = {"real_logits": torch.tensor([REAL]), "fake_logits": torch.tensor([0.0])}
+    loss = minimax.discriminator_loss(**logits, real_target=0.9)
+    assert loss.tolist() == pytest.approx([-0.9 * log(3 / 4) - 0.1 * log(1 / 4) - log(1 / 2)], abs=1e-6)
+    assert minimax.checked_target(0.9) == 0.9
+    for wrong in (0.0, 1.1):
+        with pytest.raises(ValueError, match=f"real_target must be in .0, 1., got {wrong}"):
+            minimax.checked_target(wrong)
+
+
 @pytest.mark.parametrize(
     ("loss", "fake", "expected"),
     [

@@ -27,7 +27,8 @@ from gan_lab.sampling import Draws
 from gan_lab.schedules import Linear, Ramp
 
 OWN_SETTINGS = {
-    "GAN": {"generator_loss": "non_saturating"},
+    "GAN": {"generator_loss": "non_saturating", "real_target": 1.0},
+    "DCGAN": {"real_target": 1.0},
     "WGAN": {"clip_value": 0.5, "warmup_critic": 2, "warmup_iterations": 0, "refresh_every": None},
 }
 

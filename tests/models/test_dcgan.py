@@ -11,7 +11,7 @@ from gan_lab.models.dcgan import DCGAN
 
 
 def test_losses():
-    module = DCGAN(**settings())
+    module = DCGAN(real_target=1.0, **settings())
     fix_latents(module)
     fit(module, images=2)
     records = module.take_records()
@@ -23,7 +23,7 @@ def test_losses():
 
 
 def test_steps():
-    module = DCGAN(**settings(g_lr=1.0))
+    module = DCGAN(real_target=1.0, **settings(g_lr=1.0))
     fix_latents(module)
     fit(module, images=2)
     few, many = 1 / (1 + math.exp(7)), 1 / (1 + math.exp(-3))  # sigmoid(-7), sigmoid(3)
@@ -44,7 +44,7 @@ def test_reals_and_fakes_pass_d_in_batches_of_their_own():
             self.means.append(self.norm.running_mean.tolist())
             return logits
 
-    module = DCGAN(**settings(discriminator=Critic()))
+    module = DCGAN(real_target=1.0, **settings(discriminator=Critic()))
     fix_latents(module)
     fit(module, images=2)
     assert module.discriminator.means == [REAL.mean(0).tolist(), [0.0, 0.5], [0.0, 0.5]]
@@ -58,7 +58,7 @@ def test_fakes_in_d_step_carry_no_graph():
             self.needed.append(samples.requires_grad)
             return super().forward(samples).squeeze(1)
 
-    module = DCGAN(**settings(discriminator=Critic(2, 1)))
+    module = DCGAN(real_target=1.0, **settings(discriminator=Critic(2, 1)))
     fit(module, images=2)
     assert Critic.needed == [False, False, True]
     assert torch.isfinite(module.generator.scale).all()

@@ -17,7 +17,7 @@ def sigmoid(x: float) -> float:
 
 
 def trained(generator_loss, **rates) -> GAN:
-    module = GAN(generator_loss=generator_loss, **settings(**rates))
+    module = GAN(generator_loss=generator_loss, real_target=1.0, **settings(**rates))
     fix_latents(module)
     fit(module, images=2)
     return module
