@@ -7,7 +7,7 @@ import tempfile
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,7 @@ def run_as_rank(settings: dict[str, Any], note: Callable[..., None]) -> float | 
             best = best_score(folder) if settings["evaluation"].get("watched") else about.get("best")
             note(images_seen=round(1000 * reached), **monitored_scores(folder))
         else:
-            about.setdefault("origin", origin())
+            about.setdefault("origin", origin() | {"choices": choices_of(HydraConfig.get().runtime.choices)})
             about["ended"] = False  # before anything is built: a watcher started now waits for what is to come
             if collectives.rank() == 0:
                 replace_text(folder / "run.json", json.dumps(about, indent=1))
@@ -117,6 +117,11 @@ def run_as_rank(settings: dict[str, Any], note: Callable[..., None]) -> float | 
             best = fit_or_roll_back(settings, folder, about)
         note(objective=best, reason=about.get("reason"))
         return best
+
+
+def choices_of(choices: Mapping[str, str]) -> dict[str, str]:
+    """What a person calls this run by."""
+    return {group: choices[group] for group in ("experiment", "model", "network", "data") if group in choices}
 
 
 def agreed(settings: dict[str, Any]) -> dict[str, Any]:
@@ -367,6 +372,7 @@ def prepared_evaluation(config: DictConfig, data: Any, device: Any, local_rank: 
     if evaluation.watched:
         log.info("This run leaves snapshots and does not score them: python -m gan_lab.evaluate watch=RUN_DIR does")
         return None
+    data.check_metrics(evaluation.metrics)
     try:
         evaluation.prepare_everywhere(data, device, local_rank)
     except MissingWeights as error:

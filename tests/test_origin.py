@@ -53,5 +53,6 @@ def test_a_run_keeps_it(command, tmp_path):
     ended = command("train", *small, "evaluation=none", "total_kimg=0.032", "run_dir=run")
     assert ended.code == 0, ended.output
     kept = json.loads((tmp_path / "run" / "run.json").read_text())["origin"]
-    assert kept == json.loads(json.dumps(origin()))
+    choices = {"experiment": None, "model": "dcgan", "network": "dcgan_small", "data": "digits"}
+    assert kept == json.loads(json.dumps(origin() | {"choices": choices}))
     assert kept["machine"] == machine() != ""
