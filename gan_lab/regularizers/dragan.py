@@ -7,7 +7,8 @@ from torch import Tensor
 
 from gan_lab import collectives
 from gan_lab.regularizers.base import Phase, Regularizer
-from gan_lab.regularizers.gradient_penalty import gradient_penalty, refuse_batch_normalization
+from gan_lab.regularizers.checks import needed, refuse_batch_normalization
+from gan_lab.regularizers.gradient_penalty import gradient_penalty
 from gan_lab.schedules import Schedule
 
 
@@ -52,12 +53,11 @@ class Dragan(Regularizer):
         self.target, self.scale = target, scale
 
     def check(self, module: Any) -> None:
-        refuse_batch_normalization(self.name, module)
+        refuse_batch_normalization(self, module)
 
     def forward(self, module: Any, phase: Phase) -> Tensor:
         """(B,) penalties."""
-        assert phase.real is not None
-        real = module.seen(phase.real)
+        real = module.seen(needed(self, module, phase, "real"))
         noise = module.draws.normal_by_blocks("dragan", len(real), real.shape[1:])
         points = dragan_points(real=real, noise=noise.to(real.device, non_blocking=True), scale=self.scale)
         return gradient_penalty(lambda images: module.logits(images, phase.real_labels), points, target=self.target)

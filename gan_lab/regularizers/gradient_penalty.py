@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gan_lab.regularizers.base import Phase, Regularizer
+from gan_lab.regularizers.checks import needed, refuse_batch_normalization
 from gan_lab.schedules import Schedule
 
 
@@ -51,21 +52,6 @@ def gradient_penalty(
         return (excess.relu() if one_sided else excess).square()
 
 
-def refuse_batch_normalization(name: str, module: Any) -> None:
-    """Raise ValueError where D couples samples: the slope at a sample is then not its own (section 4).
-
-    Args:
-        name: of the regularizer.
-        module: see `Regularizer.check`.
-    """
-    for part, layer in module.discriminator.named_modules():
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-            raise ValueError(
-                f"regularizer {name} penalizes D's slope at each sample alone, and discriminator.{part} is batch "
-                "normalization, which couples samples; set model.discriminator.normalization=layer (or none)"
-            )
-
-
 class GradientPenalty(Regularizer):
     """lambda * (|grad D| - target)^2 between reals and fakes (Gulrajani et al. 2017, section 4).
 
@@ -87,13 +73,11 @@ class GradientPenalty(Regularizer):
         self.target, self.one_sided = target, one_sided
 
     def check(self, module: Any) -> None:
-        refuse_batch_normalization(self.name, module)
+        refuse_batch_normalization(self, module)
 
     def forward(self, module: Any, phase: Phase) -> Tensor:
         """(B,) penalties."""
-        assert phase.real is not None
-        assert phase.fake is not None
-        real, fake = module.seen(phase.real), module.seen(phase.fake)
+        real, fake = (module.seen(needed(self, module, phase, kind)) for kind in ("real", "fake"))
         mix = module.draws.uniform("gradient penalty", len(real), (1,)).to(real.device, non_blocking=True)
         return gradient_penalty(
             lambda images: module.logits(images, phase.real_labels),
