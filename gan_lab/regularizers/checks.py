@@ -7,19 +7,22 @@ from torch import Tensor, nn
 from gan_lab.regularizers.base import Phase, Regularizer
 
 
-def refuse_batch_normalization(regularizer: Regularizer, module: Any) -> None:
+def refuse_batch_normalization(name: str, module: Any) -> None:
     """For penalties on D's slope at a sample, which is not the sample's own where D couples samples.
 
     Gulrajani et al. 2017, section 4.
 
+    Args:
+        name: of the penalty, or of the model that has it.
+        module: see `Regularizer.check`.
     Raises:
         ValueError: D has batch normalization.
     """
     for part, layer in module.discriminator.named_modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             raise ValueError(
-                f"regularizer {regularizer.name} penalizes D's slope at each sample alone, and discriminator.{part} is "
-                "batch normalization, which couples samples; set model.discriminator.normalization=layer (or none)"
+                f"{name} penalizes D's slope at each sample alone, and discriminator.{part} is batch normalization, "
+                "which couples samples; set model.discriminator.normalization=layer (or none)"
             )
 
 

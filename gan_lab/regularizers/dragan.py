@@ -53,7 +53,7 @@ class Dragan(Regularizer):
         self.target, self.scale = target, scale
 
     def check(self, module: Any) -> None:
-        refuse_batch_normalization(self, module)
+        refuse_batch_normalization(self.name, module)
 
     def forward(self, module: Any, phase: Phase) -> Tensor:
         """(B,) penalties."""

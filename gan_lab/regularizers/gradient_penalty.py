@@ -73,7 +73,7 @@ class GradientPenalty(Regularizer):
         self.target, self.one_sided = target, one_sided
 
     def check(self, module: Any) -> None:
-        refuse_batch_normalization(self, module)
+        refuse_batch_normalization(self.name, module)
 
     def forward(self, module: Any, phase: Phase) -> Tensor:
         """(B,) penalties."""
