@@ -1,4 +1,4 @@
-"""`python -m gan_lab.sample`: images from a checkpoint, the same for the same command."""
+"""`python -m gan_lab.sample`: images, or points, from a checkpoint, the same for the same command."""
 
 import io
 import os
@@ -23,7 +23,7 @@ def main() -> None:
 
 
 def run(config: DictConfig) -> None:
-    """Write the images that `config` asks for, and a grid of the first ones."""
+    """Write the images that `config` asks for, and a grid of the first ones; or points, and a scatter plot of them."""
     from gan_lab.checkpoint import load_generator
 
     settings = plain(config)
@@ -38,14 +38,20 @@ def run(config: DictConfig) -> None:
     loaded = load_generator(settings["checkpoint"], settings["weights"], device=device, trust=settings["trust"])
     batches = images(loaded, count=settings["count"], seed=settings["seed"], classes=settings["classes"])
     first = next(batches)  # a wrong request shows here, before anything is written
+    batches, kind = chain([first], batches), "points" if first.ndim == 2 else "images"
     out.mkdir(parents=True, exist_ok=True)
-    written = write(chain([first], batches), out, settings["format"], settings["count"])
-    print(f"{settings['count']} images from {loaded.path} ({loaded.weights}, {loaded.images_seen / 1000:.1f} kimg)")
-    print(f"images  {written}\ngrid    {out / 'grid.png'}")
+    if kind == "points":
+        written, picture = write_points(batches, out, loaded, settings["trust"])
+    else:
+        written, picture = write(batches, out, settings["format"], settings["count"])
+    print(f"{settings['count']} {kind} from {loaded.path} ({loaded.weights}, {loaded.images_seen / 1000:.1f} kimg)")
+    print(f"{kind}  {written}\n{picture.stem:<7} {picture}")
 
 
 def images(loaded: Any, *, count: int, seed: int, classes: list[int] | None = None) -> Iterator[Any]:
     """Blocks of up to 50 uint8 images in order, (n, C, H, W) on the CPU; image i depends on (seed, i) alone.
+
+    Of a generator of points: (n, D) float32 points likewise.
 
     Args:
         loaded: see `gan_lab.checkpoint.load_generator`.
@@ -78,11 +84,11 @@ def images(loaded: Any, *, count: int, seed: int, classes: list[int] | None = No
         with scoring_mode(loaded.network, device):
             reseed_default_generators(seed, block, across_ranks=False)
             samples = loaded.network(**{name: value.to(device) for name, value in arguments.items()})
-        yield to_uint8(samples)[: count - first].cpu()
+        yield (samples if samples.ndim == 2 else to_uint8(samples))[: count - first].cpu()
 
 
-def write(batches: Iterator[Any], out: Path, kind: str, count: int) -> str:
-    """Write all images in the format `kind`, and grid.png; returns where they are, for a person."""
+def write(batches: Iterator[Any], out: Path, kind: str, count: int) -> tuple[str, Path]:
+    """Write all uint8 images in the format `kind`, and grid.png; returns where they are, for a person, and the grid."""
     import numpy as np
     from PIL import Image
     from rich.progress import track
@@ -118,8 +124,28 @@ def write(batches: Iterator[Any], out: Path, kind: str, count: int) -> str:
         archive.close()
     if kind != "png":
         os.replace(temporary, target)
-    save_png(grid(cat([image[None] for image in first]), columns=8), out / "grid.png")
-    return f"{target}/*.png" if kind == "png" else str(target)
+    picture = out / "grid.png"
+    save_png(grid(cat([image[None] for image in first]), columns=8), picture)
+    return f"{target}/*.png" if kind == "png" else str(target), picture
+
+
+def write_points(batches: Iterator[Any], out: Path, loaded: Any, trust: list[str]) -> tuple[str, Path]:
+    """Write (N, D) float32 "points" as samples.npz, whatever the format, and scatter.png over reals of their data."""
+    import numpy as np
+    from torch import cat
+
+    from gan_lab.checkpoint import build
+    from gan_lab.data.base import Data
+    from gan_lab.data.pictures import save_png
+
+    points = cat(list(batches))
+    picture, target = out / "scatter.png", out / "samples.npz"
+    save_png(build(loaded.config["data"], trust, base=Data).picture(points, columns=8), picture)
+    temporary = target.with_name(f".{target.name}.tmp")
+    with open(temporary, "wb") as file:
+        np.savez(file, points=points.numpy())
+    os.replace(temporary, target)
+    return str(target), picture
 
 
 def _by_image(batches: Iterator[Any]) -> Iterator[Any]:

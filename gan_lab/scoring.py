@@ -16,7 +16,7 @@ from rich.text import Text
 
 from gan_lab import collectives
 from gan_lab.checkpoint import LoadedGenerator, build, check, load_generator
-from gan_lab.data.base import ImageData
+from gan_lab.data.base import Data
 from gan_lab.distributed.place import Place
 from gan_lab.doors import plain
 from gan_lab.evaluation import Evaluation, Scores
@@ -122,7 +122,7 @@ class Stage:
         if threads is not None:
             torch.set_num_threads(threads)
         if data is None:
-            data = build(settings["data"], self.trust, base=ImageData)
+            data = build(settings["data"], self.trust, base=Data)
             with collectives.first_ranks_first(place.local_rank):
                 data.prepare_data()
         self.data = data

@@ -16,6 +16,7 @@ from gan_lab.augment.base import Augmentation
 from gan_lab.callbacks.stop import Stop
 from gan_lab.checkpoint import CheckpointIO
 from gan_lab.data.images import to_uint8
+from gan_lab.data.pictures import grid
 from gan_lab.distributed.preemption import signals
 from gan_lab.evaluation import Scores
 from gan_lab.regularizers.base import Phase, Regularizer
@@ -78,6 +79,8 @@ def settings(*, d_lr: float = 0.0, g_lr: float = 0.0, **changes: Any) -> dict[st
 class Same(LightningDataModule):
     """The same batch for ever."""
 
+    picture_samples = None
+
     def __init__(self, real: Tensor) -> None:
         super().__init__()
         self.real = real
@@ -87,6 +90,9 @@ class Same(LightningDataModule):
 
     def render(self, samples: Tensor) -> Tensor:
         return to_uint8(samples)
+
+    def picture(self, samples: Tensor, columns: int) -> Any:
+        return grid(self.render(samples), columns)
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         return itertools.repeat({"real": self.real})

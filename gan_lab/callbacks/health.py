@@ -57,7 +57,8 @@ class Health(TickCallback):
     """Records `health/...` at intervals and at the end, and warns of what looks wrong, once until it has passed.
 
     Looks at the live generator and at D in eval mode, on rank 0 alone and without a trace in training. D gets to see
-    images through the model's `judge`, and in batches, as in training. The values stand in the next row of metrics.csv:
+    images through the model's `judge`, and in batches, as in training. Of data that are no images there is no look,
+    which is said once. The values stand in the next row of metrics.csv:
 
     `d_accuracy_real`, `_held_out`, `_fake`: shares on the right side of the model's `boundary`; a critic has none.
     `logit_gap`, `logit_gap_held_out`: mean logit of training reals minus that of fakes, and of held-out reals: the
@@ -108,6 +109,7 @@ class Health(TickCallback):
         self.classifier: Any = None
         self.held_out: str | None = None
         self.columns: list[str] = []
+        self.aside = False
 
     def state_dict(self) -> dict[str, Any]:
         return {"times": dict(self.times)}
@@ -119,6 +121,10 @@ class Health(TickCallback):
         """Decide on the columns, which all ranks record."""
         super().on_train_start(trainer, pl_module)
         data = trainer.datamodule  # type: ignore[attr-defined]
+        self.aside = len(data.sample_shape) != 3
+        if self.aside:
+            log.info("health looks at images, and %s holds none: this run goes without", data.name)
+            return
         self.reals = None
         self.held_out = held_out_split(data)
         with undisturbed(pl_module):
@@ -132,6 +138,8 @@ class Health(TickCallback):
 
     def tick(self, trainer: Trainer, module: Any) -> None:
         module.check_finite()
+        if self.aside:
+            return
         values = dict.fromkeys(self.columns, 0.0)
         if is_first_rank():
             with undisturbed(module):

@@ -1,4 +1,4 @@
-"""Grids of samples from fixed latents: the same faces through the whole of training."""
+"""Pictures of samples from fixed latents: the same faces through the whole of training."""
 
 from typing import Any
 
@@ -6,17 +6,17 @@ from PIL import Image
 from pytorch_lightning import Trainer
 
 from gan_lab.callbacks.base import TickCallback, is_first_rank, run_dir
-from gan_lab.data.pictures import grid, save_png
+from gan_lab.data.pictures import save_png
 from gan_lab.evaluation import scoring_mode
 from gan_lab.sampling import Draws, reseed_default_generators
 
 
 class Pictures(TickCallback):
-    """Draws a grid at intervals, at the end and before the first step, as pictures/<images seen>.png and latest.png.
+    """Draws samples at intervals, at the end and before the first step, as pictures/<images seen>.png and latest.png.
 
     Args:
-        every_kimg: from one grid to the next, in thousands of images; None for the end alone.
-        rows, columns: of the grid, each 1 or more.
+        every_kimg: from one picture to the next, in thousands of images; None for the end alone.
+        rows, columns: of the grid that images make, each 1 or more.
     """
 
     def __init__(self, every_kimg: float | None, rows: int, columns: int) -> None:
@@ -33,13 +33,14 @@ class Pictures(TickCallback):
     def tick(self, trainer: Trainer, module: Any) -> None:
         if not is_first_rank():
             return
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
         draws = Draws(module.seed, across_ranks=False)
-        arguments = module.inputs.draw(draws, self.rows * self.columns)
+        arguments = module.inputs.draw(draws, data.picture_samples or self.rows * self.columns)
         network = module.network_for_samples()
         with scoring_mode(network, module.device):
             reseed_default_generators(module.seed)
             samples = network(**{name: value.to(module.device) for name, value in arguments.items()})
-        picture = grid(trainer.datamodule.render(samples.cpu()), self.columns)  # type: ignore[attr-defined]
+        picture = data.picture(samples.cpu(), self.columns)
         folder = run_dir(trainer) / "pictures"
         folder.mkdir(exist_ok=True)
         save_png(picture, folder / f"{module.images_seen:012d}.png")

@@ -1,8 +1,8 @@
-"""What image data sets share: batches of reals for training, reference sets for evaluation, pictures of samples."""
+"""What data sets share: batches of reals for training, reference sets for evaluation, pictures of samples."""
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -12,98 +12,97 @@ from torch import Tensor
 
 from gan_lab import collectives
 from gan_lab.data.images import to_uint8
+from gan_lab.data.pictures import grid
 from gan_lab.data.reference import ReferenceSet
-from gan_lab.data.stream import RealStream
+from gan_lab.data.stream import RealStream, Stream
 
 SPLIT = re.compile(r"(?P<name>\w+)(\[(?P<first>-?\d*):(?P<last>-?\d*)\])?")
 
 
-class ImageData(pl.LightningDataModule, ABC):
-    """Labelled or unlabelled images of one size.
+class Data(pl.LightningDataModule, ABC):
+    """Reals of one shape, labelled or not, from an endless stream.
 
-    A subclass reads its splits in `read`. Usable without a Trainer: `prepare_data()`, `setup()`, and `to(device)`
-    where the CPU is not wanted; under a Trainer `setup` takes the Trainer's device.
+    Usable without a Trainer: `prepare_data()`, `setup()`, and `to(device)` where the CPU is not wanted; under a Trainer
+    `setup` takes the Trainer's device.
 
     Args:
         name: of the data set, for folders, protocols and messages.
-        image_size: [height, width] in pixels, or one number for a square.
-        channels: 1 grey, 3 colours, 4 with alpha.
-        sample_shape: [channels, height, width], for networks to interpolate.
+        sample_shape: [channels, height, width] of images or [dimensions] of points, for networks to interpolate.
         num_classes: number of labels; None counts those of the training split.
         batch_size: samples per step over all ranks; a multiple of the number of ranks.
         micro_batch_size: global too: the batch is cut into pieces of this size first, and each piece by rank. None
             cuts it by rank alone.
-        flip: mirror half of the training samples left to right.
-        resident: keep the training images on the device as uint8; `auto`: when they take at most `resident_limit_mb`.
-        resident_limit_mb: in MiB.
-        workers: processes that read ahead when the images are not resident.
-        limit: train on the first so many images alone; None for all. Evaluation sees all of them.
-        seed: of order and flips, non-negative.
+        seed: of order and flips, or of the points, non-negative.
+    Attributes:
+        picture_samples: how many samples a picture of them shows; None for as many as a grid has places.
     Raises:
         ValueError: a value is out of range, or values contradict one another.
     """
 
     name: str
-    splits: ClassVar[tuple[str, ...]] = ("train",)
-    channel_choices: ClassVar[tuple[int, ...]] = (1, 3, 4)
+    picture_samples: ClassVar[int | None] = None
 
     def __init__(
         self,
         *,
         name: str,
-        image_size: int | Sequence[int],
-        channels: int,
         sample_shape: Sequence[int],
         num_classes: int | None,
         batch_size: int,
         micro_batch_size: int | None,
-        flip: bool,
-        resident: bool | Literal["auto"],
-        resident_limit_mb: float,
-        workers: int,
-        limit: int | None,
         seed: int,
     ) -> None:
         super().__init__()
         self.name = name
-        self.image_size = height_and_width(image_size)
-        if channels not in self.channel_choices:
-            raise ValueError(f"data.channels of {name} must be one of {self.channel_choices}, got {channels!r}")
-        self.channels = channels
-        self.sample_shape = (channels, *self.image_size)
-        if tuple(sample_shape) != self.sample_shape:
-            raise ValueError(
-                f"data.sample_shape={list(sample_shape)} contradicts data.channels={channels} and "
-                f"data.image_size={list(self.image_size)}"
-            )
+        self.sample_shape = tuple(sample_shape)
         self.num_classes = None if num_classes is None else whole("num_classes", num_classes, 1)
         self.batch_size = whole("batch_size", batch_size, 1)
         self.micro_batch_size = None if micro_batch_size is None else whole("micro_batch_size", micro_batch_size, 1)
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
             raise ValueError(f"data.micro_batch_size={micro_batch_size} does not divide data.batch_size={batch_size}")
-        self.flip = truth("flip", flip)
-        self.resident = resident if resident == "auto" else truth("resident", resident, "or auto")
-        if not resident_limit_mb >= 0:
-            raise ValueError(f"data.resident_limit_mb must be 0 or more, got {resident_limit_mb!r}")
-        self.resident_limit_mb = resident_limit_mb
-        self.workers = whole("workers", workers, 0)
-        self.limit = None if limit is None else whole("limit", limit, 1)
         self.seed = whole("seed", seed, 0)
         self.class_names: tuple[str, ...] | None = None
         self._device = torch.device("cpu")
-        self._kept: dict[str, ReferenceSet] = {}
-        self._stream: RealStream | None = None
+        self._stream: Stream | None = None
 
     @abstractmethod
-    def read(self, split: str) -> ReferenceSet:
-        """One of `splits`, whole, with images of `sample_shape`; may set `class_names`."""
+    def open_stream(self) -> Stream:
+        """The reals that are trained on, on `device`, from their first."""
+
+    @property
+    @abstractmethod
+    def training_labels(self) -> np.ndarray | None:
+        """(N,) int64 labels, as frequent as those that are trained on; None where there are none."""
+
+    @abstractmethod
+    def render(self, samples: Tensor) -> Tensor:
+        """(N, *sample_shape) samples as (N, C, H, W) uint8 images, for metrics."""
+
+    @abstractmethod
+    def picture(self, samples: Tensor, columns: int) -> np.ndarray:
+        """One picture of (N, *sample_shape) samples on the CPU, for people: (H', W', 3 or 4) or (H', W') uint8.
+
+        Args:
+            columns: of a grid, where it is one.
+        """
+
+    @abstractmethod
+    def reference(self, split: str) -> ReferenceSet:
+        """What evaluation compares images with."""
+
+    def check_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Refuse metrics, by name, that cannot score samples like these, before training.
+
+        Raises:
+            ValueError: there is one.
+        """
 
     @property
     def device(self) -> torch.device:
         """Where batches are made."""
         return self._device
 
-    def to(self, device: torch.device | str) -> "ImageData":
+    def to(self, device: torch.device | str) -> "Data":
         """Make batches on `device` from now on."""
         self._device = torch.device(device)
         if self._stream is not None:
@@ -111,7 +110,7 @@ class ImageData(pl.LightningDataModule, ABC):
         return self
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the training split and start the stream, once."""
+        """Read what is trained on and start the stream, once."""
         if self.trainer is not None:
             self.to(self.trainer.strategy.root_device)
         if self._stream is not None:
@@ -123,33 +122,17 @@ class ImageData(pl.LightningDataModule, ABC):
                     f"data.{key}={value} leaves a remainder over {world} processes: "
                     f"it counts all of them, give a multiple of {world}"
                 )
-        self._count_classes(self.reference("train"))
-        samples = self.reference("train" if self.limit is None else f"train[:{self.limit}]")
-        resident = samples.images.nbytes <= self.resident_limit_mb * 2**20 if self.resident == "auto" else self.resident
-        self._stream = RealStream(
-            samples,
-            seed=self.seed,
-            flip=self.flip,
-            resident=resident,
-            workers=self.workers,
-            usual_take=self.micro_batch_size or self.batch_size,
-            device=self._device,
-        )
+        self._stream = self.open_stream()
 
     @property
-    def stream(self) -> RealStream:
+    def stream(self) -> Stream:
         """The reals, after `setup`."""
         if self._stream is None:
             raise RuntimeError(f"the stream of {self.name} exists after setup()")
         return self._stream
 
-    @property
-    def training_labels(self) -> np.ndarray | None:
-        """(N,) int64 of the images that are trained on; None where they have none."""
-        return self.stream.samples.labels
-
     def take(self, count: int) -> dict[str, Tensor]:
-        """This rank's part of the next `count` reals, piece by piece of `micro_batch_size`; see `RealStream.take`."""
+        """This rank's part of the next `count` reals, piece by piece of `micro_batch_size`; see `Stream.take`."""
         micro = self.micro_batch_size or count
         if count <= micro:
             return self.stream.take(count)
@@ -172,9 +155,105 @@ class ImageData(pl.LightningDataModule, ABC):
         """The stream's; after `setup`."""
         self.stream.load_state_dict(state_dict)
 
+
+class ImageData(Data):
+    """Labelled or unlabelled images of one size. A subclass reads its splits in `read`.
+
+    Args:
+        name, sample_shape, num_classes, batch_size, micro_batch_size, seed: see `Data`.
+        image_size: [height, width] in pixels, or one number for a square.
+        channels: 1 grey, 3 colours, 4 with alpha.
+        flip: mirror half of the training samples left to right.
+        resident: keep the training images on the device as uint8; `auto`: when they take at most `resident_limit_mb`.
+        resident_limit_mb: in MiB.
+        workers: processes that read ahead when the images are not resident.
+        limit: train on the first so many images alone; None for all. Evaluation sees all of them.
+    Raises:
+        ValueError: a value is out of range, or values contradict one another.
+    """
+
+    splits: ClassVar[tuple[str, ...]] = ("train",)
+    channel_choices: ClassVar[tuple[int, ...]] = (1, 3, 4)
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        image_size: int | Sequence[int],
+        channels: int,
+        sample_shape: Sequence[int],
+        num_classes: int | None,
+        batch_size: int,
+        micro_batch_size: int | None,
+        flip: bool,
+        resident: bool | Literal["auto"],
+        resident_limit_mb: float,
+        workers: int,
+        limit: int | None,
+        seed: int,
+    ) -> None:
+        super().__init__(
+            name=name,
+            sample_shape=sample_shape,
+            num_classes=num_classes,
+            batch_size=batch_size,
+            micro_batch_size=micro_batch_size,
+            seed=seed,
+        )
+        self.image_size = height_and_width(image_size)
+        if channels not in self.channel_choices:
+            raise ValueError(f"data.channels of {name} must be one of {self.channel_choices}, got {channels!r}")
+        self.channels = channels
+        if self.sample_shape != (channels, *self.image_size):
+            raise ValueError(
+                f"data.sample_shape={list(sample_shape)} contradicts data.channels={channels} and "
+                f"data.image_size={list(self.image_size)}"
+            )
+        self.flip = truth("flip", flip)
+        self.resident = resident if resident == "auto" else truth("resident", resident, "or auto")
+        if not resident_limit_mb >= 0:
+            raise ValueError(f"data.resident_limit_mb must be 0 or more, got {resident_limit_mb!r}")
+        self.resident_limit_mb = resident_limit_mb
+        self.workers = whole("workers", workers, 0)
+        self.limit = None if limit is None else whole("limit", limit, 1)
+        self._kept: dict[str, ReferenceSet] = {}
+
+    @abstractmethod
+    def read(self, split: str) -> ReferenceSet:
+        """One of `splits`, whole, with images of `sample_shape`; may set `class_names`."""
+
+    def open_stream(self) -> RealStream:
+        """See `Data`."""
+        self._count_classes(self.reference("train"))
+        samples = self.reference("train" if self.limit is None else f"train[:{self.limit}]")
+        resident = samples.images.nbytes <= self.resident_limit_mb * 2**20 if self.resident == "auto" else self.resident
+        return RealStream(
+            samples,
+            seed=self.seed,
+            flip=self.flip,
+            resident=resident,
+            workers=self.workers,
+            usual_take=self.micro_batch_size or self.batch_size,
+            device=self._device,
+        )
+
+    @property
+    def stream(self) -> RealStream:
+        """See `Data`."""
+        return super().stream  # type: ignore[return-value]
+
+    @property
+    def training_labels(self) -> np.ndarray | None:
+        """See `Data`."""
+        return self.stream.samples.labels
+
     def render(self, samples: Tensor) -> Tensor:
-        """(N, C, H, W) samples in [-1, 1] as uint8 images of the same shape, for grids and metrics."""
+        """(N, C, H, W) samples in [-1, 1] as uint8 images of the same shape."""
         return to_uint8(samples)
+
+    def picture(self, samples: Tensor, columns: int) -> np.ndarray:
+        """See `Data`: a grid."""
+        return grid(self.render(samples), columns)
 
     def reference(self, split: str) -> ReferenceSet:
         """Images in their stored order, without flips.
@@ -227,7 +306,7 @@ class Batches:
     would then be saved one batch too far.
     """
 
-    def __init__(self, data: ImageData) -> None:
+    def __init__(self, data: Data) -> None:
         self._data = data
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:

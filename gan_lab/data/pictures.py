@@ -1,9 +1,10 @@
-"""Pictures for people: many samples in a grid, and files that are never seen half written."""
+"""Pictures for people: many samples in a grid, points in a plane, and files that are never seen half written."""
 
 import os
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -24,6 +25,34 @@ def grid(images: Tensor, columns: int, padding: int = 2) -> np.ndarray:
     if images.shape[1] == 1:
         return picture[0].numpy()
     return picture.permute(1, 2, 0).contiguous().numpy()
+
+
+def scatter(*, real: Tensor, fake: Tensor, reach: float) -> np.ndarray:
+    """Generated points over real ones, by their first two coordinates; the title counts those beyond the axes.
+
+    Args:
+        real, fake: (N, D) float32 on the CPU.
+        reach: both axes go from -reach to reach, so that pictures of one data set can be laid side by side.
+    Returns:
+        (H, W, 3) uint8.
+    Raises:
+        ValueError: a generated point is NaN or infinite.
+    """
+    broken = int((~torch.isfinite(fake).all(dim=1)).sum())
+    if broken:
+        raise ValueError(f"{broken} of {len(fake)} points are NaN or infinite: the generator has diverged")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    canvas = FigureCanvasAgg(Figure(figsize=(5, 5.2), dpi=100, layout="constrained"))
+    axes = canvas.figure.add_subplot(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    for points, name, color, size in ((real, "real", "tab:gray", 12), (fake, "generated", "tab:red", 3)):
+        axes.scatter(points[:, 0], points[:, 1], s=size, color=color, linewidths=0, label=name)
+    axes.legend(loc="upper right")
+    outside = int((fake[:, :2].abs() > reach).any(dim=1).sum())
+    axes.set_title(f"{len(fake)} points" + (f", {outside} of them outside" if outside else ""))
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def save_png(picture: np.ndarray, path: Path) -> None:

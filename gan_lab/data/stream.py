@@ -1,7 +1,9 @@
 """Real samples as one endless shuffled sequence, addressed by a single saved counter."""
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,8 +64,78 @@ class Order:
         self._number = number
 
 
-class RealStream:
+class Stream(ABC):
     """Batches of reals for this rank, from an endless sequence without epoch boundary or dropped tail.
+
+    A place of the sequence holds the same sample for ever: batch size, ranks and workers do not enter.
+
+    Args:
+        seed: of the sequence, non-negative.
+        device: where batches are wanted.
+    """
+
+    def __init__(self, *, seed: int, device: torch.device) -> None:
+        self.seed = seed
+        self._position = 0
+        self.to(device)
+
+    @property
+    def position(self) -> int:
+        """Samples consumed so far, over all ranks."""
+        return self._position
+
+    def to(self, device: torch.device) -> "Stream":
+        """Move to where batches are wanted; the sequence goes on as before."""
+        self.device = device
+        return self
+
+    def take(self, count: int) -> dict[str, Tensor]:
+        """This rank's contiguous slice of the next `count` samples of the sequence.
+
+        Args:
+            count: global number of samples, a multiple of the number of ranks.
+        Returns:
+            On the stream's device: `real` (count / world, *sample_shape) float32; `labels` int64, where there are any;
+            `index` int64, of each sample.
+        Raises:
+            ValueError: `count` is not positive or leaves a remainder over the ranks.
+        """
+        world = collectives.world()
+        if count <= 0 or count % world:
+            raise ValueError(f"cannot take {count} samples on {world} processes: give a positive multiple of {world}")
+        first = self._position + collectives.rank() * (count // world)
+        batch = self._at(first, first + count // world)
+        self._position += count
+        return batch
+
+    @abstractmethod
+    def _at(self, first: int, last: int) -> dict[str, Tensor]:
+        """The batch of the places `first` .. `last` - 1."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """The counter, and what it counts in."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where `state` stood: the next batch is the one that it would have given.
+
+        Raises:
+            ValueError: the state belongs to other data or to another seed.
+        """
+
+    def _go_on(self, state: dict[str, Any]) -> None:
+        """Take the position of `state`, which is refused where it was counted with another seed."""
+        if state["seed"] != self.seed:
+            raise ValueError(
+                f"the checkpoint's samples were shuffled with seed {state['seed']}, this run has seed {self.seed}: "
+                f"give data.seed={state['seed']}"
+            )
+        self._position = state["position"]
+
+
+class RealStream(Stream):
+    """Images of a set, shuffled anew at each pass; `index` is a sample's place in the set.
 
     Resident: the uint8 images live on the device, a batch is one gather there. Otherwise they stay where they are,
     often memory-mapped, and `workers` processes read ahead; reading ahead does not move `position`.
@@ -91,19 +163,13 @@ class RealStream:
     ) -> None:
         if len(samples) == 0:
             raise ValueError(f"{samples.name}: split {samples.split!r} holds no samples")
-        self.samples, self.seed, self.resident = samples, seed, resident
+        self.samples, self.resident = samples, resident
         self._flip, self._workers, self._usual_take = flip, workers, usual_take
-        self._position = 0
-        self.to(device)
-
-    @property
-    def position(self) -> int:
-        """Samples consumed so far, over all ranks."""
-        return self._position
+        super().__init__(seed=seed, device=device)
 
     def to(self, device: torch.device) -> "RealStream":
-        """Move to where batches are wanted; the sequence goes on as before."""
-        self.device = device
+        """See `Stream`."""
+        super().to(device)
         self._order = self._new_order(device)
         labels = self.samples.labels
         self._labels = None if labels is None else torch.from_numpy(labels).to(device)
@@ -116,35 +182,20 @@ class RealStream:
             self._ahead.seek(self._position)
         return self
 
-    def take(self, count: int) -> dict[str, Tensor]:
-        """This rank's contiguous slice of the next `count` samples of the sequence.
-
-        Args:
-            count: global number of samples, a multiple of the number of ranks.
-        Returns:
-            On the stream's device: `real` (count / world, C, H, W) float32 in [-1, 1]; `labels` int64, where the set
-            has any; `index` int64, the samples' places in the data set.
-        Raises:
-            ValueError: `count` is not positive or leaves a remainder over the ranks.
-        """
-        world = collectives.world()
-        if count <= 0 or count % world:
-            raise ValueError(f"cannot take {count} samples on {world} processes: give a positive multiple of {world}")
-        first = self._position + collectives.rank() * (count // world)
-        index, mirrored = self._order.at(first, first + count // world)
+    def _at(self, first: int, last: int) -> dict[str, Tensor]:
+        index, mirrored = self._order.at(first, last)
         if self.resident:
             pixels = self._images.index_select(0, index)
             pixels = mirror(pixels, mirrored) if self._order.flip else pixels
         else:
-            pixels = self._ahead.read(first, first + count // world).to(self.device, non_blocking=True)
-        self._position += count
+            pixels = self._ahead.read(first, last).to(self.device, non_blocking=True)
         batch = {"real": from_uint8(pixels), "index": index}
         if self._labels is not None:
             batch["labels"] = self._labels.index_select(0, index)
         return batch
 
-    def state_dict(self) -> dict:
-        """The counter, and what it counts in."""
+    def state_dict(self) -> dict[str, Any]:
+        """See `Stream`."""
         return {
             "position": self._position,
             "seed": self.seed,
@@ -152,24 +203,15 @@ class RealStream:
             "digest": self.samples.digest,
         }
 
-    def load_state_dict(self, state: dict) -> None:
-        """Go on where the saved stream stood: the next batch is the one that it would have given.
-
-        Raises:
-            ValueError: the state belongs to other data or to another seed.
-        """
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See `Stream`."""
         if (state["size"], state["digest"]) != (len(self.samples), self.samples.digest):
             raise ValueError(
                 f"the checkpoint was trained on other data: {state['size']} samples with digest "
                 f"{state['digest'][:12]}, while {self.samples.name} now has {len(self.samples)} with digest "
                 f"{self.samples.digest[:12]}. Restore the data and its options, or start a new run"
             )
-        if state["seed"] != self.seed:
-            raise ValueError(
-                f"the checkpoint's samples were shuffled with seed {state['seed']}, this run has seed {self.seed}: "
-                f"give data.seed={state['seed']}"
-            )
-        self._position = state["position"]
+        self._go_on(state)
         if not self.resident:
             self._ahead.seek(self._position)
 
