@@ -1,0 +1,92 @@
+"""DiffAugment: mild changes of all that D sees, always on."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from gan_lab.augment.base import Augmentation
+from gan_lab.augment.pixels import check_pictures, split_alpha, take, uniforms
+from gan_lab.sampling import Draws
+
+
+def color(images: Tensor, draws: Draws) -> Tensor:
+    """Brightness + U[-0.5, 0.5), saturation * U[0, 2), contrast * U[0.5, 1.5), in this order.
+
+    A grey picture has no saturation; the fourth channel of four, alpha, stays as it is.
+    """
+    shown, alpha = split_alpha(images)
+    brightness, saturation, contrast = uniforms(draws, "diffaugment color", images, 3)
+    shown = shown + (brightness - 0.5)
+    shown = _about(shown, shown.mean(1, keepdim=True), 2 * saturation)
+    shown = _about(shown, shown.mean((1, 2, 3), keepdim=True), contrast + 0.5)
+    return torch.cat([shown, alpha], dim=1)
+
+
+def _about(images: Tensor, center: Tensor, factor: Tensor) -> Tensor:
+    return center + factor * (images - center)
+
+
+def translation(images: Tensor, draws: Draws) -> Tensor:
+    """Moved by whole pixels, up to an eighth of height and width either way; zeros come in."""
+    height, width = images.shape[2:]
+    down, right = uniforms(draws, "diffaugment translation", images, 2)
+    rows, columns = _indices(images)
+    rows, columns = rows - _shift(down, height), columns - _shift(right, width)
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    return take(images, rows.clamp(0, height - 1), columns.clamp(0, width - 1)) * inside
+
+
+def _shift(uniform: Tensor, size: int) -> Tensor:
+    most = round(size / 8)
+    return (uniform * (2 * most + 1)).floor().long() - most
+
+
+def cutout(images: Tensor, draws: Draws) -> Tensor:
+    """A rectangle of half the height and width set to zero, with its centre anywhere in the picture."""
+    high, left = uniforms(draws, "diffaugment cutout", images, 2)
+    rows, columns = _indices(images)
+    return images * ~(_within(rows, high, images.shape[2]) & _within(columns, left, images.shape[3]))
+
+
+def _within(places: Tensor, uniform: Tensor, size: int) -> Tensor:
+    """Centres are pixels where half the size is odd, and else the corners between them, the outermost too."""
+    half = round(size / 2)
+    first = (uniform * (size + 1 - half % 2)).floor() - half // 2
+    return (places >= first) & (places < first + half)
+
+
+def _indices(images: Tensor) -> tuple[Tensor, Tensor]:
+    """(1, 1, H, 1) and (1, 1, 1, W) int64."""
+    height, width = images.shape[2:]
+    rows = torch.arange(height, device=images.device).view(1, 1, -1, 1)
+    return rows, torch.arange(width, device=images.device).view(1, 1, 1, -1)
+
+
+POLICIES: dict[str, Callable[[Tensor, Draws], Tensor]] = {
+    "color": color,
+    "translation": translation,
+    "cutout": cutout,
+}
+
+
+class DiffAugment(Augmentation):
+    """Differentiable augmentation of reals and fakes, in both phases (Zhao et al. 2020, section 3.3).
+
+    Args:
+        policies: one or more of color, translation and cutout, applied in the order given.
+    """
+
+    def __init__(self, policies: Sequence[str]) -> None:
+        super().__init__()
+        unknown = [name for name in policies if name not in POLICIES]
+        if unknown or not policies:
+            raise ValueError(f"policies of DiffAugment are {', '.join(POLICIES)}, got {list(policies)}")
+        self.policies = tuple(policies)
+
+    def forward(self, images: Tensor, draws: Draws) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        check_pictures(images, "DiffAugment")
+        for name in self.policies:
+            images = POLICIES[name](images, draws)
+        return images
