@@ -48,7 +48,7 @@ class AdaptiveAugmentation(Augmentation):
             )
         self.schedule, self.target = as_schedule(p), target
         self.every, self.length = interval * batch_size, round(1000 * kimg)
-        self.boundary: float | None = 0.0
+        self.boundary = 0.0
         if target is not None:
             self.register_buffer("strength", torch.tensor(round(self.schedule(0) * self.length)))
             for name in ("signs", "judged", "shown"):  # of logits, number of logits, number of images since p changed
@@ -62,7 +62,7 @@ class AdaptiveAugmentation(Augmentation):
                 f"{type(self).__name__} adapts to the share of reals that D takes for real, and the logits of "
                 f"{type(module).__name__} have no boundary between real and fake; set target=null and a fixed p"
             )
-        self.boundary = boundary
+        self.boundary = self.boundary if boundary is None else boundary
 
     def probability(self, draws: Draws, images: Tensor) -> Tensor:
         """p of this moment, of no dimension, of the type and on the device of `images`."""
