@@ -1,6 +1,7 @@
 """Tiny generated data sets in each set's real format, for tests that must not download."""
 
 import hashlib
+import io
 import pickle
 import struct
 import zipfile
@@ -68,6 +69,122 @@ def write_cifar10(
         "train": (np.concatenate([images for _, images, _ in train]), np.concatenate([labels for *_, labels in train])),
         "test": test[1:],
     }
+
+
+def write_cifar100(
+    root: Path, monkeypatch: pytest.MonkeyPatch, *, count: int = 110
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """As `write_cifar10`, in the two files of CIFAR-100, whose fine labels cycle through 0 .. 99."""
+    from torchvision.datasets import CIFAR100
+
+    folder = Path(root) / CIFAR100.base_folder
+    folder.mkdir(parents=True)
+    written, lists = {}, {}
+    for seed, split in enumerate(("train", "test")):
+        images = np.random.default_rng(seed).integers(256, size=(count, 3, 32, 32), dtype=np.uint8)
+        labels = np.arange(count) % 100
+        content = {"data": images.reshape(count, -1), "fine_labels": labels.tolist(), "coarse_labels": [0] * count}
+        (folder / split).write_bytes(pickle.dumps(content, protocol=2))
+        lists[split] = [[split, hashlib.md5((folder / split).read_bytes()).hexdigest()]]
+        written[split] = images, labels
+    names = {"fine_label_names": [f"fine {number}" for number in range(100)], "coarse_label_names": ["coarse"]}
+    (folder / "meta").write_bytes(pickle.dumps(names, protocol=2))
+    monkeypatch.setattr(CIFAR100, "train_list", lists["train"])
+    monkeypatch.setattr(CIFAR100, "test_list", lists["test"])
+    md5 = hashlib.md5((folder / "meta").read_bytes()).hexdigest()
+    monkeypatch.setattr(CIFAR100, "meta", {**CIFAR100.meta, "md5": md5})
+    return written
+
+
+def write_svhn(
+    root: Path, monkeypatch: pytest.MonkeyPatch, *, count: int = 30
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Write SVHN's MATLAB files, in which the digit 0 has label 10, and let torchvision expect their checksums."""
+    from scipy.io import savemat
+    from torchvision.datasets import SVHN
+
+    Path(root).mkdir(parents=True, exist_ok=True)
+    written, lists = {}, dict(SVHN.split_list)
+    for seed, split in enumerate(("train", "test")):
+        images = np.random.default_rng(seed).integers(256, size=(count, 3, 32, 32), dtype=np.uint8)
+        labels = np.arange(count) % 10
+        path = Path(root) / f"{split}_32x32.mat"
+        stored = np.where(labels == 0, 10, labels).astype(np.uint8)
+        savemat(path, {"X": images.transpose(2, 3, 1, 0), "y": stored[:, None]})
+        lists[split] = [lists[split][0], path.name, hashlib.md5(path.read_bytes()).hexdigest()]
+        written[split] = images, labels
+    monkeypatch.setattr(SVHN, "split_list", lists)
+    return written
+
+
+def write_stl10(root: Path, *, labelled: int = 20, unlabelled: int = 30, test: int = 10) -> dict[str, np.ndarray]:
+    """Write STL-10's image files, column by column as MATLAB does.
+
+    Returns:
+        per file: (N, 3, 96, 96) uint8 images.
+    """
+    folder = Path(root) / "stl10_binary"
+    folder.mkdir(parents=True)
+    written = {}
+    for name, count in (("train", labelled), ("unlabeled", unlabelled), ("test", test)):
+        written[name] = np.random.default_rng(count).integers(256, size=(count, 3, 96, 96), dtype=np.uint8)
+        (folder / f"{name}_X.bin").write_bytes(written[name].transpose(0, 1, 3, 2).tobytes())
+    return written
+
+
+def write_celeba(root: Path, *, count: int = 40) -> dict[str, list[str]]:
+    """Write faces of 178x218 pixels under `root`/celeba, grey outside of a coloured square of 108, and the partition.
+
+    Returns:
+        per split: names of its files, in order; every tenth is for validation, the one after it for testing.
+    """
+    folder = Path(root) / "celeba"
+    (folder / "img_align_celeba").mkdir(parents=True)
+    split = {0: "valid", 1: "test"}
+    names: dict[str, list[str]] = {"train": [], "valid": [], "test": []}
+    for number in range(count):
+        name = f"{number + 1:06}.jpg"
+        names[split.get(number % 10, "train")].append(name)
+        picture = Image.new("RGB", (178, 218), (128, 128, 128))
+        picture.paste((5 * number, 255 - 5 * number, 0), (35, 55, 143, 163))
+        picture.save(folder / "img_align_celeba" / name, quality=95)
+    codes = {"train": 0, "valid": 1, "test": 2}
+    lines = sorted(f"{name} {codes[kind]}" for kind, listed in names.items() for name in listed)
+    (folder / "list_eval_partition.txt").write_text("\n".join(lines) + "\n")
+    return names
+
+
+def write_lsun(root: Path, *, category: str = "bedroom", count: int = 24) -> dict[str, list[bytes]]:
+    """Write the databases of `<category>_train_lmdb` and `<category>_val_lmdb`: WebP by sorted keys.
+
+    Returns:
+        per split: the compressed images in the order of their keys.
+    """
+    import lmdb
+
+    written: dict[str, list[bytes]] = {}
+    for seed, split in enumerate(("train", "val")):
+        random = np.random.default_rng(seed)
+        folder = Path(root) / f"{category}_{split}_lmdb"
+        folder.mkdir(parents=True)
+        written[split] = []
+        with lmdb.open(str(folder), map_size=2**24) as database, database.begin(write=True) as transaction:
+            for number in range(count):
+                buffer = io.BytesIO()
+                pixels = random.integers(256, size=(40, 60, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(buffer, format="WEBP", lossless=True)
+                transaction.put(f"{number:040x}".encode(), buffer.getvalue())
+                written[split].append(buffer.getvalue())
+    return written
+
+
+def write_imagenet(root: Path, *, classes: tuple[str, ...] = ("n01440764", "n01443537"), count: int = 12) -> None:
+    """Write class folders of small pictures under `root`/train and `root`/val, by the archive's extension."""
+    for split in ("train", "val"):
+        for path in write_image_folder(Path(root) / split, classes=classes, count=count, size=(40, 30)):
+            with Image.open(path) as picture:
+                picture.save(path.with_suffix(".JPEG"), format="JPEG")
+            path.unlink()
 
 
 def write_image_folder(

@@ -1,4 +1,4 @@
-"""CIFAR-10: 50,000 training and 10,000 test images, 32x32, in 10 classes."""
+"""CIFAR-10 and CIFAR-100: 50,000 training and 10,000 test images each, 32x32, in 10 or 100 classes."""
 
 from typing import Any, ClassVar
 
@@ -22,6 +22,7 @@ class CIFAR10(ImageData):
 
     splits: ClassVar[tuple[str, ...]] = ("train", "test")
     channel_choices: ClassVar[tuple[int, ...]] = (3,)
+    torchvision_name: ClassVar[str] = "CIFAR10"
 
     def __init__(self, *, root: str, download: bool, **common: Any) -> None:
         super().__init__(**common)
@@ -43,4 +44,11 @@ class CIFAR10(ImageData):
     def _open(self, split: str, *, download: bool) -> Any:
         from torchvision import datasets  # takes a second
 
-        return open_set(datasets.CIFAR10, root=self.root, train=split == "train", download=download)
+        set_class = getattr(datasets, self.torchvision_name)
+        return open_set(set_class, root=self.root, train=split == "train", download=download)
+
+
+class CIFAR100(CIFAR10):
+    """As CIFAR-10, in 100 fine classes, under `cifar-100-python`."""
+
+    torchvision_name: ClassVar[str] = "CIFAR100"

@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 
-def open_set(set_class: Any, *, root: str, train: bool, download: bool) -> Any:
+def open_set(set_class: Any, *, root: str, download: bool, **split: Any) -> Any:
     """The torchvision data set of `set_class` under `root`.
 
     Args:
         set_class: `torchvision.datasets.MNIST` and the like.
         root: the folder that holds the set's own folder.
-        train: its training split, else its test split.
         download: fetch it first where it is absent; torchvision shows the progress.
+        split: as the class names it: `train=True`, `split="test"`.
     Raises:
         FileNotFoundError: it is not under `root`, or is damaged there, and `download` is off.
         ConnectionError: it could not be downloaded.
@@ -19,7 +19,7 @@ def open_set(set_class: Any, *, root: str, train: bool, download: bool) -> Any:
     place = Path(root).expanduser().absolute()
     title = set_class.__name__
     try:
-        return set_class(root=place, train=train, download=download)
+        return set_class(root=place, download=download, **split)
     except Exception as error:
         if download:
             raise ConnectionError(

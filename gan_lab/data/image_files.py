@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from multiprocessing.pool import ThreadPool
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -23,10 +23,18 @@ AT_ONCE = 32  # files that a thread takes at a time
 
 
 class Source(Protocol):
-    """Where image files lie."""
+    """Where image files lie.
 
-    def stamps(self) -> list[tuple[str, int, int]]:
-        """(name, size, modification time in ns) of the files that decide the content."""
+    Attributes:
+        title: for the name of the decoded copy.
+        place: for messages.
+    """
+
+    title: str
+    place: str
+
+    def stamps(self) -> list[Any]:
+        """What changes when the content does, as plain JSON values: names, sizes, modification times in ns."""
 
     def names(self) -> list[str]:
         """Paths of all images relative to the root, with slashes, sorted."""
@@ -38,8 +46,9 @@ class Source(Protocol):
 class FolderSource:
     """Image files at any depth below a folder, but for the grid that `gan_lab.sample` leaves beside its images."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, title: str | None = None) -> None:
+        self._root, self.title = root, title or root.stem
+        self.place = str(root)
 
     def stamps(self) -> list[tuple[str, int, int]]:
         """See `Source`."""
@@ -64,7 +73,8 @@ class ZipSource:
     """Image files at any depth in a zip, which may be read by several threads."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._root, self.title = root, root.stem
+        self.place = str(root)
 
     def stamps(self) -> list[tuple[str, int, int]]:
         """See `Source`: the zip itself stands for all that is in it."""
@@ -124,11 +134,15 @@ def classes_of(names: list[str]) -> tuple[list[str], list[int] | None]:
 
 
 class Shape(NamedTuple):
-    """How images are wanted: (height, width), channels, and whether what sticks out is cut off or squeezed in."""
+    """How images are wanted: (height, width), channels, and whether what sticks out is cut off or squeezed in.
+
+    Of a `crop` there is only the square of so many pixels in the middle.
+    """
 
     image_size: tuple[int, int]
     channels: int
     center_crop: bool
+    crop: int | None = None
 
 
 class Decoded(NamedTuple):
@@ -152,6 +166,11 @@ def decode(content: bytes, shape: Shape) -> Decoded:
     except Exception as error:  # Pillow's plugins raise whatever a damaged file makes them stumble over
         return Decoded(None, error=f"{error}" or type(error).__name__)
     height, width = shape.image_size
+    if shape.crop is not None:
+        if shape.crop > min(image.size):
+            return Decoded(None, error=f"{image.width}x{image.height}, too small for data.crop={shape.crop}")
+        left, top = (image.width - shape.crop) // 2, (image.height - shape.crop) // 2
+        image = image.crop((left, top, left + shape.crop, top + shape.crop))
     if shape.center_crop:
         fitted = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
     else:

@@ -1,13 +1,14 @@
-"""MNIST and Fashion-MNIST: 60,000 training and 10,000 test images, 28x28, grey."""
+"""MNIST and Fashion-MNIST: 60,000 training and 10,000 test images, 28x28, grey; and stacks of three of the former."""
 
 from typing import Any, ClassVar
 
 import torch
 
-from gan_lab.data.base import ImageData, truth
+from gan_lab.data.base import ImageData, truth, whole
 from gan_lab.data.download import open_set
 from gan_lab.data.images import resize
 from gan_lab.data.reference import ReferenceSet
+from gan_lab.sampling import numpy_generator
 
 
 class MNIST(ImageData):
@@ -53,3 +54,36 @@ class FashionMNIST(MNIST):
     """Articles of clothing (Xiao et al. 2017), in the format of MNIST, under `FashionMNIST/raw`."""
 
     torchvision_name: ClassVar[str] = "FashionMNIST"
+
+
+class StackedMNIST(MNIST):
+    """Three digits as red, green and blue: 1,000 modes (Metz et al. 2017, section 3.3.1).
+
+    Digits are drawn with replacement from those of the same split, by `stack_seed` alone; label abc is red a, green b
+    and blue c.
+
+    Args:
+        count: stacks to train on; `test` has as many as MNIST's test split has digits.
+        stack_seed: of the draw, 0 or more.
+        **settings: as `MNIST`.
+    """
+
+    channel_choices: ClassVar[tuple[int, ...]] = (3,)
+
+    def __init__(self, *, count: int, stack_seed: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.count, self.stack_seed = whole("count", count, 1), whole("stack_seed", stack_seed, 0)
+
+    def read(self, split: str) -> ReferenceSet:
+        """See `ImageData.read`."""
+        digits = super().read(split)
+        assert digits.labels is not None
+        self.class_names = tuple(f"{number:03}" for number in range(1000))
+        random = numpy_generator(self.stack_seed, f"stacked digits {split}")
+        chosen = random.integers(len(digits), size=(self.count if split == "train" else len(digits), 3))
+        return ReferenceSet(
+            name=self.name,
+            split=split,
+            images=digits.images[chosen, 0],
+            labels=digits.labels[chosen] @ [100, 10, 1],
+        )

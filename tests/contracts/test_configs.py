@@ -5,7 +5,17 @@ import json
 import pytest
 import torch
 from conftest import ROOT, SMALL
-from generated_data import write_cifar10, write_image_folder, write_mnist
+from generated_data import (
+    write_celeba,
+    write_cifar10,
+    write_cifar100,
+    write_image_folder,
+    write_imagenet,
+    write_lsun,
+    write_mnist,
+    write_stl10,
+    write_svhn,
+)
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
@@ -58,16 +68,25 @@ def holds_points(data: str) -> bool:
 def small_data(name: str, folder, monkeypatch) -> list[str]:
     """Generated files in the real format of the data set `name`, and the overrides that point there."""
     root = folder / "data"
-    if name in ("mnist", "fashion_mnist"):
-        write_mnist(root, name={"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}[name])
-        return [f"paths.data_dir={root}"]
-    if name == "cifar10":
-        write_cifar10(root, monkeypatch)
-        return [f"paths.data_dir={root}"]
-    if name == "folder":
-        write_image_folder(root)
-        return [f"data.root={root}"]
-    return []
+    here, there = [f"paths.data_dir={root}"], [f"data.root={root}"]
+    writers = {
+        "mnist": (lambda: write_mnist(root), here),
+        "fashion_mnist": (lambda: write_mnist(root, name="FashionMNIST"), here),
+        "stacked_mnist": (lambda: write_mnist(root), [*here, "data.count=40"]),
+        "cifar10": (lambda: write_cifar10(root, monkeypatch), here),
+        "cifar100": (lambda: write_cifar100(root, monkeypatch), here),
+        "svhn": (lambda: write_svhn(root, monkeypatch), here),
+        "stl10": (lambda: write_stl10(root), here),
+        "celeba": (lambda: write_celeba(root), here),
+        "lsun": (lambda: write_lsun(root), there),
+        "imagenet": (lambda: write_imagenet(root), [*there, "data.num_classes=2"]),
+        "folder": (lambda: write_image_folder(root), there),
+    }
+    if name not in writers:
+        return []
+    write, overrides = writers[name]
+    write()
+    return overrides
 
 
 def train_small(overrides: list[str], folder, monkeypatch, last: list[str] | None = None) -> None:
@@ -109,7 +128,8 @@ def assert_trained(run, scored: bool) -> None:
 def test_every_choice_takes_real_steps(path, tmp_path, monkeypatch):
     overrides = override_of(path)
     scored = path.stem not in ("none", "watch")
-    if path.parent.name == "data" and path.stem not in ("digits", "mnist") and not holds_points(path.stem):
+    judged_by_digitnet = ("digits", "mnist", "stacked_mnist")
+    if path.parent.name == "data" and path.stem not in judged_by_digitnet and not holds_points(path.stem):
         overrides.append("extractor@evaluation.extractor=digitnet")
     last = enough_samples(path)
     if (refusal := refusal_of(path)) is not None:

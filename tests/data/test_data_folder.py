@@ -108,7 +108,7 @@ def test_other_and_hidden_files_are_passed_over(tmp_path):
 
 def test_a_folder_without_images_names_itself_and_the_extensions(tmp_path):
     (tmp_path / "pictures").mkdir()
-    with pytest.raises(ValueError, match=r"no images in data\.root=.*pictures.*\.jpg, .*\.webp"):
+    with pytest.raises(ValueError, match=r"no images in .*pictures.*\.jpg, .*\.webp"):
         folder(tmp_path / "pictures", tmp_path).prepare_data()
 
 
@@ -268,7 +268,7 @@ def test_a_full_disk_names_the_cache_and_leaves_nothing(tmp_path, monkeypatch):
     def full(self, pixels):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("gan_lab.data.folder.ArrayWriter.add", full)
+    monkeypatch.setattr("gan_lab.data.decoded.ArrayWriter.add", full)
     with pytest.raises(OSError, match=r"data\.cache_dir=.*cache.*No space left on device"):
         folder(tmp_path / "pictures", tmp_path).prepare_data()
     assert list((tmp_path / "cache").iterdir()) == []

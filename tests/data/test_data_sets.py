@@ -6,18 +6,49 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from generated_data import write_cifar10, write_image_folder, write_mnist
+from generated_data import (
+    write_celeba,
+    write_cifar10,
+    write_cifar100,
+    write_image_folder,
+    write_imagenet,
+    write_lsun,
+    write_mnist,
+    write_stl10,
+    write_svhn,
+)
 from omegaconf import OmegaConf
 
 from gan_lab import collectives
-from gan_lab.data.cifar import CIFAR10
+from gan_lab.data.celeba import CelebA
+from gan_lab.data.cifar import CIFAR10, CIFAR100
 from gan_lab.data.digits import Digits, held_out_fifth
 from gan_lab.data.folder import Folder
-from gan_lab.data.mnist import MNIST, FashionMNIST
+from gan_lab.data.image_files import Shape, decode
+from gan_lab.data.imagenet import ImageNet
+from gan_lab.data.lsun import LSUN
+from gan_lab.data.mnist import MNIST, FashionMNIST, StackedMNIST
+from gan_lab.data.stl10 import STL10
+from gan_lab.data.svhn import SVHN
 
 CONF = Path(__file__).parents[2] / "conf" / "data"
 POINTS = ("grid", "ring")  # see test_data_gaussians.py
-CLASSES = {"digits": Digits, "mnist": MNIST, "fashion_mnist": FashionMNIST, "cifar10": CIFAR10, "folder": Folder}
+CLASSES = {
+    "digits": Digits,
+    "mnist": MNIST,
+    "fashion_mnist": FashionMNIST,
+    "stacked_mnist": StackedMNIST,
+    "cifar10": CIFAR10,
+    "cifar100": CIFAR100,
+    "svhn": SVHN,
+    "stl10": STL10,
+    "celeba": CelebA,
+    "lsun": LSUN,
+    "imagenet": ImageNet,
+    "folder": Folder,
+}
+OWN_ROOT = {"folder": "folder", "lsun": "lsun", "imagenet": "imagenet"}
+FEW = {"stacked_mnist": {"count": 40}, "imagenet": {"num_classes": 2}}
 
 
 def values(name, tmp_path, **overrides):
@@ -29,7 +60,7 @@ def values(name, tmp_path, **overrides):
             "data": OmegaConf.load(CONF / f"{name}.yaml"),
         }
     )
-    OmegaConf.update(config, "data", {"root": str(tmp_path / "folder")} if name == "folder" else {})
+    OmegaConf.update(config, "data", {"root": str(tmp_path / OWN_ROOT[name])} if name in OWN_ROOT else {})
     OmegaConf.update(config, "data", {"workers": 0, **overrides})
     return OmegaConf.to_container(config.data, resolve=True)
 
@@ -53,13 +84,23 @@ def test_every_set_gives_batches_of_its_shape(name, tmp_path, monkeypatch):
     write_mnist(tmp_path)
     write_mnist(tmp_path, name="FashionMNIST")
     write_cifar10(tmp_path, monkeypatch)
+    write_cifar100(tmp_path, monkeypatch)
+    write_svhn(tmp_path, monkeypatch)
+    write_stl10(tmp_path)
+    write_celeba(tmp_path)
+    write_lsun(tmp_path / "lsun")
+    write_imagenet(tmp_path / "imagenet")
     write_image_folder(tmp_path / "folder", classes=("cat", "dog"))
-    data = build(name, tmp_path, image_size=[32, 48], batch_size=4)
+    data = build(name, tmp_path, image_size=[32, 48], batch_size=4, **FEW.get(name, {}))
     data.prepare_data()
     data.setup()
     batch = next(iter(data.train_dataloader()))
     assert batch["real"].shape == (4, *data.sample_shape) == (4, data.channels, 32, 48)
-    assert batch["labels"].max() < data.num_classes == len(data.class_names)
+    if name in ("stl10", "celeba", "lsun"):
+        assert "labels" not in batch
+        assert data.num_classes is None
+    else:
+        assert batch["labels"].max() < data.num_classes == len(data.class_names)
     assert data.render(batch["real"]).dtype == torch.uint8
 
 
@@ -93,6 +134,116 @@ def test_cifar10_keeps_its_pixels_and_order(tmp_path, monkeypatch):
     assert data.class_names[9] == "truck"
 
 
+def test_cifar100_takes_the_fine_classes(tmp_path, monkeypatch):
+    written = write_cifar100(tmp_path, monkeypatch)
+    data = build("cifar100", tmp_path)
+    for split, (images, labels) in written.items():
+        reference = data.reference(split)
+        assert np.array_equal(reference.images, images)
+        assert np.array_equal(reference.labels, labels)
+    assert data.class_names[42] == "fine 42"
+
+
+def test_svhn_calls_ten_a_zero(tmp_path, monkeypatch):
+    written = write_svhn(tmp_path, monkeypatch)
+    data = build("svhn", tmp_path)
+    for split, (images, labels) in written.items():
+        assert np.array_equal(data.reference(split).images, images)
+        assert np.array_equal(data.reference(split).labels, labels)
+
+
+def test_stl10_stands_upright_the_labelled_first(tmp_path):
+    written = write_stl10(tmp_path)
+    data = build("stl10", tmp_path, image_size=96)
+    assert np.array_equal(data.reference("train").images, np.concatenate([written["train"], written["unlabeled"]]))
+    assert np.array_equal(data.reference("test").images, written["test"])
+    assert build("stl10", tmp_path).reference("train").images.shape == (50, 3, 48, 48)
+
+
+def test_stacks_are_of_three_digits_and_named_after_them(tmp_path):
+    write_mnist(tmp_path)
+    grey = build("mnist", tmp_path).reference("train")
+    data = build("stacked_mnist", tmp_path, count=200)
+    stacks = data.reference("train")
+    assert len(stacks) == 200
+    numbers = np.array([[int(digit) for digit in data.class_names[label]] for label in stacks.labels])
+    pixels = {image.tobytes(): label for image, label in zip(grey.images, grey.labels, strict=True)}
+    for channel in range(3):
+        found = [pixels[np.ascontiguousarray(image).tobytes()] for image in stacks.images[:, channel : channel + 1]]
+        assert np.array_equal(found, numbers[:, channel])
+        assert len(set(numbers[:, channel])) == 10
+    assert len({tuple(row) for row in numbers}) > 150, "channels are drawn apart"
+    assert len(data.reference("test")) == 20
+
+
+def test_stacks_are_the_same_for_every_seed_of_a_run(tmp_path):
+    write_mnist(tmp_path)
+    first, other, drawn_anew = (
+        build("stacked_mnist", tmp_path, count=30, **given).reference("train").digest
+        for given in ({"seed": 1}, {"seed": 2}, {"stack_seed": 1})
+    )
+    assert first == other != drawn_anew
+
+
+def test_celeba_is_partitioned_and_cut_out_of_the_middle(tmp_path):
+    names = write_celeba(tmp_path)
+    data = build("celeba", tmp_path, image_size=32)
+    for split, listed in names.items():
+        images = data.reference(split).images.astype(int)
+        assert len(images) == len(listed)
+        shades = [5 * (int(name[:-4]) - 1) for name in listed]
+        assert np.abs(images[:, 0, 4:-4, 4:-4] - np.array(shades)[:, None, None]).max() < 8
+    assert np.abs(images[:, 2]).max() < 40, "nothing of the grey border"
+    wider = build("celeba", tmp_path, image_size=32, crop=148).reference("test").images
+    assert wider[:, 2, 0].min() > 100, "the grey border"
+
+
+def test_a_crop_wider_than_the_image_is_refused(tmp_path):
+    write_celeba(tmp_path)
+    with pytest.raises(ValueError, match=r"32 files: 000003\.jpg \(178x218, too small for data\.crop=179"):
+        build("celeba", tmp_path, crop=179).reference("train[:32]")
+
+
+def test_lsun_by_its_keys(tmp_path):
+    written = write_lsun(tmp_path / "lsun")
+    shape = Shape((16, 16), 3, center_crop=True)
+    for split, contents in written.items():
+        images = build("lsun", tmp_path, image_size=16).reference(split).images
+        assert np.array_equal(images, [decode(content, shape).pixels for content in contents])
+    few = build("lsun", tmp_path, image_size=16, first=5).reference("train").images
+    assert np.array_equal(few, build("lsun", tmp_path, image_size=16).reference("train[:5]").images)
+
+
+def test_imagenet_by_its_folders(tmp_path):
+    write_imagenet(tmp_path / "imagenet")
+    data = build("imagenet", tmp_path, image_size=16, num_classes=2, workers=1)
+    data.setup()
+    assert data.stream.resident is False
+    assert isinstance(data.stream.samples.images, np.memmap)
+    assert data.class_names == ("n01440764", "n01443537")
+    assert data.reference("val").labels.tolist() == [0] * 12 + [1] * 12
+    write_image_folder(tmp_path / "imagenet" / "train", count=1)
+    with pytest.raises(ValueError, match="all images must lie in a folder of their class"):
+        build("imagenet", tmp_path).reference("train")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("stl10", "stl10_binary/train_X.bin is absent or cut short. Let it be downloaded with data.download=true"),
+        ("celeba", "img_align_celeba.zip there, try data.download=true"),
+        ("lsun", "bedroom_train_lmdb/data.mdb does not exist. Unpack bedroom_train_lmdb.zip"),
+        ("imagenet", "imagenet/train is no folder. Unpack the archives of image-net.org"),
+    ],
+)
+def test_what_is_not_there_is_asked_for_by_its_place(name, said, tmp_path):
+    with pytest.raises(FileNotFoundError) as raised:
+        build(name, tmp_path).reference("train")
+    assert said in str(raised.value)
+    assert str(tmp_path) in str(raised.value)
+    assert "data.root=PATH" in str(raised.value)
+
+
 def test_digits_are_all_there_and_bright(digits):
     assert len(digits.stream.samples) == 1797
     assert digits.reference("train").images.max() == 255
@@ -108,7 +259,14 @@ def test_a_fifth_of_each_class_of_the_digits_is_held_out(digits):
 
 
 @pytest.mark.parametrize(
-    ("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST"), ("cifar10", "CIFAR10")]
+    ("name", "folder"),
+    [
+        ("mnist", "MNIST"),
+        ("fashion_mnist", "FashionMNIST"),
+        ("cifar10", "CIFAR10"),
+        ("cifar100", "CIFAR100"),
+        ("svhn", "SVHN"),
+    ],
 )
 def test_absent_files_name_the_place_and_the_remedy(name, folder, tmp_path):
     data = build(name, tmp_path / "nowhere")

@@ -1,0 +1,65 @@
+"""CelebA: 202,599 faces of celebrities, aligned and cropped to 178x218."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from gan_lab.data.base import truth
+from gan_lab.data.decoded import DecodedImages
+from gan_lab.data.download import open_set
+from gan_lab.data.image_files import FolderSource
+
+PARTITIONS = {"train": "0", "valid": "1", "test": "2"}
+
+
+class CelebA(DecodedImages):
+    """Faces (Liu et al. 2015) without labels, in the authors' partition: 162,770, 19,867 and 19,962.
+
+    The usual crops before resizing are the middle 108x108 and 148x148 pixels; scores depend on it.
+
+    Args:
+        root: the folder that holds `celeba`, with `img_align_celeba` and `list_eval_partition.txt` in it.
+        download: fetch the files there where they are absent (by torchvision, from Google Drive).
+        settings: as `DecodedImages`.
+    """
+
+    splits: ClassVar[tuple[str, ...]] = tuple(PARTITIONS)
+    channel_choices: ClassVar[tuple[int, ...]] = (3,)
+
+    def __init__(self, *, root: str, download: bool, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.root, self.download = root, truth("download", download)
+
+    def prepare_data(self) -> None:
+        """Download on request, and decode."""
+        if self.download:
+            from torchvision import datasets  # takes a second
+
+            open_set(datasets.CelebA, root=self.root, split="all", download=True)
+        super().prepare_data()
+
+    def source(self, split: str) -> FolderSource:
+        """See `DecodedImages`."""
+        folder = Path(self.root).expanduser().absolute() / "celeba"
+        images, partition = folder / "img_align_celeba", folder / "list_eval_partition.txt"
+        if not images.is_dir() or not partition.is_file():
+            raise FileNotFoundError(
+                f"CelebA is not complete under {folder.parent}: {images} and {partition} are wanted. Unpack "
+                "img_align_celeba.zip there, try data.download=true, or give the folder that holds celeba as "
+                "data.root=PATH"
+            )
+        lines = (line.split() for line in partition.read_text().splitlines())
+        wanted = {name for name, number in lines if number == PARTITIONS[split]}
+        return ChosenFiles(images, f"celeba-{split}", wanted.__contains__)
+
+
+class ChosenFiles(FolderSource):
+    """Those image files of a folder whose relative paths are `chosen`."""
+
+    def __init__(self, root: Path, title: str, chosen: Callable[[str], bool]) -> None:
+        super().__init__(root, title)
+        self._chosen = chosen
+
+    def names(self) -> list[str]:
+        """See `Source`."""
+        return [name for name in super().names() if self._chosen(name)]
