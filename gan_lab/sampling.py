@@ -236,3 +236,64 @@ class LabelledInputs(LatentInputs):
         """The keyword arguments of a call of the generator for `count` samples, of the given classes or of its own."""
         drawn = self.labels(draws, count) if labels is None else labels
         return {"latents": self.latents(draws, count), "labels": drawn}
+
+
+class CodedInputs(LatentInputs):
+    """What InfoGAN's generator eats: noise and codes, side by side in one latent (Chen et al. 2016, section 4).
+
+    Columns of a latent: the noise; for each categorical code one per category, 1 for the one drawn and 0 else; the
+    continuous codes, uniform on [-1, 1). Classes that are asked for are categories of the first categorical code.
+
+    Args:
+        latent_dim: of noise and codes together; one column at least is noise.
+        distribution: of the noise, see `LatentInputs`.
+        categorical: number of categories of each categorical code, 2 or more each.
+        continuous: number of continuous codes, 0 or more.
+    """
+
+    def __init__(self, latent_dim: int, distribution: str, categorical: Sequence[int], continuous: int) -> None:
+        super().__init__(latent_dim, distribution)
+        self.categorical, self.continuous = tuple(categorical), continuous
+        if min(self.categorical, default=2) < 2 or continuous < 0 or self.code_dim == 0:
+            raise ValueError(
+                "codes are categorical ones of 2 or more categories each and 0 or more continuous ones, at least one "
+                f"in all; got {list(self.categorical)} and {continuous}"
+            )
+        if latent_dim <= self.code_dim:
+            raise ValueError(
+                f"latent_dim={latent_dim} has no column for noise beside {self.code_dim} of the codes; set it to "
+                f"{self.code_dim + 1} or more"
+            )
+        self.noise = LatentInputs(latent_dim - self.code_dim, distribution)
+        self.num_classes = self.categorical[0] if self.categorical else 0
+
+    @property
+    def code_dim(self) -> int:
+        """Columns of the codes."""
+        return sum(self.categorical) + self.continuous
+
+    def latents(self, draws: Draws, count: int, labels: Tensor | None = None) -> Tensor:
+        """(count, latent_dim) float32 on the CPU; `labels`, (count,) int64, stand for draws of the first code."""
+        columns = [self.noise.latents(draws, count)]
+        for number, categories in enumerate(self.categorical):
+            drawn = draws.integers("categorical codes", count, categories)
+            chosen = labels if number == 0 and labels is not None else drawn
+            columns.append(torch.nn.functional.one_hot(chosen, categories).float())
+        columns.append(2 * draws.uniform("continuous codes", count, (self.continuous,)) - 1)
+        return torch.cat(columns, dim=1)
+
+    def codes(self, latents: Tensor) -> tuple[list[Tensor], Tensor]:
+        """What (B, latent_dim) latents say: (B,) int64 of each categorical code, and (B, continuous)."""
+        sizes = (self.noise.latent_dim, *self.categorical, self.continuous)
+        _, *categorical, continuous = latents.split(sizes, dim=1)
+        return [hot.argmax(1) for hot in categorical], continuous
+
+    def draw(self, draws: Draws, count: int, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """The keyword arguments of a call of the generator for `count` samples, of the given categories or any.
+
+        Raises:
+            ValueError: `labels` are given, and no code is categorical.
+        """
+        if labels is not None and not self.categorical:
+            raise ValueError("this generator has no categorical code: it cannot make given classes; leave them out")
+        return {"latents": self.latents(draws, count, labels)}
