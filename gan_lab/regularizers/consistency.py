@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gan_lab.regularizers.base import Phase, Regularizer
 from gan_lab.regularizers.checks import needed, needs_latents
+from gan_lab.regularizers.precision import full_precision
 from gan_lab.schedules import Schedule
 
 Inputs = dict[str, Tensor]
@@ -35,6 +36,11 @@ def _reflected(places: Tensor, size: int) -> Tensor:
     return torch.where(places < size, places, 2 * (size - 1) - places)
 
 
+def squared_difference(first: Tensor, second: Tensor) -> Tensor:
+    """(first - second)^2 elementwise, in float32 at least."""
+    return (full_precision(first) - full_precision(second)).square()
+
+
 class _OfImages(Regularizer):
     """What consistency under flips and shifts shares.
 
@@ -55,8 +61,8 @@ class _OfImages(Regularizer):
     def difference(self, module: Any, samples: Tensor, labels: Tensor | None) -> Tensor:
         """(B, ...) squared differences of D's logits of samples, and of the same samples flipped and shifted."""
         shown = module.seen(samples).detach()
-        change = module.logits(self._changed(module, shown), labels) - module.logits(shown, labels)
-        return change.float().square()
+        changed = self._changed(module, shown)
+        return squared_difference(module.logits(changed, labels), module.logits(shown, labels))
 
     def _changed(self, module: Any, images: Tensor) -> Tensor:
         if images.ndim != 4 or min(images.shape[2:]) <= self.max_shift:
@@ -135,6 +141,11 @@ def _on(device: torch.device, inputs: Inputs) -> Inputs:
     return {name: value.to(device, non_blocking=True) for name, value in inputs.items()}
 
 
+def _made(module: Any, inputs: Inputs) -> Tensor:
+    others = {name: value for name, value in inputs.items() if name != "latents"}
+    return module.generator(inputs["latents"], **others)
+
+
 class LatentConsistency(_OfLatents):
     """zCR, D's part: lambda_dis * |D(G(z)) - D(G(z + noise))|^2 (Zhao et al. 2021).
 
@@ -152,13 +163,13 @@ class LatentConsistency(_OfLatents):
         """(B,) penalties."""
         here, near = self.neighbours(module, len(needed(self, module, phase, "fake")))
         with torch.no_grad():
-            fake, moved = module.generator(**here), module.generator(**near)
+            fake, moved = _made(module, here), _made(module, near)
             moment = module.draws.state_dict()
             fake = module.seen(fake)
             module.draws.load_state_dict(moment)  # the draws of the other's augmentation, once more
             moved = module.seen(moved)
         labels = here.get("labels")
-        return (module.logits(moved, labels) - module.logits(fake, labels)).float().square()
+        return squared_difference(module.logits(moved, labels), module.logits(fake, labels))
 
 
 class LatentDiversity(_OfLatents):
@@ -178,4 +189,4 @@ class LatentDiversity(_OfLatents):
     def forward(self, module: Any, phase: Phase) -> Tensor:
         """(B,) negative penalties."""
         here, near = self.neighbours(module, len(needed(self, module, phase, "fake")))
-        return -(module.generator(**near) - module.generator(**here)).float().square().flatten(1).mean(1)
+        return -squared_difference(_made(module, near), _made(module, here)).flatten(1).mean(1)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from gan_lab.regularizers.base import Phase, Regularizer
 from gan_lab.regularizers.checks import needed, refuse_lazy
+from gan_lab.regularizers.precision import full_precision
 
 
 def drift_penalty(*, real_logits: Tensor) -> Tensor:
@@ -14,9 +15,9 @@ def drift_penalty(*, real_logits: Tensor) -> Tensor:
     Args:
         real_logits: (B,) raw scores, or (B, ...) of a patch discriminator.
     Returns:
-        float32 penalties in the shape of `real_logits`, unweighted.
+        penalties in the shape of `real_logits`, unweighted, in float32 at least.
     """
-    return real_logits.float().square()
+    return full_precision(real_logits).square()
 
 
 class Drift(Regularizer):

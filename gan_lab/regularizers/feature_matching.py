@@ -8,6 +8,7 @@ from torch import Tensor
 from gan_lab import collectives
 from gan_lab.regularizers.base import Phase, Regularizer
 from gan_lab.regularizers.checks import needed, refuse_lazy
+from gan_lab.regularizers.precision import full_precision
 
 
 def feature_distance(*, real_features: Tensor, fake_features: Tensor) -> Tensor:
@@ -16,9 +17,9 @@ def feature_distance(*, real_features: Tensor, fake_features: Tensor) -> Tensor:
     Args:
         real_features, fake_features: (B, F) of a layer of D.
     Returns:
-        a scalar, float32, unweighted.
+        a scalar, unweighted, in float32 at least.
     """
-    real, fake = (collectives.mean(features.float().mean(0)) for features in (real_features, fake_features))
+    real, fake = (collectives.mean(full_precision(features).mean(0)) for features in (real_features, fake_features))
     return (real - fake).square().sum()
 
 
@@ -41,7 +42,8 @@ class FeatureMatching(Regularizer):
         if not hasattr(getattr(module, "discriminator", None), "features"):
             raise ValueError(
                 f"regularizer feature_matching needs a discriminator with `features`, and that of "
-                f"{type(module).__name__} here has none; choose another network, such as network=dcgan_small"
+                f"{type(module).__name__} here has none; choose another network, such as network=dcgan_small, or leave "
+                "it out"
             )
 
     def forward(self, module: Any, phase: Phase) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gan_lab.regularizers.base import Phase, Regularizer
 from gan_lab.regularizers.checks import needed, refuse_batch_normalization
+from gan_lab.regularizers.precision import full_precision
 from gan_lab.schedules import Schedule
 
 
@@ -45,7 +46,7 @@ def gradient_penalty(
     Returns:
         (B,) penalties, unweighted, that reach D's parameters; their gradient is finite where the norm is zero.
     """
-    points = points.detach().to(torch.promote_types(points.dtype, torch.float32)).requires_grad_()
+    points = full_precision(points.detach()).requires_grad_()
     with torch.autocast(points.device.type, enabled=False):
         (slopes,) = torch.autograd.grad(discriminator(points).sum(), points, create_graph=True)
         excess = torch.linalg.vector_norm(slopes.flatten(1), dim=1) - target

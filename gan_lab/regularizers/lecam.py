@@ -8,6 +8,7 @@ from torch import Tensor
 from gan_lab import collectives
 from gan_lab.regularizers.base import Phase, Regularizer
 from gan_lab.regularizers.checks import needed, refuse_lazy
+from gan_lab.regularizers.precision import full_precision
 from gan_lab.schedules import Schedule, images_of
 
 
@@ -22,16 +23,19 @@ def lecam_penalty(*, real_logits: Tensor, fake_logits: Tensor, real_anchor: Tens
         fake_logits: as `real_logits`.
         real_anchor, fake_anchor: a_R and a_F, scalars: averages of earlier logits.
     Returns:
-        a scalar, float32, unweighted.
+        a scalar, unweighted, in float32 at least.
     """
-    return (real_logits.float() - fake_anchor).square().mean() + (fake_logits.float() - real_anchor).square().mean()
+    to_fakes = full_precision(real_logits) - fake_anchor
+    to_reals = full_precision(fake_logits) - real_anchor
+    return to_fakes.square().mean() + to_reals.square().mean()
 
 
 class LeCam(Regularizer):
     """lambda * R_LC, with moving averages of D's mean logits as anchors (Tseng et al. 2021).
 
     The averages are those of all ranks, and the step's own logits are in them already, as in the authors' code. Until
-    `start_kimg` they equal the newest means, and nothing is penalized. A step in micro-batches ages them once in all.
+    more than `start_kimg` are seen they equal the newest means, and nothing is penalized. A step in micro-batches ages
+    them once in all.
 
     Args:
         weight: lambda, 0 or more, or a schedule of it (BigGAN on CIFAR-10: 0.3).
@@ -60,14 +64,15 @@ class LeCam(Regularizer):
     def forward(self, module: Any, phase: Phase) -> Tensor:
         """The penalty of these logits, one number."""
         logits = {name: needed(self, module, phase, name) for name in ("real_logits", "fake_logits")}
+        begun = module.images_seen > self.start
         share = len(logits["real_logits"]) * collectives.world() / module.batch_size
-        self._follow(**logits, decay=self.decay**share if module.images_seen >= self.start else 0.0)
-        if module.images_seen < self.start:
+        self._follow(**logits, decay=self.decay**share if begun else 0.0)
+        if not begun:
             return logits["real_logits"].new_zeros(())
         return lecam_penalty(**logits, real_anchor=self.real_anchor, fake_anchor=self.fake_anchor)
 
     @torch.no_grad()
     def _follow(self, *, real_logits: Tensor, fake_logits: Tensor, decay: float) -> None:
-        means = collectives.mean(torch.stack([real_logits.float().mean(), fake_logits.float().mean()]))
+        means = collectives.mean(torch.stack([full_precision(real_logits).mean(), full_precision(fake_logits).mean()]))
         for anchor, mean in zip((self.real_anchor, self.fake_anchor), means, strict=True):
             anchor.lerp_(mean.to(anchor.dtype), 1 - decay)

@@ -2,9 +2,13 @@
 
 import pytest
 import torch
+from plain_gan import Asked, labelled_phase, plain_gan, weights_after
+from tiny import LATENTS, REAL, LinearCritic
+from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 
-from gan_lab.regularizers.gradient_penalty import gradient_penalty, interpolate
+from gan_lab.regularizers.gradient_penalty import GradientPenalty, gradient_penalty, interpolate
+from gan_lab.sampling import Draws
 
 WEIGHTS = torch.tensor([3.0, 4.0])
 
@@ -80,3 +84,77 @@ def test_interpolation_refuses_what_would_broadcast_in_silence():
         interpolate(real=real, fake=real, mix=torch.rand(4, 3, 2, 2))
     with pytest.raises(ValueError, match="one shape"):
         interpolate(real=real, fake=real[:1], mix=torch.rand(4))
+
+
+@pytest.mark.parametrize(("target", "expected"), [(1.0, 16.0), (0.0, 25.0), (5.0, 0.0), (7.0, 0.0)])
+def test_one_sided(target, expected):
+    penalties = gradient_penalty(lambda points: points @ WEIGHTS, torch.randn(3, 2), target=target, one_sided=True)
+    assert penalties.tolist() == pytest.approx([expected] * 3, rel=1e-5)
+
+
+# As a term of any model -----------------------------------------------------------------------------------------
+
+
+def term(*, weight=0.1, every=1, target=1.0, one_sided=False):
+    return GradientPenalty(weight=weight, every=every, target=target, one_sided=one_sided)
+
+
+def test_it_pulls_the_slope_to_its_target():
+    """Its gradient is 2 * (5 - 1) * w / 5 = (4.8, 6.4); that of the loss (-0.5, 0), of which G's step knows nothing."""
+    module = plain_gan(term(), d_lr=1.0, g_lr=1.0)
+    critic, scale = weights_after(module)
+    assert critic == pytest.approx([3 + 0.5 - 0.48, 4 - 0.64])
+    assert scale == pytest.approx([1, 1 + (4 - 0.64) / 2])
+    assert module.take_records()["reg/gradient_penalty"] == pytest.approx(16.0)
+
+
+@pytest.mark.parametrize(("target", "penalty"), [(1.0, 16.0), (7.0, 0.0)])
+def test_one_sided_by_configuration(target, penalty):
+    module = plain_gan(term(target=target, one_sided=True))
+    weights_after(module)
+    assert module.take_records()["reg/gradient_penalty"] == pytest.approx(penalty)
+
+
+class Square(LinearCritic):
+    """w.(x^2): its slope 2 w x tells where it was taken."""
+
+    def forward(self, samples):
+        return samples.square() @ self.weight
+
+
+def test_it_looks_between_pairs():
+    """e x + (1 - e) G(z) with the e of the draws: one for each pair."""
+    module = plain_gan(term(), discriminator=Square())
+    weights_after(module)
+    mix = Draws(0).uniform("gradient penalty", 2, (1,))
+    slopes = 2 * torch.tensor([3.0, 4.0]) * (mix * REAL + (1 - mix) * LATENTS)
+    expected = (slopes.norm(dim=1) - 1).square().mean().item()
+    assert module.take_records()["reg/gradient_penalty"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_lazily():
+    """A step of its own, twice as heavy, the learning rate 2 / 3 of itself for both."""
+    critic, _ = weights_after(plain_gan(term(every=2), d_lr=0.3))
+    after = torch.tensor([3.0 + 0.2 * 0.5, 4.0])
+    norm = after.norm()
+    expected = after - 0.2 * 2 * 0.1 * 2 * (norm - 1) * after / norm
+    assert critic == pytest.approx(expected.tolist(), rel=1e-5)
+
+
+def test_points_are_judged_as_of_the_reals_class():
+    module = Asked(Draws(0))
+    term()(module, labelled_phase(3))
+    assert module.labels == [[5, 6]]
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm1d(2), nn.SyncBatchNorm(2)])
+def test_batch_norm_in_d_is_refused(norm):
+    critic = nn.Sequential(nn.Linear(2, 2), norm, nn.Linear(2, 1), nn.Flatten(0))
+    message = r"gradient_penalty penalizes .* discriminator\.1 is batch normalization.*normalization=layer"
+    with pytest.raises(ValueError, match=message):
+        weights_after(plain_gan(term(), discriminator=critic))
+
+
+def test_a_negative_target_is_refused():
+    with pytest.raises(ValueError, match="target must be 0 or more, got -1"):
+        term(target=-1.0)
