@@ -15,6 +15,7 @@ from gan_lab.data.images import to_uint8
 from gan_lab.data.pictures import grid
 from gan_lab.data.reference import ReferenceSet
 from gan_lab.data.stream import RealStream, Stream
+from gan_lab.sampling import numpy_generator
 
 SPLIT = re.compile(r"(?P<name>\w+)(\[(?P<first>-?\d*):(?P<last>-?\d*)\])?")
 
@@ -168,6 +169,9 @@ class ImageData(Data):
         resident_limit_mb: in MiB.
         workers: processes that read ahead when the images are not resident.
         limit: train on the first so many images alone; None for all. Evaluation sees all of them.
+        subset: train on so many alone, drawn at random, as many of each class as there are; None for all. A larger one
+            holds a smaller one. Evaluation sees all of them. Not together with `limit`.
+        subset_seed: of that draw, 0 or more; the seed of a run has no part in it.
     Raises:
         ValueError: a value is out of range, or values contradict one another.
     """
@@ -191,6 +195,8 @@ class ImageData(Data):
         workers: int,
         limit: int | None,
         seed: int,
+        subset: int | None = None,  # older stored configs, and a person's own data, do not state it
+        subset_seed: int = 0,
     ) -> None:
         super().__init__(
             name=name,
@@ -216,6 +222,12 @@ class ImageData(Data):
         self.resident_limit_mb = resident_limit_mb
         self.workers = whole("workers", workers, 0)
         self.limit = None if limit is None else whole("limit", limit, 1)
+        self.subset = None if subset is None else whole("subset", subset, 1)
+        self.subset_seed = whole("subset_seed", subset_seed, 0)
+        if self.limit is not None and self.subset is not None:
+            raise ValueError(
+                f"data.limit={limit} and data.subset={subset} both choose what is trained on: leave one out"
+            )
         self._kept: dict[str, ReferenceSet] = {}
 
     @abstractmethod
@@ -224,8 +236,11 @@ class ImageData(Data):
 
     def open_stream(self) -> RealStream:
         """See `Data`."""
-        self._count_classes(self.reference("train"))
-        samples = self.reference("train" if self.limit is None else f"train[:{self.limit}]")
+        whole_split = self.reference("train")
+        self._count_classes(whole_split)
+        samples = whole_split if self.limit is None else self.reference(f"train[:{self.limit}]")
+        if self.subset is not None:
+            samples = random_subset(whole_split, self.subset, self.subset_seed)
         resident = samples.images.nbytes <= self.resident_limit_mb * 2**20 if self.resident == "auto" else self.resident
         return RealStream(
             samples,
@@ -297,6 +312,34 @@ class ImageData(Data):
         if self.num_classes is not None and found != self.num_classes:
             raise ValueError(f"data.num_classes={self.num_classes}, but {self.name} has {found or 'no'} classes")
         self.num_classes = found
+
+
+def random_subset(samples: ReferenceSet, count: int, seed: int) -> ReferenceSet:
+    """`count` of the samples in their order, as many of each class as there are: a function of the seed.
+
+    A class of fewer gives all it has, and the others the rest; a remainder goes to classes at random.
+
+    Raises:
+        ValueError: there are not so many.
+    """
+    if count > len(samples):
+        raise ValueError(f"data.subset={count}, but {samples.name} has {len(samples)} images to train on")
+    order = numpy_generator(seed, "subset").permutation(len(samples))
+    if samples.labels is not None:
+        labels = samples.labels[order]
+        turn = np.empty(len(samples), dtype=np.int64)  # the first of each class, then the second of each, ...
+        for label in np.unique(labels):
+            places = np.flatnonzero(labels == label)
+            turn[places] = np.arange(len(places))
+        order = order[np.argsort(turn, kind="stable")]
+    chosen = np.sort(order[:count])
+    return ReferenceSet(
+        name=samples.name,
+        split=f"{samples.split}, {count} by seed {seed}",
+        images=samples.images[chosen],
+        labels=None if samples.labels is None else samples.labels[chosen],
+        class_names=samples.class_names,
+    )
 
 
 class Batches:

@@ -20,6 +20,7 @@ from generated_data import (
 from omegaconf import OmegaConf
 
 from gan_lab import collectives
+from gan_lab.data.base import random_subset
 from gan_lab.data.celeba import CelebA
 from gan_lab.data.cifar import CIFAR10, CIFAR100
 from gan_lab.data.digits import Digits, held_out_fifth
@@ -28,6 +29,7 @@ from gan_lab.data.image_files import Shape, decode
 from gan_lab.data.imagenet import ImageNet
 from gan_lab.data.lsun import LSUN
 from gan_lab.data.mnist import MNIST, FashionMNIST, StackedMNIST
+from gan_lab.data.reference import ReferenceSet
 from gan_lab.data.stl10 import STL10
 from gan_lab.data.svhn import SVHN
 
@@ -296,6 +298,8 @@ def test_a_failed_download_names_the_place_and_the_remedy(tmp_path, monkeypatch)
         ({"micro_batch_size": 0}, "data.micro_batch_size must be a whole number of at least 1, got 0"),
         ({"batch_size": 64, "micro_batch_size": 48}, "data.micro_batch_size=48 does not divide data.batch_size=64"),
         ({"limit": 0}, "data.limit must be a whole number of at least 1, got 0"),
+        ({"subset": 0}, "data.subset must be a whole number of at least 1, got 0"),
+        ({"subset_seed": -1}, "data.subset_seed must be a whole number of at least 0, got -1"),
         ({"workers": -1}, "data.workers must be a whole number of at least 0, got -1"),
         ({"seed": -1}, "data.seed must be a whole number of at least 0, got -1"),
         ({"flip": "sometimes"}, "data.flip must be true or false, got 'sometimes'"),
@@ -377,6 +381,45 @@ def test_a_limit_trains_on_the_first_images_and_evaluates_on_all(tmp_path):
     data.setup()
     assert set(data.take(20)["index"].tolist()) == set(range(5))
     assert len(data.reference("train")) == 1797
+
+
+def test_a_subset_is_the_same_for_every_seed_and_balanced(tmp_path):
+    def trained_on(**given):
+        data = build("digits", tmp_path, **given)
+        data.setup()
+        assert len(data.reference("train")) == 1797, "evaluation sees all"
+        return data.stream.samples
+
+    few = trained_on(subset=105)
+    counts = np.bincount(few.labels)
+    assert set(counts) == {10, 11}, "105 over 10 classes"
+    assert few.digest == trained_on(subset=105, seed=7).digest != trained_on(subset=105, subset_seed=1).digest
+    whole, more = trained_on(), trained_on(subset=300)
+    everything = [image.tobytes() for image in whole.images]
+    places = [everything.index(image.tobytes()) for image in few.images]
+    assert places == sorted(places), "in the set's order"
+    assert [whole.labels[place] for place in places] == few.labels.tolist()
+    assert {image.tobytes() for image in few.images} <= {image.tobytes() for image in more.images}
+    assert places != list(range(105))
+    assert trained_on(subset=1797).digest == whole.digest
+
+
+def test_a_subset_takes_all_of_a_rare_class():
+    labels = np.array([0] * 30 + [1] * 3 + [2] * 30)
+    images = np.arange(63, dtype=np.uint8).reshape(63, 1, 1, 1)
+    whole = ReferenceSet(name="rare", split="train", images=images, labels=labels)
+    assert np.bincount(random_subset(whole, 23, 0).labels).tolist() == [10, 3, 10]
+    unlabelled = ReferenceSet(name="rare", split="train", images=images, labels=None)
+    drawn = [set(random_subset(unlabelled, 20, seed).images.ravel().tolist()) for seed in range(20)]
+    assert all(len(one) == 20 for one in drawn)
+    assert set.union(*drawn) == set(range(63))
+
+
+def test_subsets_that_cannot_be(tmp_path):
+    with pytest.raises(ValueError, match=r"data\.subset=1798, but digits has 1797 images"):
+        build("digits", tmp_path, subset=1798).setup()
+    with pytest.raises(ValueError, match=r"data\.limit=5 and data\.subset=6 both choose"):
+        build("digits", tmp_path, limit=5, subset=6)
 
 
 def test_before_setup_there_is_no_stream(tmp_path):
