@@ -1,0 +1,93 @@
+"""StyleGAN2."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gan_lab.losses import minimax
+from gan_lab.models.adversarial import GANModule
+
+
+class StyleGAN2(GANModule):
+    """StyleGAN2 (Karras et al. 2020, configuration F; Karras et al. 2019, section 3.1, for style mixing).
+
+    D, every batch: -mean[log D(x)] - mean[log(1 - D(G(z)))].
+    G, every batch: -mean[log D(G(z))].
+    G(z) takes the w of z for all layers or, with probability `style_mixing`, from a layer on that of a second z; and
+    noise for each of its convolutions.
+
+    The penalties, R1 for D (equation 8 of the paper of 2019) and path length for G (equation 4), are regularizers that
+    conf/model/stylegan2.yaml configures, each lazy: a step of its own every so many (section 3.1).
+
+    Departure: whether and where styles cross is drawn for each image, as "a given percentage of images" has it; the
+    authors' code draws it once for a batch.
+
+    Args:
+        style_mixing: probability that an image has two latents, in [0, 1].
+        **settings: see `GANModule` and `Plumbing`. The generator has `styles` and `synthesis`, see
+            `gan_lab.networks.stylegan2`.
+    Raises:
+        ValueError: `style_mixing` out of range, or a generator without styles.
+    """
+
+    generator: Any
+
+    def __init__(self, *, style_mixing: float, **settings: Any) -> None:
+        super().__init__(**settings)
+        if not 0 <= style_mixing <= 1:
+            raise ValueError(f"style_mixing must be in [0, 1], got {style_mixing}")
+        if not (hasattr(self.generator, "styles") and hasattr(self.generator, "synthesis")):
+            raise ValueError(
+                f"stylegan2 mixes styles, which {type(self.generator).__name__} has not; choose network=stylegan2, "
+                "stylegan2_64 or stylegan2_256"
+            )
+        self.style_mixing = style_mixing
+
+    def mixing(self, count: int) -> dict[str, Tensor]:
+        """Second latents, and the layer from which on each rules: none of them where the image has one latent."""
+        if not self.style_mixing:
+            return {}
+        layers = self.generator.num_layers
+        mixed, where = self.draws.uniform("mixing", count, (2,)).to(self.device, non_blocking=True).unbind(1)
+        crossover = 1 + (where * (layers - 1)).long()  # 1 .. layers - 1: both latents rule somewhere
+        return {"second": self.latents(count), "crossover": crossover.where(mixed < self.style_mixing, layers)}
+
+    def noise(self, count: int) -> Tensor:
+        """(count, noise_size) for the generator's convolutions: this rank's slice."""
+        drawn = self.draws.normal_by_blocks("noise", count, (self.generator.noise_size,))
+        return drawn.to(self.device, non_blocking=True)
+
+    def fakes(self, latents: Tensor) -> Tensor:
+        """(B, *sample_shape): what G makes of these latents in training."""
+        return self.generator(latents, **self.mixing(len(latents)), noise=self.noise(len(latents)))
+
+    def paths(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """As `fakes`, with the (B, layers, w_dim) styles that they were made of: for the path length."""
+        styles = self.generator.styles(latents, **self.mixing(len(latents)))
+        return self.generator.synthesis(styles, noise=self.noise(len(latents))), styles
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        with self.updating("discriminator") as step:
+            for piece in self.pieces(batch):
+                real = piece["real"]
+                with torch.no_grad():
+                    fake = self.fakes(self.latents(len(real)))
+                logits = {
+                    "real_logits": self.discriminator(self.seen(real, instead=fake)),
+                    "fake_logits": self.discriminator(self.seen(fake)),
+                }
+                loss = minimax.discriminator_loss(**logits).mean()
+                step(loss + self.extras("discriminator", real=real, fake=fake, **logits))
+                self.record("loss/d", loss)
+                self.notice(**logits)
+        if not self.generator_turn():
+            return
+        with self.updating("generator") as step:
+            for count in self.generator_pieces():
+                latents = self.latents(count)
+                fake = self.fakes(latents)
+                logits = {"fake_logits": self.discriminator(self.seen(fake))}
+                loss = self.best(minimax.generator_loss_non_saturating(**logits), **logits)
+                step(loss + self.extras("generator", fake=fake, latents=latents, **logits))
+                self.record("loss/g", loss)
