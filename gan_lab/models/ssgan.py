@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn, no_grad
 
+from gan_lab.augment.ada import ADA
 from gan_lab.losses import hinge
 from gan_lab.losses.rotation import quarter_turns, rotation_loss, turned
 from gan_lab.models.adversarial import GANModule
@@ -29,7 +30,7 @@ class SSGAN(GANModule):
         **settings: see `GANModule` and `Plumbing`.
 
     Raises:
-        ValueError: samples that are no square images, or a D without features.
+        ValueError: samples that are no square images, a D without features, or an augmentation that turns pictures.
     """
 
     groups = {"discriminator": ("discriminator", "rotation_head"), "generator": ("generator",)}
@@ -55,6 +56,12 @@ class SSGAN(GANModule):
         if not hasattr(self.discriminator, "features"):
             kind = type(self.discriminator).__name__
             raise ValueError(f"ssgan needs a discriminator with features, and {kind} has none; choose network=dcgan")
+        for name, augmentation in self.augment.items():
+            if isinstance(augmentation, ADA) and augmentation.groups.keys() & {"blit", "geometry"}:
+                raise ValueError(
+                    f"ssgan asks D how far pictures are turned, and model.augment.{name} turns them; set its groups "
+                    "blit and geometry to 0"
+                )
         self.rotation_head = rotation_head(self.discriminator.feature_dim)  # type: ignore[arg-type]
         self.rotation_weight_d, self.rotation_weight_g = rotation_weight_d, rotation_weight_g
 

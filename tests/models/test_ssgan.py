@@ -8,6 +8,7 @@ from tiny import fit, fix_latents, settings
 from torch import nn
 
 from gan_lab import collectives
+from gan_lab.augment.ada import ADA
 from gan_lab.losses.rotation import quarter_turns, rotation_loss, turned
 from gan_lab.models.ssgan import SSGAN
 
@@ -159,6 +160,16 @@ def test_steps(beta, alpha):
 
 def rates(rate: float) -> dict:
     return {group: partial(torch.optim.SGD, lr=rate) for group in ("discriminator", "generator")}
+
+
+@pytest.mark.parametrize("group", ["blit", "geometry", "color"])
+def test_an_augmentation_that_turns_pictures_is_refused(group):
+    ada = ADA({group: 1.0, "noise": 1.0}, p=0.0, target=0.6, interval=4, kimg=500, batch_size=2)
+    if group == "color":
+        assert built(augment={"ada": ada}).augment["ada"] is ada
+        return
+    with pytest.raises(ValueError, match=r"model\.augment\.ada turns them; set its groups blit and geometry to 0"):
+        built(augment={"ada": ada})
 
 
 def test_refusals():
