@@ -4,7 +4,7 @@ from torch import nn
 
 from gan_lab.layers.checks import one_of
 
-INITIALIZATIONS = ("normal", "he", "xavier")
+INITIALIZATIONS = ("normal", "he", "xavier", "orthogonal")
 RELU_GAIN = 2**0.5
 NORMALIZATION_LAYERS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm)
 
@@ -16,6 +16,8 @@ def initialize(module: nn.Module, name: str, *, gain: float) -> None:
     PyTorch's DCGAN example).
     "he": N(0, gain / sqrt(fan_in)) (He et al. 2015, section 2.2, with gain sqrt(2)).
     "xavier": uniform of deviation gain * sqrt(2 / (fan_in + fan_out)) (Glorot & Bengio 2010, equation 16).
+    "orthogonal": all singular values of the weight, as a matrix with a row per output, are `gain` (Saxe et al. 2014); a
+    transposed convolution's has a row per input.
 
     Args:
         gain: sqrt(2) for layers beside a ReLU, 1 for a linear path; "normal" has none.
@@ -29,8 +31,10 @@ def initialize(module: nn.Module, name: str, *, gain: float) -> None:
                 nn.init.normal_(layer.weight, std=0.02)
             elif name == "he":
                 nn.init.normal_(layer.weight, std=gain / _fan_in(layer) ** 0.5)
-            else:
+            elif name == "xavier":
                 nn.init.xavier_uniform_(layer.weight, gain=gain)
+            else:
+                nn.init.orthogonal_(layer.weight, gain=gain)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
         elif name == "normal" and isinstance(layer, NORMALIZATION_LAYERS) and layer.weight is not None:

@@ -46,6 +46,14 @@ def test_biases_begin_at_zero_and_normal_draws_scales_around_one():
     assert network[1].weight.std().item() == pytest.approx(0.02, rel=0.15)
 
 
+@pytest.mark.parametrize("layer", [nn.Linear(6, 4), nn.Linear(4, 6), nn.Conv2d(3, 8, 3), nn.ConvTranspose2d(4, 2, 4)])
+def test_orthogonal_weights_have_the_gain_as_every_singular_value(layer):
+    initialize(layer, "orthogonal", gain=1.5)
+    values = torch.linalg.svdvals(layer.weight.flatten(1))
+    torch.testing.assert_close(values, torch.full_like(values, 1.5))
+    assert not layer.bias.any()
+
+
 def test_unknown_name_is_refused_with_the_choices():
-    with pytest.raises(ValueError, match=r"initialization must be one of normal, he, xavier; got 'hee'"):
+    with pytest.raises(ValueError, match=r"initialization must be one of normal, he, xavier, orthogonal; got 'hee'"):
         initialize(nn.Linear(2, 2), "hee", gain=1.0)
