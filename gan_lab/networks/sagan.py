@@ -1,0 +1,166 @@
+"""The networks of the self-attention GAN (Zhang et al. 2019): residual, spectrally normalized, with attention."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from gan_lab.layers.attention import SelfAttention2d
+from gan_lab.layers.checks import at_least, image_shape
+from gan_lab.layers.conditioning import with_one_hot
+from gan_lab.layers.initialization import initialize
+from gan_lab.layers.minibatch_std import MinibatchStdDev
+from gan_lab.layers.normalization import spectrally_normalize
+from gan_lab.networks.base import Discriminator
+from gan_lab.networks.resnet import FirstBlock, ResidualBlock, ResNetGenerator
+
+
+class SAGANGenerator(ResNetGenerator):
+    """The residual generator, with self-attention after one of its blocks and every layer spectrally normalized.
+
+    Departure, as in `ResNetGenerator`: the blocks have no biases. Batch normalization removes what they would add; only
+    the attention could have told it.
+
+    Args:
+        sample_shape, latent_dim, width, multipliers, initialization, conditioning, num_classes: see `ResNetGenerator`.
+        attention: the block, from 1 on, after which the attention stands; 0 for none. The authors': 3 of 5 blocks, at
+            32x32 of 128x128.
+    Raises:
+        ValueError: a value out of these ranges.
+    """
+
+    def __init__(
+        self,
+        *,
+        sample_shape: Sequence[int],
+        latent_dim: int,
+        width: int,
+        multipliers: Sequence[int],
+        attention: int,
+        initialization: str,
+        conditioning: str = "none",
+        num_classes: int | None = None,
+    ) -> None:
+        super().__init__(
+            sample_shape=sample_shape,
+            latent_dim=latent_dim,
+            width=width,
+            multipliers=multipliers,
+            normalization="batch",
+            initialization=initialization,
+            conditioning=conditioning,
+            num_classes=num_classes,
+        )
+        if place_of_attention("generator", attention, len(self.blocks)):
+            self.blocks.insert(
+                attention, SelfAttention2d(width * multipliers[attention], initialization=initialization)
+            )
+        spectrally_normalize(self)
+
+
+class SAGANDiscriminator(Discriminator):
+    """Residual blocks, the first of which halve the image, self-attention after one of them, then a linear unit.
+
+    It is that of BigGAN, too (Brock et al. 2019, appendix B): both convolutions of a block have as many channels as it
+    gives (those of `networks/resnet.py` widen in the second). The linear unit sees the sum of the rectified features
+    over height and width.
+
+    Args:
+        sample_shape: (C, H, W); C 1, 3 or 4; H and W divisible by 2 per halving block.
+        width: channels of a block whose multiplier is 1.
+        multipliers: of the output of each block, one or more.
+        halvings: how many blocks, from the first on, halve height and width; 1 or more.
+        attention: the block, from 1 on, after which the attention stands; 0 for none. The authors': 2 of 6 blocks, at
+            32x32 of 128x128.
+        normalization: of all blocks but the first: none, batch, layer, instance; or spectral (both papers), of all
+            layers.
+        initialization: normal, he, xavier (the authors') or orthogonal (BigGAN).
+        conditioning, num_classes: see `Discriminator`.
+        minibatch_std: samples in a group of `MinibatchStdDev`, before the last features are pooled; 0 for none.
+    Raises:
+        ValueError: a value out of these ranges.
+    """
+
+    def __init__(
+        self,
+        *,
+        sample_shape: Sequence[int],
+        width: int,
+        multipliers: Sequence[int],
+        halvings: int,
+        attention: int,
+        normalization: str,
+        initialization: str,
+        conditioning: str = "none",
+        num_classes: int | None = None,
+        minibatch_std: int = 0,
+    ) -> None:
+        super().__init__(conditioning, num_classes)
+        self.sample_shape = image_shape("sagan", sample_shape)
+        at_least("width", width, 1)
+        if not multipliers or min(multipliers) < 1:
+            raise ValueError(f"multipliers must be one or more numbers from 1 on; got {list(multipliers)}")
+        if not 1 <= halvings <= len(multipliers):
+            raise ValueError(f"halvings must be from 1 to {len(multipliers)}, the number of blocks; got {halvings}")
+        divided_grid("discriminator.halvings", self.sample_shape, halvings)
+        channels = [width * multiplier for multiplier in multipliers]
+
+        first = FirstBlock(self.sample_shape[0] + self.label_channels, channels[0], initialization=initialization)
+        self.blocks = nn.Sequential(
+            first,
+            *(
+                ResidualBlock(
+                    inputs,
+                    outputs,
+                    outputs,
+                    normalization=normalization,
+                    initialization=initialization,
+                    resampling="halve" if index < halvings else "none",
+                    bias=True,
+                )
+                for index, (inputs, outputs) in enumerate(pairwise(channels), start=1)
+            ),
+        )
+        if place_of_attention("discriminator", attention, len(channels)):
+            self.blocks.insert(attention, SelfAttention2d(channels[attention - 1], initialization=initialization))
+        if minibatch_std:
+            self.blocks.append(MinibatchStdDev(minibatch_std))
+        self.output = nn.Linear(channels[-1] + bool(minibatch_std), 1)
+        initialize(self.output, initialization, gain=1.0)
+        self.embed_classes()
+        if normalization == "spectral":
+            spectrally_normalize(self)
+
+    def features(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) -> (B, feature_dim)."""
+        return self.blocks(with_one_hot(samples, labels, self.label_channels)).relu().sum((2, 3))
+
+
+def place_of_attention(network: str, attention: int, blocks: int) -> int:
+    """`attention`, if it is 0 or one of the blocks, which count from 1.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not 0 <= attention <= blocks:
+        raise ValueError(
+            f"{network}.attention must be one of the blocks, from 1 to {blocks}, or 0 for none; got {attention}"
+        )
+    return attention
+
+
+def divided_grid(argument: str, shape: tuple[int, int, int], halvings: int) -> tuple[int, int]:
+    """Height and width after so many halvings.
+
+    Raises:
+        ValueError: they are not whole, or less than 2.
+    """
+    _, height, width = shape
+    factor = 2**halvings
+    if height % factor or width % factor or min(height, width) < 2 * factor:
+        raise ValueError(
+            f"this network halves an image {halvings} times ({argument}), so it takes heights and widths that are "
+            f"divisible by {factor}, from {2 * factor} on; data.sample_shape has {height}x{width}; set data.image_size "
+            f"to such a size, or change {argument}"
+        )
+    return height // factor, width // factor
