@@ -79,7 +79,8 @@ class GANModule(GenerativeModule):
     def reals(self, count: int) -> dict[str, Tensor]:
         """A fresh batch of `count` reals on this rank, of which no other step sees any, on the module's device."""
         batch = self.trainer.datamodule.take(count * collectives.world())  # type: ignore[attr-defined]
-        return {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+        batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+        return self.trainer.precision_plugin.convert_input(batch)  # as Lightning does with its own batches
 
     def best(self, losses: Tensor, *, fake_logits: Tensor) -> Tensor:
         """The mean of G's losses, (B,), over those fakes of all ranks that `top_k` lets count."""

@@ -148,6 +148,10 @@ class GenerativeModule(LightningModule):
         for group in self.groups:
             if group not in plumbing["optimizers"]:
                 raise ValueError(f"model.optimizers lacks {group!r}")
+        for setting in ("augment", "regularizers"):
+            for name in plumbing[setting]:
+                if hasattr(nn.ModuleDict, name):
+                    raise ValueError(f"model.{setting}.{name} cannot be called so, as modules of torch have a {name}")
         for name, regularizer in plumbing["regularizers"].items():
             if regularizer.group not in self.groups:
                 raise ValueError(
@@ -177,9 +181,11 @@ class GenerativeModule(LightningModule):
 
         With reals, `instead` are fakes that an augmentation may show in the place of some (of the same shape).
         """
-        for augmentation in self.augment.values():
-            if instead is not None:
-                images = augmentation.replace(images, instead, self.draws)  # type: ignore[operator]
+        augmentations: list[Any] = list(self.augment.values())
+        if instead is not None:
+            for augmentation in augmentations:
+                images = augmentation.replace(images, instead, self.draws)
+        for augmentation in augmentations:  # whatever stands in for a real is changed as a real is
             images = augmentation(images, self.draws)
         return images
 
@@ -187,8 +193,11 @@ class GenerativeModule(LightningModule):
         """D's logits of what it was shown in a step: for the curves, and for what adapts to them."""
         self.record("logits/real", real_logits)
         self.record("logits/fake", fake_logits)
-        for augmentation in self.augment.values():
-            augmentation.observe(real_logits.detach(), fake_logits.detach())  # type: ignore[operator]
+        augmentations: dict[str, Any] = dict(self.augment.items())
+        for name, augmentation in augmentations.items():
+            augmentation.observe(real_logits.detach(), fake_logits.detach())
+            for curve, value in augmentation.curves().items():
+                self.record(f"augment/{name}_{curve}", value)
 
     def extras(self, group: str, **tensors: Tensor | None) -> Tensor | float:
         """The sum of the configured regularizers of this phase, weighted; 0.0 where there are none.

@@ -27,6 +27,13 @@ RUN = [
     "model.ema_half_life_kimg=0.05",
     "logger={}",
 ]
+AUGMENTED = [
+    "+augment@model.augment.apa=apa",
+    "model.augment.apa.p=0.5",
+    "+augment@model.augment.ada=ada",
+    "model.augment.ada.p=0.5",
+    "model.augment.ada.groups={blit: 1, geometry: 1, color: 1, filter: 1, noise: 1, cutout: 1}",
+]
 LAZY = ["model._target_=witness.LazyPenalty", "model.discriminator.normalization=none"]
 
 
@@ -91,8 +98,13 @@ def test_two_ranks(model, pair, tmp_path):
         ["model=dcgan", *LAZY],
         ["model=dcgan", *LAZY, "data.micro_batch_size=8"],
         ["model=dcgan", "+model.clip_norm={generator: 0.01, discriminator: 0.01}"],
+        ["model=dcgan", *AUGMENTED],
+        ["model=wgan_gp", "+regularizer@model.regularizers.r1=r1", "model.regularizers.r1.every=2"],
     ],
-    ids=["micro_batches", "micro_batches_of_g", "penalty_alone", "penalty_in_two_backwards", "clipped"],
+    ids=[
+        *("micro_batches", "micro_batches_of_g", "penalty_alone", "penalty_in_two_backwards", "clipped"),
+        *("augmented", "lazy"),
+    ],
 )
 def test_ways_to_step(overrides, pair, tmp_path):
     assert_equal(*one_and_many(pair, overrides, tmp_path))

@@ -10,6 +10,8 @@ from tiny import LATENTS, REAL, LinearCritic, ScalingGenerator, fit, fix_latents
 from torch import nn
 
 from gan_lab import collectives
+from gan_lab.augment.apa import APA
+from gan_lab.augment.base import Augmentation
 from gan_lab.augment.instance_noise import InstanceNoise
 from gan_lab.callbacks.stop import Stop
 from gan_lab.layers.normalization import spectrally_normalize
@@ -307,6 +309,11 @@ def test_the_correction_of_adam():
     assert group["betas"] == pytest.approx((0.0, 0.99 ** (16 / 17)))
 
 
+def test_names_that_torch_has_taken():
+    with pytest.raises(ValueError, match=r"model.augment.double cannot be called so"):
+        HingeGAN(**settings(augment={"double": InstanceNoise(sigma=1, until_kimg=1)}))
+
+
 class OnVAEs(R1):
     group = "encoder"
 
@@ -390,6 +397,17 @@ def test_a_half_life_may_follow_a_schedule():
     assert average.decay(images=100, images_seen=0) == 0.0, "no memory at all"
     assert average.decay(images=500, images_seen=500) == pytest.approx(0.5)
     assert average.decay(images=500, images_seen=9000) == pytest.approx(0.5**0.5)
+
+
+class Doubling(Augmentation):
+    def forward(self, images, draws):
+        return 2 * images
+
+
+def test_what_stands_in_for_reals_is_changed_too():
+    apa = APA(p=1.0, target=None, interval=4, kimg=500, batch_size=2)
+    module = HingeGAN(**settings(augment={"doubling": Doubling(), "apa": apa}))
+    assert torch.equal(module.seen(REAL, instead=LATENTS), 2 * LATENTS)
 
 
 def test_instance_noise_fades():
