@@ -1,0 +1,44 @@
+"""Relativistic paired GAN."""
+
+import torch
+from torch import Tensor
+
+from gan_lab.losses import relativistic
+from gan_lab.models.adversarial import GANModule
+
+
+class RpGAN(GANModule):
+    """Relativistic paired GAN (Sun et al. 2020; Jolicoeur-Martineau 2019, section 4.1: there RSGAN).
+
+    D, every batch: -mean[log sigmoid(D(x) - D(G(z)))], each real with one fake.
+    G, every n_critic-th batch: -mean[log sigmoid(D(G(z)) - D(x))], with fresh reals.
+    """
+
+    boundary = None  # only differences of logits are trained
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        with self.updating("discriminator") as step:
+            for piece in self.pieces(batch):
+                real = piece["real"]
+                with torch.no_grad():
+                    fake = self.generator(self.latents(len(real)))
+                logits = {
+                    "real_logits": self.discriminator(self.seen(real, instead=fake)),
+                    "fake_logits": self.discriminator(self.seen(fake)),
+                }
+                loss = relativistic.paired_discriminator_loss(**logits).mean()
+                step(loss + self.extras("discriminator", real=real, fake=fake, **logits))
+                self.record("loss/d", loss)
+                self.notice(**logits)
+        if not self.generator_turn():
+            return
+        with self.updating("generator") as step:
+            for count in self.generator_pieces():
+                real, latents = self.reals(count)["real"], self.latents(count)
+                fake = self.generator(latents)
+                with torch.no_grad():
+                    real_logits = self.discriminator(self.seen(real, instead=fake))
+                logits = {"real_logits": real_logits, "fake_logits": self.discriminator(self.seen(fake))}
+                loss = self.best(relativistic.paired_generator_loss(**logits), fake_logits=logits["fake_logits"])
+                step(loss + self.extras("generator", real=real, fake=fake, latents=latents, **logits))
+                self.record("loss/g", loss)
