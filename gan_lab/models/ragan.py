@@ -1,0 +1,48 @@
+"""Relativistic average GAN."""
+
+import torch
+from torch import Tensor
+
+from gan_lab.losses import relativistic
+from gan_lab.models.adversarial import GANModule
+
+
+class RaGAN(GANModule):
+    """Relativistic average GAN (Jolicoeur-Martineau 2019, section 4.3: there RaSGAN).
+
+    D, every batch: -mean[log s(D(x) - mean D(G(z)))] - mean[log(1 - s(D(G(z)) - mean D(x)))], where s = sigmoid.
+    G, every n_critic-th batch: -mean[log s(D(G(z)) - mean D(x))] - mean[log(1 - s(D(x) - mean D(G(z))))], with fresh
+    reals.
+
+    The inner means are over the global batch, or over each global micro-batch where there are any. `top_k` leaves terms
+    out of the outer mean alone.
+    """
+
+    boundary = None  # only differences of logits are trained
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        with self.updating("discriminator") as step:
+            for piece in self.pieces(batch):
+                real = piece["real"]
+                with torch.no_grad():
+                    fake = self.generator(self.latents(len(real)))
+                logits = {
+                    "real_logits": self.discriminator(self.seen(real, instead=fake)),
+                    "fake_logits": self.discriminator(self.seen(fake)),
+                }
+                loss = relativistic.average_discriminator_loss(**logits).mean()
+                step(loss + self.extras("discriminator", real=real, fake=fake, **logits))
+                self.record("loss/d", loss)
+                self.notice(**logits)
+        if not self.generator_turn():
+            return
+        with self.updating("generator") as step:
+            for count in self.generator_pieces():
+                real, latents = self.reals(count)["real"], self.latents(count)
+                fake = self.generator(latents)
+                with torch.no_grad():
+                    real_logits = self.discriminator(self.seen(real, instead=fake))
+                logits = {"real_logits": real_logits, "fake_logits": self.discriminator(self.seen(fake))}
+                loss = self.best(relativistic.average_generator_loss(**logits), fake_logits=logits["fake_logits"])
+                step(loss + self.extras("generator", real=real, fake=fake, latents=latents, **logits))
+                self.record("loss/g", loss)
