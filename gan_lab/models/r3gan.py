@@ -1,0 +1,75 @@
+"""R3GAN: the relativistic paired GAN with zero-centred gradient penalties on reals and fakes."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gan_lab.losses import relativistic
+from gan_lab.models.adversarial import GANModule
+from gan_lab.regularizers.checks import refuse_batch_normalization
+from gan_lab.regularizers.r1 import r1_penalty
+from gan_lab.schedules import Schedule, as_schedule
+
+
+class R3GAN(GANModule):
+    """R3GAN (Huang et al. 2024): RpGAN + R1 + R2 (section 2).
+
+    D, every batch: -mean[log sigmoid(D(x) - D(G(z)))] + gamma/2 * (mean[|grad D(x)|^2] + mean[|grad D(G(z))|^2]).
+    G, every n_critic-th batch: -mean[log sigmoid(D(G(z)) - D(x))], with fresh reals.
+
+    Over the burn-in (appendix), gamma and the learning rates fall and Adam's beta2 and the half-life of the average
+    rise, each by half a cosine: `gamma`, `schedules`, `beta2` and `ema_half_life_kimg` in the configuration.
+
+    Departure from the authors' code: the slopes are those at what D is shown, not at the samples before augmentation.
+    Without augmentation they are the same.
+
+    Args:
+        gamma: weight of both penalties, 0 or more; or a schedule of it.
+        **settings: see `GANModule` and `Plumbing`.
+
+    Raises:
+        ValueError: `gamma` is negative, or D has batch normalization.
+    """
+
+    boundary = None  # only differences of logits are trained
+
+    def __init__(self, *, gamma: float | Schedule, **settings: Any) -> None:
+        super().__init__(**settings)
+        if not callable(gamma) and gamma < 0:
+            raise ValueError(f"gamma must be 0 or more, got {gamma}")
+        refuse_batch_normalization("r3gan", self)
+        self.gamma = as_schedule(gamma)
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        with self.updating("discriminator") as step:
+            for piece in self.pieces(batch):
+                with torch.no_grad():
+                    fake = self.generator(self.latents(len(piece["real"])))
+                shown_real = self.seen(piece["real"], instead=fake).detach().requires_grad_()
+                shown_fake = self.seen(fake).detach().requires_grad_()
+                logits = {
+                    "real_logits": self.discriminator(shown_real),
+                    "fake_logits": self.discriminator(shown_fake),
+                }
+                loss = relativistic.paired_discriminator_loss(**logits).mean()
+                r1 = r1_penalty(real_images=shown_real, real_logits=logits["real_logits"]).mean()
+                r2 = r1_penalty(real_images=shown_fake, real_logits=logits["fake_logits"]).mean()
+                extras = self.extras("discriminator", real=piece["real"], fake=fake, **logits)
+                step(loss + 0.5 * self.gamma(self.images_seen) * (r1 + r2) + extras)
+                self.record("loss/d", loss)
+                self.record("reg/r1", r1)
+                self.record("reg/r2", r2)
+                self.notice(**logits)
+        if not self.generator_turn():
+            return
+        with self.updating("generator") as step:
+            for count in self.generator_pieces():
+                real, latents = self.reals(count)["real"], self.latents(count)
+                fake = self.generator(latents)
+                with torch.no_grad():
+                    real_logits = self.discriminator(self.seen(real, instead=fake))
+                logits = {"real_logits": real_logits, "fake_logits": self.discriminator(self.seen(fake))}
+                loss = self.best(relativistic.paired_generator_loss(**logits), fake_logits=logits["fake_logits"])
+                step(loss + self.extras("generator", real=real, fake=fake, latents=latents, **logits))
+                self.record("loss/g", loss)
