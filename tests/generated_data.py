@@ -187,6 +187,35 @@ def write_imagenet(root: Path, *, classes: tuple[str, ...] = ("n01440764", "n014
             path.unlink()
 
 
+def write_saved_table(root: Path, *, count: int = 24) -> np.ndarray:
+    """Write what `datasets.DatasetDict.save_to_disk` leaves, with the splits `train` and `test`.
+
+    Columns: image; kind (names a, b, c); number, from 0 to 3; text.
+    Returns:
+        (count, 20, 20, 3) uint8 images of `train`.
+    """
+    import datasets
+
+    features = datasets.Features(
+        {
+            "image": datasets.Image(),
+            "kind": datasets.ClassLabel(names=["a", "b", "c"]),
+            "number": datasets.Value("int64"),
+            "text": datasets.Value("string"),
+        }
+    )
+    pixels = np.random.default_rng(0).integers(256, size=(count, 20, 20, 3), dtype=np.uint8)
+    columns = {
+        "image": [Image.fromarray(image) for image in pixels],
+        "kind": [number % 3 for number in range(count)],
+        "number": [number % 4 for number in range(count)],
+        "text": ["text"] * count,
+    }
+    train = datasets.Dataset.from_dict(columns, features=features)
+    datasets.DatasetDict({"train": train, "test": train.select(range(4))}).save_to_disk(str(root))
+    return pixels
+
+
 def write_image_folder(
     root: Path, *, classes: tuple[str, ...] = (), count: int = 6, size: tuple[int, int] = (32, 32), mode: str = "RGB"
 ) -> list[Path]:

@@ -13,6 +13,7 @@ from generated_data import (
     write_imagenet,
     write_lsun,
     write_mnist,
+    write_saved_table,
     write_stl10,
     write_svhn,
 )
@@ -81,6 +82,7 @@ def small_data(name: str, folder, monkeypatch) -> list[str]:
         "lsun": (lambda: write_lsun(root), there),
         "imagenet": (lambda: write_imagenet(root), [*there, "data.num_classes=2"]),
         "folder": (lambda: write_image_folder(root), there),
+        "huggingface": (lambda: write_saved_table(root), [f"data.path={root}", "data.label_column=kind"]),
     }
     if name not in writers:
         return []

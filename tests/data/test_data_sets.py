@@ -34,7 +34,7 @@ from gan_lab.data.stl10 import STL10
 from gan_lab.data.svhn import SVHN
 
 CONF = Path(__file__).parents[2] / "conf" / "data"
-POINTS = ("grid", "ring")  # see test_data_gaussians.py
+ELSEWHERE = ("grid", "ring", "huggingface")  # test_data_gaussians.py, test_data_huggingface.py
 CLASSES = {
     "digits": Digits,
     "mnist": MNIST,
@@ -109,7 +109,7 @@ def test_every_set_gives_batches_of_its_shape(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_yaml_opens_with_a_line_for_the_help(path):
     assert path.read_text().startswith("# ")
-    assert path.stem in CLASSES or path.stem in POINTS
+    assert path.stem in CLASSES or path.stem in ELSEWHERE
 
 
 def test_one_number_is_a_square(tmp_path):
