@@ -21,16 +21,16 @@ READING = torch.tensor([[0.4, -0.1], [0.2, 0.3], [-0.5, 0.6], [0.7, 0.2]])  # th
 # What the generator eats ----------------------------------------------------------------------------------------------
 
 
-def inputs(latent_dim=11, categorical=(3, 4), continuous=2, distribution="normal") -> CodedInputs:
+def inputs(latent_dim=12, categorical=(3, 4), continuous=2, distribution="normal") -> CodedInputs:
     return CodedInputs(latent_dim, distribution, categorical, continuous)
 
 
 def test_a_latent_is_noise_and_codes():
     latents = inputs().latents(Draws(0), 3000)
-    assert latents.shape == (3000, 11)
+    assert latents.shape == (3000, 12)
     assert latents.dtype == torch.float32
-    noise, first, second, continuous = latents.split([2, 3, 4, 2], dim=1)
-    assert torch.equal(noise, LatentInputs(2, "normal").latents(Draws(0), 3000))
+    noise, first, second, continuous = latents.split([3, 3, 4, 2], dim=1)
+    assert torch.equal(noise, LatentInputs(3, "normal").latents(Draws(0), 3000))
     for hot, categories in ((first, 3), (second, 4)):
         assert set(hot.unique().tolist()) == {0.0, 1.0}
         assert (hot.sum(1) == 1).all()
@@ -40,7 +40,7 @@ def test_a_latent_is_noise_and_codes():
     assert continuous.max() < 1
     assert continuous.mean(0).tolist() == pytest.approx([0, 0], abs=0.05)
     assert continuous.std(0).tolist() == pytest.approx([1 / 3**0.5] * 2, abs=0.03)
-    assert inputs(distribution="uniform").latents(Draws(0), 500)[:, :2].abs().max() <= 1
+    assert inputs(distribution="uniform").latents(Draws(0), 500)[:, :3].abs().max() <= 1
 
 
 def test_codes_are_read_back():
@@ -57,10 +57,10 @@ def test_classes_are_categories_of_the_first_code():
     free = inputs().draw(Draws(0), 4)["latents"]
     assert inputs().num_classes == 3
     assert torch.equal(inputs().codes(asked)[0][0], wanted)
-    assert torch.equal(asked[:, [0, 1, *range(5, 11)]], free[:, [0, 1, *range(5, 11)]]), "all else is as drawn"
+    assert torch.equal(asked[:, [0, 1, 2, *range(6, 12)]], free[:, [0, 1, 2, *range(6, 12)]]), "all else is as drawn"
     alone = inputs(categorical=())
     assert alone.num_classes == 0
-    assert alone.draw(Draws(0), 4)["latents"].shape == (4, 11)
+    assert alone.draw(Draws(0), 4)["latents"].shape == (4, 12)
     with pytest.raises(ValueError, match="no categorical code"):
         alone.draw(Draws(0), 4, wanted)
 
