@@ -196,6 +196,9 @@ def test_steps_in_pieces_and_patches_of_logits():
         observe(pieces, *row[2:].tolist())
         patches.observe(row.view(4, 1, 1, 1).expand(4, 1, 2, 3), row)
     assert p_of(whole) == p_of(pieces) == p_of(patches) == pytest.approx(0.08)
+    for _ in range(2):
+        patches.observe(torch.tensor([1.0, 1.0, 1.0, -1.0]).view(4, 1, 1).expand(4, 2, 3), torch.zeros(4))
+    assert p_of(patches) == 0.0, "r = 0.5 < 0.6"
 
 
 def test_the_boundary_is_the_models():
@@ -206,6 +209,8 @@ def test_the_boundary_is_the_models():
     assert p_of(ada) == 0.0
     observe(ada, 0.6, 0.7, 0.9, 0.8)
     assert p_of(ada) == pytest.approx(0.04)
+    observe(ada, 0.6, 0.7, 0.9, 0.4)
+    assert p_of(ada) == 0.0, "r = 0.5 < 0.6"
 
 
 def test_a_critic_has_no_sides():
