@@ -658,9 +658,9 @@ def data_sets(settings: Settings) -> Iterator[Finding]:
 
 
 def _data_set(name: str, chosen: bool, node: Any) -> Finding:
-    import torchvision.datasets
+    from hydra.utils import instantiate
 
-    from gan_lab.data.download import open_set
+    from gan_lab.data.decoded import DecodedImages
 
     line = f"data {name}"
     state: State = "broken" if chosen else "note"
@@ -669,10 +669,11 @@ def _data_set(name: str, chosen: bool, node: Any) -> Finding:
     if "root" not in node:
         return Finding(line, "good", "needs no files")
     root = Path(node.root).expanduser().absolute()
-    known = getattr(torchvision.datasets, node._target_.rpartition(".")[2], None) if "download" in node else None
+    fetched = "download" in node
     try:
-        if known is not None:
-            open_set(known, root=str(root), train=True, download=False)
+        if fetched:
+            data = instantiate(OmegaConf.merge(node, {"download": False}), _convert_="all")
+            (data.source if isinstance(data, DecodedImages) else data.reference)("train")
             return Finding(line, "good", f"complete under {root}")
         if root.is_file() or any(root.iterdir()):
             return Finding(line, "good", f"found: {root}")
@@ -681,9 +682,9 @@ def _data_set(name: str, chosen: bool, node: Any) -> Finding:
     if node.get("download"):
         return Finding(line, "note", f"not complete under {root}; the run will download it")
     remedy = f"put it there, say where it is with data={name} data.root=PATH"
-    if "download" in node:
+    if fetched:
         remedy += f", or fetch it with data={name} data.download=true"
-    return Finding(line, state, f"not {'complete' if known else 'found'} under {root}", remedy)
+    return Finding(line, state, f"not {'complete' if fetched else 'found'} under {root}", remedy)
 
 
 def extractors(settings: Settings) -> Iterator[Finding]:

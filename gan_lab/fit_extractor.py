@@ -95,6 +95,10 @@ def parts(settings: dict[str, Any]) -> tuple[Part, Part]:
     from gan_lab.data.digits import held_out_fifth
 
     node, limit = settings["data"], settings["data"]["limit"]
+    if node.get("subset") is not None:
+        raise ValueError(
+            "fit an extractor on the whole training split: leave data.subset out (data.limit takes the first)"
+        )
     data = made(node)
     whole = part(data, "train" if limit is None else f"train[:{limit}]")
     if settings["test_root"] is not None:

@@ -9,7 +9,8 @@ from omegaconf import OmegaConf
 
 from gan_lab.config import register
 
-SMALLEST = {"dcgan": 16, "dcgan_small": 16, "mlp": 16}  # height and width; others take 32, or the number in their name
+# Height and width; others take 32, or the number in their name.
+SMALLEST = {"dcgan": 16, "dcgan_small": 16, "mlp": 16, "sagan": 16, "biggan": 16}
 
 
 def partner(group: str, name: str) -> list[str]:

@@ -52,8 +52,9 @@ class Plumbing(TypedDict):
     ema_half_life_kimg: half-life of the averaged networks in thousands of images, or a schedule of it; None for no
         average.
     ema_warmup: see `MovingAverage`.
-    augment: by name, in their order, what D sees reals and fakes through: see `gan_lab.augment.base`.
-    regularizers: by name, further terms of a phase's loss: see `gan_lab.regularizers.base`.
+    augment: by name, in their order, what D sees reals and fakes through: see `gan_lab.augment.base`; None for one that
+        a recipe leaves out.
+    regularizers: by name, further terms of a phase's loss: see `gan_lab.regularizers.base`; None likewise.
     batch_size: global batch of reals, 1 or more.
     micro_batch_size: global size of the pieces in which gradients are accumulated; None for the whole batch at once.
     seed: the run's seed, 0 or more.
@@ -66,8 +67,8 @@ class Plumbing(TypedDict):
     freeze: Sequence[str]
     ema_half_life_kimg: float | Schedule | None
     ema_warmup: float | None
-    augment: Mapping[str, Augmentation]
-    regularizers: Mapping[str, Regularizer]
+    augment: Mapping[str, Augmentation | None]
+    regularizers: Mapping[str, Regularizer | None]
     batch_size: int
     micro_batch_size: int | None
     seed: int
@@ -102,6 +103,9 @@ class GenerativeModule(LightningModule):
 
     def __init__(self, networks: Mapping[str, nn.Module], **plumbing: Unpack[Plumbing]) -> None:
         super().__init__()
+        plumbing |= {
+            setting: _given(plumbing, setting) for setting in ("augment", "regularizers") if setting in plumbing
+        }
         self.automatic_optimization = False
         for name, network in networks.items():
             setattr(self, name, network)
@@ -111,7 +115,7 @@ class GenerativeModule(LightningModule):
         self.optimizer_factories, self.schedules = dict(plumbing["optimizers"]), dict(plumbing["schedules"])
         self.clip_norm, self.beta2 = dict(plumbing["clip_norm"]), dict(plumbing["beta2"])
         self.augment, self.regularizers = nn.ModuleDict(plumbing["augment"]), nn.ModuleDict(plumbing["regularizers"])
-        self._freeze(plumbing["freeze"])
+        self.freeze_parts = list(plumbing["freeze"])
         half_life = plumbing["ema_half_life_kimg"]
         self.averages = nn.ModuleDict(
             {}
@@ -167,8 +171,8 @@ class GenerativeModule(LightningModule):
         if micro is not None and (micro < 1 or batch % micro):
             raise ValueError(f"micro_batch_size must divide batch_size={batch}, got {micro}")
 
-    def _freeze(self, parts: Sequence[str]) -> None:
-        for part in parts:
+    def _freeze(self) -> None:
+        for part in self.freeze_parts:
             try:
                 self.get_submodule(part).requires_grad_(False)
             except AttributeError as error:
@@ -343,8 +347,8 @@ class GenerativeModule(LightningModule):
             raise NonFiniteError(
                 f"the gradients became NaN or infinite at or before {self.images_seen} images"
                 + (f", first on rank {ranks}" if ranks else "")
-                + "; nothing was saved since. Lower the learning rates, clip (+model.clip_norm.generator=1) or add a "
-                "penalty"
+                + "; nothing was saved since. Lower the learning rates, clip "
+                f"(+model.clip_norm.{self.closing_group}=1) or add a penalty"
             )
 
     def agree(self) -> None:
@@ -358,6 +362,7 @@ class GenerativeModule(LightningModule):
     # Lightning's side -----------------------------------------------------------------------------------------
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LambdaLR]]:
+        self._freeze()
         optimizers = {
             group: self.optimizer_factories[group](
                 [p for name in names for p in getattr(self, name).parameters() if p.requires_grad]
@@ -459,6 +464,11 @@ def correct_for_further_steps(optimizer: Optimizer, further: float) -> None:
         parameters["lr"] *= c
         if "betas" in parameters:
             parameters["betas"] = tuple(beta**c for beta in parameters["betas"])
+
+
+def _given(plumbing: Mapping[str, Any], setting: str) -> dict[str, Any]:
+    """The parts that are not left out."""
+    return {name: part for name, part in plumbing[setting].items() if part is not None}
 
 
 def _both(earlier: Tensor | None, now: Tensor) -> Tensor:

@@ -37,4 +37,5 @@ class ClassEmbedding(nn.Module):
     def forward(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """(B, features) and (B,) int64 -> (B, width) of the samples and (B, width) of their classes."""
         with torch.autocast(features.device.type, enabled=False):
-            return normalize(self.sample(features.to(self.proxies.weight.dtype)), dim=1), normalize(self.proxies(labels), dim=1)
+            samples = self.sample(features.to(self.proxies.weight.dtype))
+            return normalize(samples, dim=1), normalize(self.proxies(labels), dim=1)

@@ -373,7 +373,14 @@ def test_parts_can_be_frozen():
     assert all(torch.equal(*pair) for pair in zip(frozen, module.discriminator[0].parameters(), strict=True))
     assert not torch.equal(moving, module.discriminator[2].weight)
     with pytest.raises(ValueError, match=r"model.freeze names 'discriminator.9', which is no part of the networks"):
-        HingeGAN(**settings(discriminator=layered_critic(), freeze=["discriminator.9"]))
+        fit(HingeGAN(**settings(discriminator=layered_critic(), freeze=["discriminator.9"])), images=2)
+
+
+def test_parts_that_a_recipe_leaves_out():
+    module = HingeGAN(**settings(regularizers={"r1": None}, augment={"noise": None}))
+    fit(module, images=2)
+    assert not module.regularizers
+    assert not module.augment
 
 
 def test_beta2_follows_its_schedule():
