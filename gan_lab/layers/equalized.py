@@ -47,7 +47,7 @@ class EqualizedConv2d(nn.Conv2d):
         kernel_size: 1 or 3.
         gain: see `EqualizedLinear`.
         bias: whether it has one, beginning at 0.
-        halving: low-pass filter first, then stride 2 (Karras et al. 2020, appendix B; Zhang 2019), of even sides.
+        halving: low-pass filter first, then stride 2 (Zhang 2019), of even sides.
     """
 
     def __init__(

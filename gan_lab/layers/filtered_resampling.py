@@ -1,4 +1,7 @@
-"""Height and width changed by two behind the low-pass filter [1, 3, 3, 1] (Karras et al. 2020, appendix B)."""
+"""Height and width changed by two with the low-pass filter [1, 3, 3, 1], which makes doubling bilinear.
+
+As in Karras et al. 2020, figure 7, and the authors' code; the paper of 2019 has [1, 2, 1].
+"""
 
 from typing import Any
 

@@ -9,7 +9,8 @@ from gan_lab import collectives
 class RunningMean(nn.Module):
     """Follows the mean of vectors, over the samples of all ranks, which have equally many.
 
-    Its buffer `running_mean` is what the moving average of a network averages, as it does a batch normalization's.
+    The moving average of a network averages its buffer `running_mean`, as it does a batch normalization's: the mean of
+    averaged weights is then near the averaged mean. (StyleGAN2's authors copy it.)
 
     Args:
         features: length of a vector.
