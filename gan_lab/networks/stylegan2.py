@@ -1,4 +1,4 @@
-"""The networks of StyleGAN2 (Karras et al. 2020, section 2.2, figure 7 and appendix B), for any height and width."""
+"""The networks of StyleGAN2 (Karras et al. 2020, section 2.2 and figure 7), for any height and width."""
 
 import math
 from collections.abc import Sequence
@@ -30,8 +30,8 @@ class MappingNetwork(nn.Module):
         latent_dim: length of a latent.
         w_dim: length of w, and of all that lies between.
         depth: layers, 1 or more (paper: 8).
-        num_classes: 0 for none; else an embedding of the label, of a latent's length, stands beside the latent (Karras
-            et al. 2020, ADA, appendix B).
+        num_classes: 0 for none; else an embedding of the label, of a latent's length, stands beside the latent (as in
+            the code of Karras et al. 2020, ADA).
     """
 
     def __init__(self, latent_dim: int, w_dim: int, depth: int, num_classes: int = 0) -> None:
@@ -252,7 +252,7 @@ class DiscriminatorBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, residual: bool) -> None:
         super().__init__()
-        # Of the sum of two equals, 1 / sqrt(2) keeps the variance (section 2.4's "residual nets", appendix B).
+        # A sum of two paths has twice the variance of one, which 1 / sqrt(2) undoes (section 4.1).
         share = 0.5**0.5 if residual else 1.0
         self.convolutions = nn.Sequential(
             EqualizedConv2d(inputs, inputs, 3, gain=LEAKY_GAIN),

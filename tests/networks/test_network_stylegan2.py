@@ -7,7 +7,8 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from gan_lab.networks.stylegan2 import MappingNetwork, StyleGAN2Discriminator, StyleGAN2Generator
+from gan_lab.layers.filtered_resampling import FilteredHalving
+from gan_lab.networks.stylegan2 import DiscriminatorBlock, MappingNetwork, StyleGAN2Discriminator, StyleGAN2Generator
 from gan_lab.regularizers.path_length import path_lengths
 from gan_lab.regularizers.r1 import r1_penalty
 
@@ -128,6 +129,14 @@ def test_activations_begin_about_as_large_as_each_other(architecture):
     assert all(0.25 < size < 1.5 for size in sizes), sizes
 
 
+def test_a_residual_block_is_both_paths_over_the_root_of_two():
+    residual, orig = DiscriminatorBlock(4, 6, residual=True), DiscriminatorBlock(4, 6, residual=False)
+    orig.load_state_dict(residual.state_dict(), strict=False)
+    features = torch.randn(2, 4, 8, 8)
+    shortcut = torch.einsum("oi,bihw->bohw", residual.shortcut[1].weight[..., 0, 0] / 2, FilteredHalving()(features))
+    torch.testing.assert_close(residual(features), (orig(features) + shortcut) / 2**0.5)
+
+
 @pytest.mark.parametrize("shape", [(3, 4, 4), (3, 34, 34), (1, 8, 1024), (3, 2048, 2048), (3, 20, 20)])
 def test_sizes_that_are_refused(shape):
     if shape[1:] == (20, 20):
@@ -202,6 +211,7 @@ def test_every_style_counts_and_one_for_all_is_the_same_for_each():
     same = w.unsqueeze(1).repeat(1, generator.num_layers, 1)
     assert generator.num_layers == 6
     assert torch.equal(generator.synthesis(w), generator.synthesis(same))
+    assert torch.equal(generator.mapping(latents=torch.ones(1, 6)), generator.mapping(torch.ones(1, 6)))
     for layer in range(generator.num_layers):
         other = same.clone()
         other[0, layer] += 1
