@@ -17,8 +17,8 @@ class StyleGAN2(GANModule):
     G(z) takes the w of z for all layers or, with probability `style_mixing`, from a layer on that of a second z; and
     noise for each of its convolutions.
 
-    The penalties, R1 for D (equation 8 of the paper of 2019) and path length for G (equation 4), are regularizers that
-    conf/model/stylegan2.yaml configures, each lazy: a step of its own every so many (section 3.1).
+    The penalties, R1 for D (Mescheder et al. 2018) and path length for G (section 3.2, equation 4), are regularizers
+    that conf/model/stylegan2.yaml configures, each lazy: a step of its own every so many (section 3.1).
 
     Departure: whether and where styles cross is drawn for each image, as "a given percentage of images" has it; the
     authors' code draws it once for a batch.

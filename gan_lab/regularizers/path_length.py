@@ -18,7 +18,7 @@ def path_lengths(*, images: Tensor, points: Tensor, noise: Tensor) -> Tensor:
         points: (B, d), or (B, L, d) for one of each layer; the squared lengths of layers are then averaged, as in the
             authors' code.
         noise: (B, C, H, W) standard normal; y is that over sqrt(H W), so that the length does not grow with the
-            picture (appendix B).
+            picture (the authors' code).
     Returns:
         (B,) lengths with a graph; their gradient is finite where they are 0.
     Raises:
@@ -37,9 +37,10 @@ class PathLength(Regularizer):
     any other one it is that of latents, of which the paper says nothing.
 
     Args:
-        weight, every: see `Regularizer` (appendix B: 2, every 4th step; there, ln 2 / (H W (ln R - ln 2)) at R x R).
+        weight, every: see `Regularizer` (the authors' code: 2, every 4th step; as y is divided by r and squares are
+            averaged over 2 log2(r) - 2 layers, that is appendix B's ln 2 / (r^2 (ln r - ln 2)) for r x r pixels).
         decay: share of the old mean that stays at each update, in [0, 1) (the authors' code: 0.99).
-        batch_shrink: each so-manieth of G's samples counts, which saves memory (appendix B: 2).
+        batch_shrink: each so-manieth of G's samples counts, which saves memory (the authors' code: 2).
     """
 
     group = "generator"
