@@ -62,14 +62,19 @@ def test_parameter_counts_by_hand():
     assert sum(p.numel() for p in auto_encoder.parameters()) == encoder + 64 * 192 * 64 + 64 + decoder
 
 
+def kinds(network):
+    return [type(layer) for layer in network.modules() if not isinstance(layer, nn.Sequential)]
+
+
 def test_neither_code_nor_image_is_bent():
     """The code is linear in the last features, and the image in the last ones of the decoder (no ELU, no tanh)."""
     made = discriminator((1, 16, 16))
     assert isinstance(made.code, nn.Linear)
     assert not any(isinstance(layer, nn.ELU) for layer in made.decoder.stem)
+    assert kinds(made.encoder) == [nn.Conv2d, nn.ELU] * 6
+    assert kinds(made.decoder.stages) == [nn.Conv2d, nn.ELU] * 2 + [nn.Upsample] + [nn.Conv2d, nn.ELU] * 2
     assert isinstance(made.decoder.output, nn.Conv2d)
     assert generator((1, 16, 16))(1e3 * torch.randn(2, 5)).abs().max() > 1
-    assert isinstance(made.encoder[1], nn.ELU)
 
 
 @pytest.mark.parametrize("initialization", ["he", "xavier"])
