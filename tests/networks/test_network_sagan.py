@@ -1,5 +1,9 @@
 """The networks of SAGAN: published sizes, where the attention stands, spectral normalization, labels, refusals."""
 
+import contextlib
+from collections.abc import Iterator
+from unittest import mock
+
 import pytest
 import torch
 from hydra.utils import instantiate
@@ -8,7 +12,9 @@ from test_network_configs import FOLDER
 from torch import nn
 from torch.nn.utils import parametrize
 
+from gan_lab.layers import attention
 from gan_lab.layers.attention import SelfAttention2d
+from gan_lab.networks import biggan, resnet, sagan
 from gan_lab.networks.sagan import SAGANDiscriminator, SAGANGenerator
 
 G = {"latent_dim": 5, "width": 4, "multipliers": [2, 2, 1], "attention": 1, "initialization": "xavier"}
@@ -37,6 +43,18 @@ def parameters(network):
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+@contextlib.contextmanager
+def sizes_alone() -> Iterator[None]:
+    """The meta device, where drawing and normalizing weights takes seconds and changes no size: left out."""
+    with contextlib.ExitStack() as stack:
+        for module in (attention, resnet, sagan, biggan):
+            for name in ("initialize", "spectrally_normalize"):
+                if hasattr(module, name):
+                    stack.enter_context(mock.patch.object(module, name))
+        stack.enter_context(torch.device("meta"))
+        yield
+
+
 def configured(name, sample_shape, latent_dim=128, generator=None, discriminator=None):
     """The networks of conf/network/<name>.yaml on the meta device, with a model's settings and these changes."""
     network = OmegaConf.load(FOLDER / f"{name}.yaml")
@@ -47,7 +65,7 @@ def configured(name, sample_shape, latent_dim=128, generator=None, discriminator
         "discriminator": {"conditioning": "projection"} | classes | (discriminator or {}),
     }
     config = OmegaConf.create({"data": {"sample_shape": sample_shape}, "model": OmegaConf.merge(network, model)})
-    with torch.device("meta"):
+    with sizes_alone():
         return instantiate(config.model.generator), instantiate(config.model.discriminator)
 
 
@@ -61,7 +79,7 @@ def attended(network, *arguments):
     return seen
 
 
-def test_at_128_it_has_the_size_of_bigganss_baseline():
+def test_at_128_it_has_the_size_of_biggans_baseline():
     """Table 1 of Brock et al. 2019, first row: a SAGAN of 64 channels with the attention at 64x64 has 81.5 M.
 
     Exactly, by a comment of ajbrock/BigGAN-PyTorch's author: 42,017,412 in G and 39,448,258 in D. Of G's biases, the
@@ -73,6 +91,18 @@ def test_at_128_it_has_the_size_of_bigganss_baseline():
     assert parameters(made) == 42_017_412 - biases
     assert parameters(scored) == 39_448_258
     assert round((42_017_412 + 39_448_258) / 1e6, 1) == 81.5
+
+
+def test_at_32_without_attention_it_has_a_published_size():
+    """BigGAN-PyTorch's launch_cifar_ema.sh is this G without attention, of about 4.3 M (its issue 78); by hand:
+
+    128*4096 + 4096 (linear), 3 blocks of 2*9*256^2 + 256^2 + 3*256, 6 scales and offsets of 10 classes, 512 (batch
+    norm), 256*3*9 + 3 (output). The blocks' biases are left out here.
+    """
+    made, _ = configured("sagan", [3, 32, 32], generator={"attention": 0, "num_classes": 10})
+    by_hand = 128 * 4096 + 4096 + 3 * (19 * 256**2 + 3 * 256) + 6 * 2 * 10 * 256 + 512 + 6915
+    assert round(by_hand / 1e6, 1) == 4.3
+    assert parameters(made) == by_hand - 3 * 3 * 256
 
 
 @pytest.mark.parametrize(
@@ -90,7 +120,7 @@ def test_the_attention_stands_where_it_was_published(name, size, generators, dis
 @pytest.mark.parametrize("size", [(8, 8), (16, 40), (32, 32), (256, 64)])
 def test_shapes(channels, size):
     shape = (channels, *size)
-    with torch.device("meta"):
+    with sizes_alone():
         made, scored = generator(OmegaConf.create(list(shape))), discriminator(shape)
         samples = made(torch.randn(2, 5))
         assert samples.shape == (2, *shape)
