@@ -51,7 +51,7 @@ def override_of(path) -> list[str]:
         "evaluation": [*(["data=ring", "network=mlp"] if name == "points" else []), f"evaluation={name}"],
         "model": [f"model={name}", *partner("model", name)],
         "network": [f"network={name}", *partner("network", name)],
-        "regularizer": [f"+regularizer@model.regularizers.tried={name}"],
+        "regularizer": [f"+regularizer@model.regularizers.tried={name}", "model.discriminator.normalization=layer"],
         "augment": [f"+augment@model.augment.tried={name}"],
         "extractor": [
             f"+extractor@evaluation.extractors.tried={name}",
