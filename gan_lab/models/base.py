@@ -4,7 +4,7 @@ import contextlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, ClassVar, TypedDict, Unpack
+from typing import Any, ClassVar, TypedDict, TypeVar, Unpack
 
 import torch
 from pytorch_lightning import LightningModule
@@ -18,6 +18,8 @@ from gan_lab.models.averaging import MovingAverage
 from gan_lab.regularizers.base import Phase, Regularizer
 from gan_lab.sampling import Draws, reseed_default_generators
 from gan_lab.schedules import Schedule
+
+Part = TypeVar("Part", bound=nn.Module)
 
 
 class OneProcess:
@@ -103,9 +105,6 @@ class GenerativeModule(LightningModule):
 
     def __init__(self, networks: Mapping[str, nn.Module], **plumbing: Unpack[Plumbing]) -> None:
         super().__init__()
-        plumbing |= {
-            setting: _given(plumbing, setting) for setting in ("augment", "regularizers") if setting in plumbing
-        }
         self.automatic_optimization = False
         for name, network in networks.items():
             setattr(self, name, network)
@@ -114,7 +113,8 @@ class GenerativeModule(LightningModule):
         self.seed, self.draws = plumbing["seed"], Draws(plumbing["seed"])
         self.optimizer_factories, self.schedules = dict(plumbing["optimizers"]), dict(plumbing["schedules"])
         self.clip_norm, self.beta2 = dict(plumbing["clip_norm"]), dict(plumbing["beta2"])
-        self.augment, self.regularizers = nn.ModuleDict(plumbing["augment"]), nn.ModuleDict(plumbing["regularizers"])
+        self.augment = nn.ModuleDict(_chosen(plumbing["augment"]))
+        self.regularizers = nn.ModuleDict(_chosen(plumbing["regularizers"]))
         self.freeze_parts = list(plumbing["freeze"])
         half_life = plumbing["ema_half_life_kimg"]
         self.averages = nn.ModuleDict(
@@ -152,11 +152,10 @@ class GenerativeModule(LightningModule):
         for group in self.groups:
             if group not in plumbing["optimizers"]:
                 raise ValueError(f"model.optimizers lacks {group!r}")
-        for setting in ("augment", "regularizers"):
-            for name in plumbing[setting]:
-                if hasattr(nn.ModuleDict, name):
-                    raise ValueError(f"model.{setting}.{name} cannot be called so, as modules of torch have a {name}")
-        for name, regularizer in plumbing["regularizers"].items():
+        for name in [*plumbing["augment"], *plumbing["regularizers"]]:
+            if hasattr(nn.ModuleDict, name):
+                raise ValueError(f"a part of model cannot be called {name!r}, as modules of torch have a {name}")
+        for name, regularizer in _chosen(plumbing["regularizers"]).items():
             if regularizer.group not in self.groups:
                 raise ValueError(
                     f"model.regularizers.{name} is a term of the {regularizer.group} phase, and the groups here are "
@@ -466,9 +465,9 @@ def correct_for_further_steps(optimizer: Optimizer, further: float) -> None:
             parameters["betas"] = tuple(beta**c for beta in parameters["betas"])
 
 
-def _given(plumbing: Mapping[str, Any], setting: str) -> dict[str, Any]:
-    """The parts that are not left out."""
-    return {name: part for name, part in plumbing[setting].items() if part is not None}
+def _chosen(parts: Mapping[str, Part | None]) -> dict[str, Part]:
+    """Those that are not left out."""
+    return {name: part for name, part in parts.items() if part is not None}
 
 
 def _both(earlier: Tensor | None, now: Tensor) -> Tensor:

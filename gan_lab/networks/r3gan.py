@@ -46,10 +46,10 @@ class InvertedBottleneck(nn.Module):
             nn.LeakyReLU(SLOPE),
             nn.Conv2d(inside, inside, 3, padding=1, groups=groups),
             nn.LeakyReLU(SLOPE),
-            nn.Conv2d(inside, channels, 1, bias=False),
+            last := nn.Conv2d(inside, channels, 1, bias=False),
         )
         initialize(self.residual, "he", gain=LEAKY_GAIN * depth**-0.25)
-        nn.init.zeros_(self.residual[4].weight)
+        nn.init.zeros_(last.weight)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, channels, H, W) -> the same shape."""
