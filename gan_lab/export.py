@@ -43,7 +43,13 @@ def export_onnx(loaded: Any, path: Path, tolerance: float) -> float:
     Raises:
         ImportError: the extra is not installed.
         RuntimeError: the difference is more than `tolerance`; the file is removed.
+        ValueError: the generator draws noise, which a file and a module cannot draw alike.
     """
+    if hasattr(loaded.network, "noise_size"):
+        raise ValueError(
+            f"onnx=true does not suit {type(loaded.network).__name__}, which draws noise for each picture; leave it out: "
+            "generator.safetensors and load_generator make its pictures"
+        )
     try:
         import onnxruntime
         import onnxscript  # noqa: F401
