@@ -47,8 +47,8 @@ def export_onnx(loaded: Any, path: Path, tolerance: float) -> float:
     """
     if hasattr(loaded.network, "noise_size"):
         raise ValueError(
-            f"onnx=true does not suit {type(loaded.network).__name__}, which draws noise for each picture; leave it out: "
-            "generator.safetensors and load_generator make its pictures"
+            f"onnx=true does not suit {type(loaded.network).__name__}, which draws noise for each picture; leave it "
+            "out: generator.safetensors and load_generator make its pictures"
         )
     try:
         import onnxruntime
