@@ -2,8 +2,9 @@
 
 Reads finished runs of recipes (`experiment=<name>`), writes a row for each recipe into `experiments/results.csv` in the
 place of its earlier one, and makes the table in `experiments/README.md` anew. Without runs, the table alone is made. A
-score is that of the last evaluation, with its mean and 95 % interval over seeds; recipes without a row are listed as
-not run. What a paper has published is the line of a recipe's record that begins with "Published:".
+score is that of the last evaluation, with its mean and 95 % interval over seeds. Of a recipe without a row the table
+says "not run here" where its record does, and else that the record has its scores. What a paper has published is the
+line of a record that begins with "Published:".
 """
 
 import argparse
@@ -100,12 +101,15 @@ def table(folder: Path, results: pd.DataFrame) -> str:
 
 
 def chosen(recipe: Path) -> list[str]:
-    """The cells of a recipe that was not run, but for what is published."""
+    """The cells of a recipe without results, but for what is published."""
     choices = {"/model": "dcgan", "/network": "dcgan_small", "/data": "digits"}  # conf/train.yaml
     for node in OmegaConf.load(recipe).get("defaults", []):
         for key, value in node.items():
             choices[key.removeprefix("override ")] = value
-    return [choices["/model"], choices["/network"], choices["/data"], "not run here", NONE, NONE, NONE, NONE]
+    record = recipe.with_suffix(".md")
+    known = record.is_file() and "Not run here" not in record.read_text()
+    score = "in its record" if known else "not run here"
+    return [choices["/model"], choices["/network"], choices["/data"], score, NONE, NONE, NONE, NONE]
 
 
 def measured(row: dict[str, Any]) -> list[str]:

@@ -21,7 +21,8 @@ def make(folder, *places):
 def test_from_runs_to_a_row(command, tmp_path):
     folder = tmp_path / "experiments"
     folder.mkdir()
-    for name, line in (("mine", "Published: FID 12.3, Somebody 2020.\n"), ("never_run", "")):
+    lines = {"mine": "Published: FID 12.3, Somebody 2020.\n", "never_run": "Not run here: no GPU.\n", "typed": "0.2\n"}
+    for name, line in lines.items():
         (folder / f"{name}.yaml").write_text(RECIPE)
         (folder / f"{name}.md").write_text(f"# {name}\n\n{line}")
     (folder / "README.md").write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
@@ -41,6 +42,7 @@ def test_from_runs_to_a_row(command, tmp_path):
     assert cells[4].endswith("(2 seeds)")
     assert cells[5:7] == ["FID 12.3, Somebody 2020", "0.032"]
     assert "never_run](never_run.md) | lsgan | dcgan_small | digits | not run here |" in text
+    assert "typed](typed.md) | lsgan | dcgan_small | digits | in its record |" in text
     results = pd.read_csv(folder / table.RESULTS)
     assert results["seeds"].tolist() == [2]
     again = make(folder)
