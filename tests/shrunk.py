@@ -30,10 +30,20 @@ def shrunk(overrides: list[str]) -> list[str]:
     network = config.hydra.runtime.choices["network"]
     in_name = re.search(r"(64|128|256)", network)
     size = int(in_name[1]) if in_name else SMALLEST.get(network, 32)
+    groups = [
+        f"model.{name}.minibatch_std=4"
+        for name, node in config.model.items()
+        if OmegaConf.is_dict(node) and (node.get("minibatch_std") or 0) > 4
+    ]
     widths = [
         f"model.{name}.width=4" for name, node in config.model.items() if OmegaConf.is_dict(node) and "width" in node
     ]
-    return [*([f"data.image_size={size}"] if "image_size" in config.data else []), *widths, "data.batch_size=16"]
+    return [
+        *([f"data.image_size={size}"] if "image_size" in config.data else []),
+        *widths,
+        *groups,
+        "data.batch_size=16",
+    ]
 
 
 def groups_of(model: str) -> list[str]:

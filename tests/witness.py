@@ -25,14 +25,19 @@ class Witness(Callback):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         for name in itertools.chain.from_iterable(pl_module.groups.values()):
             self.seen[name] = []
-            getattr(pl_module, name).register_forward_pre_hook(self._hook(name))
+            self._watch(name, getattr(pl_module, name))
 
-    def _hook(self, name: str) -> Any:
-        def note(module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
-            if module.training:
+    def _watch(self, name: str, network: nn.Module) -> None:
+        """Note what `forward` is given, or `features`, which it calls and which models call for further heads."""
+        method = "features" if hasattr(network, "features") else "forward"
+        original = getattr(network, method)
+
+        def noted(*arguments: Any, **keywords: Any) -> torch.Tensor:
+            if network.training:
                 self.seen[name].append(arguments[0].detach().flatten(1).mean(1))
+            return original(*arguments, **keywords)
 
-        return note
+        setattr(network, method, noted)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         seen = {name: torch.cat(values) for name, values in self.seen.items()}
