@@ -243,7 +243,7 @@ def test_p_as_a_schedule():
         ({"interval": 0}, "interval >= 1, kimg > 0 and batch_size >= 1, got 0, 500, 8"),
         ({"kimg": 0}, "interval >= 1, kimg > 0 and batch_size >= 1, got 4, 0, 8"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
 def test_refused(given, message):
     with pytest.raises(ValueError, match=message):
