@@ -9,7 +9,7 @@ import shutil
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +244,7 @@ class LoadedGenerator:
         weights: "ema" or "live", whichever these are.
         path: the file it came from.
         name: what its model calls this network.
+        asked: what its samples are asked for with, see `gan_lab.generation`; part of the protocol of scores.
     """
 
     network: nn.Module
@@ -253,6 +254,7 @@ class LoadedGenerator:
     weights: str
     path: Path
     name: str
+    asked: dict[str, Any] = field(default_factory=dict)
 
 
 def load_generator(

@@ -102,6 +102,9 @@ class SampleConfig:
     format: str = MISSING
     seed: int = MISSING
     classes: list[int] | None = MISSING
+    truncation: float | None = MISSING
+    standing_statistics: Any = MISSING
+    pictures: list[str] = MISSING
     weights: str = MISSING
     device: str = MISSING
     overwrite: bool = MISSING
@@ -125,6 +128,8 @@ class EvaluateConfig:
     num_samples: int | None = MISSING
     seed: int | None = MISSING
     weights: str = MISSING
+    truncation: float | None = MISSING
+    standing_statistics: Any = MISSING
     image_size: Any = MISSING
     data_root: str | None = MISSING
     extractor_weights: str | None = MISSING

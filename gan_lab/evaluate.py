@@ -74,11 +74,14 @@ def processes(config: DictConfig, place: Place) -> int:
 def score_checkpoint(config: DictConfig, place: Place, device: Any) -> None:
     """One generator, by the protocol of its run unless told otherwise."""
     from gan_lab.checkpoint import load_generator
+    from gan_lab.generation import asked
     from gan_lab.scoring import Stage, refuse, settings_by
 
     refuse(config, "checkpoint", against=None, image_size=None)
     loaded = load_generator(config.checkpoint, config.weights, device=device, trust=config.trust)
     settings = settings_by(config, loaded.config)
+    further = {name: settings[name] for name in ("truncation", "standing_statistics")}
+    loaded = asked(loaded, **further)
     scores = Stage(settings, loaded.config, place, device).score(loaded, config.weights)
     finish(settings, f"{loaded.path} ({loaded.images_seen / 1000:.1f} kimg)", loaded.images_seen, scores, {})
 
@@ -95,7 +98,7 @@ def score_images(config: DictConfig, place: Place, device: Any) -> None:
     from gan_lab.data.stored import Against, check_classes, check_first, stored_images
     from gan_lab.scoring import Stage, progress_bar, refuse, say, with_changes
 
-    refuse(config, "images", weights="ema")
+    refuse(config, "images", weights="ema", truncation=None, standing_statistics=None)
     settings = with_changes(plain(with_defaults(config)))
     if ("_target_" in settings["data"]) == (settings["against"] is not None):
         raise ValueError("images=... needs one thing to compare with: data=cifar10 (say), or against=PATH")

@@ -87,6 +87,7 @@ class Generated:
         weights: "ema" or "live": which ones these are.
         seed: of the samples.
         device: where the network is.
+        asked: further settings of network and inputs, see `gan_lab.generation`.
     """
 
     def __init__(
@@ -98,12 +99,13 @@ class Generated:
         weights: str,
         seed: int,
         device: torch.device,
+        asked: Mapping[str, Any] | None = None,
     ) -> None:
         self.network, self.inputs, self.render = network, inputs, render
-        self.weights, self.seed, self.device = weights, seed, device
+        self.weights, self.seed, self.device, self.asked = weights, seed, device, dict(asked or {})
 
     def protocol(self) -> dict[str, Any]:
-        return about_generated(self.seed, self.weights)
+        return about_generated(self.seed, self.weights) | self.asked
 
     def make(self, block: int, size: int) -> Block:
         draws = Draws(self.seed, across_ranks=False)
@@ -350,6 +352,7 @@ class Evaluation:
         weights: str,
         device: torch.device,
         progress: Progress | None = None,
+        asked: Mapping[str, Any] | None = None,
     ) -> Scores:
         """Generate, extract and compute. Training is not disturbed: modes and all random states are put back.
 
@@ -360,10 +363,11 @@ class Evaluation:
             weights: "ema" or "live": which ones these are, for the protocol.
             device: where the network is.
             progress: called with (activity, samples done, samples in all) after every block of this rank.
+            asked: further settings of network and inputs, see `gan_lab.generation`; part of the protocol.
         Raises:
             EvaluationError: an error on any rank, on all of them.
         """
-        source = Generated(network, inputs, data.render, weights=weights, seed=self.seed, device=device)
+        source = Generated(network, inputs, data.render, weights=weights, seed=self.seed, device=device, asked=asked)
         with scoring_mode(network, device):
             return self._score(source, data, device, progress)
 

@@ -25,6 +25,7 @@ def main() -> None:
 def run(config: DictConfig) -> None:
     """Write the images that `config` asks for, and a grid of the first ones; or points, and a scatter plot of them."""
     from gan_lab.checkpoint import load_generator
+    from gan_lab.generation import asked
 
     settings = plain(config)
     if settings["format"] not in FORMATS:
@@ -36,6 +37,9 @@ def run(config: DictConfig) -> None:
         raise ValueError(f"{out} is not empty; choose another out=..., or overwrite=true to write into it")
     device = choose_device(settings["device"])
     loaded = load_generator(settings["checkpoint"], settings["weights"], device=device, trust=settings["trust"])
+    further = {name: settings[name] for name in ("truncation", "standing_statistics")}
+    loaded = asked(loaded, **further)
+    rows = {name: rows_of(name, loaded, settings["seed"]) for name in settings["pictures"]}
     batches = images(loaded, count=settings["count"], seed=settings["seed"], classes=settings["classes"])
     first = next(batches)  # a wrong request shows here, before anything is written
     batches, kind = chain([first], batches), "points" if first.ndim == 2 else "images"
@@ -46,6 +50,43 @@ def run(config: DictConfig) -> None:
         written, picture = write(batches, out, settings["format"], settings["count"])
     print(f"{settings['count']} {kind} from {loaded.path} ({loaded.weights}, {loaded.images_seen / 1000:.1f} kimg)")
     print(f"{kind}  {written}\n{picture.stem:<7} {picture}")
+    for name, arguments in rows.items():
+        draw_rows(loaded, arguments, out / f"{name}.png", settings["seed"])
+        print(f"{name}  {out / f'{name}.png'}")
+
+
+def rows_of(name: str, loaded: Any, seed: int) -> list[dict[str, Any]]:
+    """What the generator eats for each row of a further picture.
+
+    Raises:
+        ValueError: no such picture, or one that this generator cannot make.
+    """
+    from gan_lab.generation import by_class, interpolations
+
+    makers = {"classes": by_class, "interpolation": interpolations}
+    if name not in makers:
+        raise ValueError(f"pictures must be among {', '.join(makers)}; got {name!r}")
+    if len(getattr(loaded.network, "sample_shape", (1, 1, 1))) != 3:
+        raise ValueError(f"pictures=[{name}] is of images, and this generator makes points; leave it out")
+    return makers[name](loaded, seed)
+
+
+def draw_rows(loaded: Any, rows: list[dict[str, Any]], path: Path, seed: int) -> None:
+    """Write a picture of what the generator makes of these arguments, row by row."""
+    import torch
+
+    from gan_lab.data.images import to_uint8
+    from gan_lab.data.pictures import grid, save_png
+    from gan_lab.evaluation import scoring_mode
+    from gan_lab.sampling import reseed_default_generators
+
+    device, images = next(loaded.network.parameters()).device, []
+    for arguments in rows:
+        with scoring_mode(loaded.network, device):
+            reseed_default_generators(seed, across_ranks=False)  # the same noise in each row
+            samples = loaded.network(**{name: value.to(device) for name, value in arguments.items()})
+        images.append(to_uint8(samples).cpu())
+    save_png(grid(torch.cat(images), columns=len(images[0])), path)
 
 
 def images(loaded: Any, *, count: int, seed: int, classes: list[int] | None = None) -> Iterator[Any]:

@@ -5,10 +5,12 @@ answered with the same numbers. Keys pass through `numpy.random.SeedSequence`; t
 `hash()` of a string differs from process to process.
 """
 
+import copy
+import math
 import random
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -151,12 +153,32 @@ class LatentInputs:
         if distribution not in ("normal", "uniform"):
             raise ValueError(f"latent_distribution must be 'normal' or 'uniform', got {distribution!r}")
         self.latent_dim, self.distribution = latent_dim, distribution
+        self.bound: float | None = None
+
+    def truncated(self, bound: float) -> Self:
+        """The same, but for normal latents that are drawn anew where a value lies beyond `bound`, more than 0.
+
+        Raises:
+            ValueError: a bound of 0 or less, or uniform latents, which have theirs.
+        """
+        if not bound > 0:
+            raise ValueError(f"truncation of latents needs a bound of more than 0, got {bound}")
+        if self.distribution != "normal":
+            raise ValueError("truncation is of normal latents, and these are uniform on [-1, 1); leave it out")
+        other = copy.copy(self)
+        other.bound = bound
+        return other
 
     def latents(self, draws: Draws, count: int) -> Tensor:
         """(count, latent_dim) float32 on the CPU."""
-        if self.distribution == "normal":
+        if self.distribution == "normal" and self.bound is None:
             return draws.normal("latents", count, (self.latent_dim,))
-        return 2 * draws.uniform("latents", count, (self.latent_dim,)) - 1
+        uniform = 2 * draws.uniform("latents", count, (self.latent_dim,)) - 1
+        if self.bound is None:
+            return uniform
+        # By the inverse of the distribution within the bound, so that each latent takes one draw.
+        within = math.erf(self.bound / 2**0.5)
+        return 2**0.5 * torch.erfinv(within * uniform.double()).float()
 
     def draw(self, draws: Draws, count: int, labels: Tensor | None = None) -> dict[str, Tensor]:
         """The keyword arguments of a call of the generator for `count` samples.
@@ -266,6 +288,12 @@ class CodedInputs(LatentInputs):
             )
         self.noise = LatentInputs(latent_dim - self.code_dim, distribution)
         self.num_classes = self.categorical[0] if self.categorical else 0
+
+    def truncated(self, bound: float) -> Self:
+        """See `LatentInputs`: of the noise; codes stay."""
+        other = copy.copy(self)
+        other.noise = self.noise.truncated(bound)
+        return other
 
     @property
     def code_dim(self) -> int:

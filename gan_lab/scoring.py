@@ -149,6 +149,7 @@ class Stage:
                 weights=loaded.weights,
                 device=self.device,
                 progress=progress,
+                asked=loaded.asked,
             )
 
 

@@ -49,7 +49,7 @@ def score_run(config: DictConfig, place: Place, device: Any) -> None:
     Raises:
         CheckpointError: the folder holds no run, or no snapshots.
     """
-    refuse(config, "run", against=None, image_size=None, weights="ema")
+    refuse(config, "run", against=None, image_size=None, weights="ema", truncation=None, standing_statistics=None)
     run = Path(config.run)
     stored = collectives.from_first_rank(lambda: _config_of(run))
     settings = settings_by(config, stored)
@@ -138,6 +138,7 @@ def watch_run(config: DictConfig, place: Place, device: Any) -> None:
         ValueError: keys that would change the run's protocol.
     """
     usual = {"against": None, "image_size": None, "out": None, "num_samples": None, "seed": None, "weights": "ema"}
+    usual |= {"truncation": None, "standing_statistics": None}
     refuse(config, "watch", **usual, data={}, evaluation={})
     if not config.poll_seconds > 0:
         raise ValueError(f"poll_seconds must be more than 0, got {config.poll_seconds}")

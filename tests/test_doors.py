@@ -31,6 +31,7 @@ def trained(forkserver, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     arguments = [*SMALL, "total_kimg=0.064", "callbacks.evaluation.every_kimg=0.032", "run_dir=run"]
     arguments += ["model.ema_warmup=null", "model.optimizers.generator.lr=0.05"]  # so that live and averaged differ
+    arguments += ["model.latent_distribution=normal"]  # which can be truncated
     output = folder / "output.txt"
     process = forkserver.Process(target=_run_command, args=("gan_lab.train", arguments, str(folder), str(output)))
     process.start()
@@ -114,6 +115,35 @@ def test_sampling_from_snapshot_and_folder(command, trained, tmp_path):
     assert command("sample", f"checkpoint={newest(trained)}", "count=5", "out=live", "weights=live").code == 0
     assert digests(tmp_path / "live") != digests(tmp_path / "a")
     assert command("sample", f"checkpoint={trained}", "count=5", "out=best").code == 0
+
+
+def test_what_samples_are_asked_for_with_is_part_of_their_protocol(command, trained, tmp_path):
+    checkpoint = f"checkpoint={newest(trained)}"
+    settings = {"plain": [], "truncated": ["truncation=0.5"]}
+    settings["standing"] = ["standing_statistics={batches: 3, batch_size: 10}"]
+    lines = {}
+    for name, further in settings.items():
+        done = command("evaluate", checkpoint, f"out={name}", *further)
+        assert done.code == 0, done.output
+        lines[name] = read_scores(tmp_path / name / "scores.jsonl")[-1]
+    scores = {line["scores"]["fd_digitnet20"] for line in lines.values()}
+    protocols = {line["protocols"]["fd_digitnet20"] for line in lines.values()}
+    assert len(scores) == len(protocols) == 3
+    about = json.loads((tmp_path / "truncated" / "protocols.json").read_text())
+    assert about[lines["truncated"]["protocols"]["fd_digitnet20"]]["fakes"]["truncation"] == 0.5
+    assert_refused(command("evaluate", f"run={trained}", "truncation=0.5"), "truncation")
+
+
+def test_further_pictures(command, trained, tmp_path):
+    done = command("sample", f"checkpoint={newest(trained)}", "count=3", "pictures=[interpolation]", "truncation=1.5")
+    assert done.code == 0, done.output
+    picture = Image.open(tmp_path / "samples" / "interpolation.png")
+    assert picture.size == (9 * 18 + 2, 8 * 18 + 2), "8 rows of 9 images of 16 pixels, 2 between them"
+    again = ["out=again", "overwrite=true"]
+    refused = command("sample", f"checkpoint={newest(trained)}", "pictures=[classes]", *again)
+    assert_refused(refused, "needs a conditional generator")
+    refused = command("sample", f"checkpoint={newest(trained)}", "pictures=[faces]", *again)
+    assert_refused(refused, "pictures must be among classes, interpolation; got 'faces'")
 
 
 def test_sample_refuses(command, trained, tmp_path):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from PIL import Image
 from pytorch_lightning import Trainer
 
@@ -35,7 +36,10 @@ class Pictures(TickCallback):
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         draws = Draws(module.seed, across_ranks=False)
-        arguments = module.inputs.draw(draws, data.picture_samples or self.rows * self.columns)
+        count = data.picture_samples or self.rows * self.columns
+        classes = module.inputs.num_classes  # in turn, where there are any
+        labels = torch.arange(count) % classes if classes else None
+        arguments = module.inputs.draw(draws, count, labels)
         network = module.network_for_samples()
         with scoring_mode(network, module.device):
             reseed_default_generators(module.seed)
