@@ -169,7 +169,7 @@ def test_keys_with_equal_values_share_a_column(capsys, tmp_path):
     assert keys == ["data.batch_size"]
     compare.run(compare.parse([str(tmp_path)]))
     said = " ".join(capsys.readouterr().out.split())
-    assert "data.batch_size stands for model.generator_batch_size, model.batch_size too" in said
+    assert "data.batch_size stands for model.batch_size, model.generator_batch_size too" in said
 
 
 def test_flat():

@@ -16,7 +16,7 @@ from PIL import Image
 from test_checkpoint import Evil
 from tiny import LabelPainter, labelled_inputs
 
-from gan_lab.checkpoint import CheckpointError, LoadedGenerator, load_generator
+from gan_lab.checkpoint import FORMAT, CheckpointError, LoadedGenerator, load_generator
 from gan_lab.export import export_onnx
 from gan_lab.records import read_scores
 from gan_lab.sample import images
@@ -246,7 +246,7 @@ def test_export(command, trained, tmp_path):
     assert {path.name for path in (tmp_path / "exports").iterdir()} == {"generator.safetensors", "generator.json"}
     assert "exports/generator.safetensors" in done.output
     about = json.loads((tmp_path / "exports" / "generator.json").read_text())
-    assert (about["images_seen"], about["weights"], about["format"]) == (64, "ema", 2)
+    assert (about["images_seen"], about["weights"], about["format"]) == (64, "ema", FORMAT)
     assert about["config"]["model"]["generator"]["width"] == 4
     ours, theirs = load_generator(newest(trained)), load_generator(tmp_path / "exports" / "generator.safetensors")
     latents = torch.linspace(-1, 1, 200).view(2, 100)

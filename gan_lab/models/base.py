@@ -362,12 +362,12 @@ class GenerativeModule(LightningModule):
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LambdaLR]]:
         self._freeze()
-        optimizers = {
-            group: self.optimizer_factories[group](
-                [p for name in names for p in getattr(self, name).parameters() if p.requires_grad]
-            )
-            for group, names in self.groups.items()
-        }
+        optimizers = {}
+        for group, names in self.groups.items():
+            trained = [p for name in names for p in getattr(self, name).parameters() if p.requires_grad]
+            if not trained:
+                raise ValueError(f"model.freeze={self.freeze_parts} leaves nothing of the {group} to train")
+            optimizers[group] = self.optimizer_factories[group](trained)
         for group, optimizer in optimizers.items():
             correct_for_further_steps(optimizer, self._lazy_steps(group))
             self._set_beta2(group, optimizer)

@@ -6,7 +6,7 @@ from tiny import ScriptedEvaluation, fit, settings
 
 from gan_lab.callbacks.checkpointing import Checkpointing
 from gan_lab.callbacks.evaluation import Evaluate
-from gan_lab.checkpoint import CheckpointError, find, read
+from gan_lab.checkpoint import FORMAT, CheckpointError, find, read
 from gan_lab.models.base import NonFiniteError
 from gan_lab.models.hinge_gan import HingeGAN
 
@@ -77,7 +77,7 @@ def test_what_a_checkpoint_says_of_itself(tmp_path):
     run(tmp_path)
     content = read(tmp_path / "checkpoints" / "000000000012.ckpt")
     assert content["config"] == {"name": "mine"}
-    assert content["format"] == 2
+    assert content["format"] == FORMAT
     assert {"gan_lab", "torch"} <= set(content["versions"])
     assert len(content["optimizer_states"]) == 2
     names = set(content["state_dict"])

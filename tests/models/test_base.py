@@ -374,6 +374,10 @@ def test_parts_can_be_frozen():
     assert not torch.equal(moving, module.discriminator[2].weight)
     with pytest.raises(ValueError, match=r"model.freeze names 'discriminator.9', which is no part of the networks"):
         fit(HingeGAN(**settings(discriminator=layered_critic(), freeze=["discriminator.9"])), images=2)
+    with pytest.raises(
+        ValueError, match=r"model.freeze=\['discriminator'\] leaves nothing of the discriminator to train"
+    ):
+        fit(HingeGAN(**settings(freeze=["discriminator"])), images=2)
 
 
 def test_parts_that_a_recipe_leaves_out():

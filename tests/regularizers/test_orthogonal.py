@@ -115,5 +115,6 @@ def test_refusals():
     with pytest.raises(ValueError, match="orthogonal_generator finds no linear layer or convolution in the generator"):
         after_a_step(term())
     frozen = plain_gan(term(network="discriminator"), discriminator=SumCritic(), freeze=["discriminator.layer"])
+    frozen._freeze()
     with pytest.raises(ValueError, match=r"less of the network frozen \(model.freeze\)"):
         frozen.regularizers["extra0"].check(frozen)
