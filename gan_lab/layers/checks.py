@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 CHANNELS = (1, 3, 4)
+SMALLEST_GRID = 2
 
 
 def one_of(argument: str, value: str, choices: Sequence[str]) -> str:
@@ -44,3 +45,24 @@ def image_shape(network: str, sample_shape: Sequence[int]) -> tuple[int, int, in
     if channels not in CHANNELS:
         raise ValueError(f"{network} works on images of 1, 3 or 4 channels; data.sample_shape has {channels}")
     return channels, height, width
+
+
+def divided_grid(network: str, shape: tuple[int, int, int], halvings: int, argument: str) -> tuple[int, int]:
+    """Height and width of an image after so many halvings.
+
+    Args:
+        network: the network's name in messages.
+        shape: (C, H, W) of the image.
+        argument: of the network, which decides `halvings`.
+    Raises:
+        ValueError: they are not whole, or less than 2.
+    """
+    _, height, width = shape
+    factor = 2**halvings
+    if height % factor or width % factor or min(height, width) < factor * SMALLEST_GRID:
+        raise ValueError(
+            f"{network} halves this image {halvings} times ({argument}), so it takes heights and widths that are "
+            f"divisible by {factor}, from {factor * SMALLEST_GRID} on; data.sample_shape has {height}x{width}; "
+            f"set data.image_size to such a size, or change {argument}"
+        )
+    return height // factor, width // factor

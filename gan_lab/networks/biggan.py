@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_lab.layers.attention import SelfAttention2d
-from gan_lab.layers.checks import at_least, image_shape
+from gan_lab.layers.checks import at_least, divided_grid, image_shape
 from gan_lab.layers.conditioning import (
     Conditioned,
     ConditionedSequential,
@@ -19,7 +19,7 @@ from gan_lab.layers.conditioning import (
 from gan_lab.layers.initialization import RELU_GAIN, initialize
 from gan_lab.layers.normalization import spectrally_normalize
 from gan_lab.layers.resampling import doubling
-from gan_lab.networks.sagan import divided_grid, place_of_attention
+from gan_lab.networks.sagan import place_of_attention
 
 
 class VectorBlock(Conditioned):
@@ -98,7 +98,7 @@ class BigGANGenerator(nn.Module):
         blocks = len(channels) - 1
         self.latent_dim = at_least("latent_dim", latent_dim, blocks + 1)
         place_of_attention("generator", attention, blocks)
-        grid = divided_grid("generator.multipliers", self.sample_shape, blocks)
+        grid = divided_grid("biggan", self.sample_shape, blocks, "generator.multipliers")
         classes = checked_classes("generator", conditioning, num_classes, ("none", "batch_norm"))
 
         chunk = latent_dim // (blocks + 1)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from gan_lab.layers.checks import at_least, image_shape, one_of
+from gan_lab.layers.checks import at_least, divided_grid, image_shape, one_of
 from gan_lab.layers.conditioning import Conditioned, ConditionedSequential, checked_classes, with_one_hot
 from gan_lab.layers.initialization import RELU_GAIN, initialize
 from gan_lab.layers.minibatch_std import MinibatchStdDev
@@ -22,7 +22,6 @@ from gan_lab.networks.base import Discriminator
 
 STEMS = ("block", "convolution")
 POOLINGS = ("sum", "mean", "flatten")
-SMALLEST_GRID = 2
 
 
 class ResidualBlock(Conditioned):
@@ -131,7 +130,7 @@ class ResNetGenerator(nn.Module):
         self.sample_shape = image_shape("resnet", sample_shape)
         self.latent_dim = at_least("latent_dim", latent_dim, 1)
         channels = _stage_channels(width, multipliers)
-        grid = _grid(self.sample_shape, len(channels) - 1, "generator.multipliers")
+        grid = divided_grid("resnet", self.sample_shape, len(channels) - 1, "generator.multipliers")
         choices = ("none", "concatenation", "batch_norm")
         classes = checked_classes("generator", conditioning, num_classes, choices)
         self.concatenated = classes if conditioning == "concatenation" else 0
@@ -217,7 +216,7 @@ class ResNetDiscriminator(Discriminator):
                 f"halvings must be from {blocks_in_stem} to {blocks}, the number of blocks that stem={stem} and "
                 f"{len(channels)} multipliers make; got {halvings}"
             )
-        grid = _grid(self.sample_shape, halvings, "discriminator.halvings")
+        grid = divided_grid("resnet", self.sample_shape, halvings, "discriminator.halvings")
 
         inputs = self.sample_shape[0] + self.label_channels
         self.stem: nn.Module
@@ -262,16 +261,3 @@ def _stage_channels(width: int, multipliers: Sequence[int]) -> list[int]:
     if len(multipliers) < 2 or min(multipliers) < 1:
         raise ValueError(f"multipliers must be two or more numbers from 1 on; got {list(multipliers)}")
     return [width * multiplier for multiplier in multipliers]
-
-
-def _grid(shape: tuple[int, int, int], halvings: int, argument: str) -> tuple[int, int]:
-    """Height and width after so many halvings."""
-    _, height, width = shape
-    factor = 2**halvings
-    if height % factor or width % factor or min(height, width) < factor * SMALLEST_GRID:
-        raise ValueError(
-            f"resnet halves this image {halvings} times ({argument}), so it takes heights and widths that are "
-            f"divisible by {factor}, from {factor * SMALLEST_GRID} on; data.sample_shape has {height}x{width}; "
-            f"set data.image_size to such a size, or change {argument}"
-        )
-    return height // factor, width // factor

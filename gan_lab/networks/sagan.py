@@ -6,7 +6,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from gan_lab.layers.attention import SelfAttention2d
-from gan_lab.layers.checks import at_least, image_shape
+from gan_lab.layers.checks import at_least, divided_grid, image_shape
 from gan_lab.layers.conditioning import with_one_hot
 from gan_lab.layers.initialization import initialize
 from gan_lab.layers.minibatch_std import MinibatchStdDev
@@ -102,7 +102,7 @@ class SAGANDiscriminator(Discriminator):
             raise ValueError(f"multipliers must be one or more numbers from 1 on; got {list(multipliers)}")
         if not 1 <= halvings <= len(multipliers):
             raise ValueError(f"halvings must be from 1 to {len(multipliers)}, the number of blocks; got {halvings}")
-        divided_grid("discriminator.halvings", self.sample_shape, halvings)
+        divided_grid("sagan", self.sample_shape, halvings, "discriminator.halvings")
         channels = [width * multiplier for multiplier in multipliers]
 
         first = FirstBlock(self.sample_shape[0] + self.label_channels, channels[0], initialization=initialization)
@@ -147,20 +147,3 @@ def place_of_attention(network: str, attention: int, blocks: int) -> int:
             f"{network}.attention must be one of the blocks, from 1 to {blocks}, or 0 for none; got {attention}"
         )
     return attention
-
-
-def divided_grid(argument: str, shape: tuple[int, int, int], halvings: int) -> tuple[int, int]:
-    """Height and width after so many halvings.
-
-    Raises:
-        ValueError: they are not whole, or less than 2.
-    """
-    _, height, width = shape
-    factor = 2**halvings
-    if height % factor or width % factor or min(height, width) < 2 * factor:
-        raise ValueError(
-            f"this network halves an image {halvings} times ({argument}), so it takes heights and widths that are "
-            f"divisible by {factor}, from {2 * factor} on; data.sample_shape has {height}x{width}; set data.image_size "
-            f"to such a size, or change {argument}"
-        )
-    return height // factor, width // factor
