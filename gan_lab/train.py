@@ -109,7 +109,8 @@ def run_as_rank(settings: dict[str, Any], note: Callable[..., None]) -> float | 
             best = best_score(folder) if settings["evaluation"].get("watched") else about.get("best")
             note(images_seen=round(1000 * reached), **monitored_scores(folder))
         else:
-            about.setdefault("origin", origin() | {"choices": choices_of(HydraConfig.get().runtime.choices)})
+            if "origin" not in about:
+                about["origin"] = origin() | {"choices": choices_of(HydraConfig.get().runtime.choices)}
             about["ended"] = False  # before anything is built: a watcher started now waits for what is to come
             if collectives.rank() == 0:
                 replace_text(folder / "run.json", json.dumps(about, indent=1))
