@@ -77,6 +77,7 @@ class Clock(Callback):
 def train(kind: str, run: Path, kimg: float, every_kimg: float, threads: int) -> dict[str, Any]:
     """One run: what its clock says, and the digest of its final weights."""
     intervals = [f"callbacks.{name}.every_kimg=null" for name in ("pictures", "curves", "checkpoint")]
+    intervals.append("callbacks.health=null")  # it counts modes where an evaluation brings an extractor
     command = [
         *("train", f"evaluation={KINDS[kind]}", *intervals, f"run_dir={run}", f"threads={threads}", "trainer=cpu"),
         *("data=digits", "model=dcgan", "network=dcgan_small", f"total_kimg={kimg}"),
