@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gan_lab.metrics.base import BlockMetric
-from gan_lab.metrics.moments import congruent, finite_features, mean_and_covariance, mean_and_factor
+from gan_lab.metrics.moments import congruent, finite_features, mean_and_covariance, mean_and_factor, one_thread
 
 # How much of a distance the quick way may lose to rounding.
 TOLERANCE = 1e-9
@@ -61,7 +61,9 @@ def _from_eigenvalues(*, real_mean: Tensor, real_factor: Tensor, fake: Tensor) -
     many shapes, errors were a tenth of it or less.
     """
     mean, covariance = mean_and_covariance(fake)
-    eigenvalues = torch.linalg.eigvalsh(congruent(real_factor, covariance))
+    product = congruent(real_factor, covariance)
+    with one_thread():  # more of them spend half as much again in waiting for each other
+        eigenvalues = torch.linalg.eigvalsh(product)
     rounding = max(torch.finfo(torch.float64).eps * eigenvalues.abs().max().item(), 1e-300)
     roots = eigenvalues.clamp(min=0).sqrt()
     mean_part = (real_mean - mean).square().sum()

@@ -1,5 +1,8 @@
 """Mean and covariance of a set of vectors, in float64, the covariance as a factor or as it is."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -117,3 +120,14 @@ def _congruent(upper: Tensor, symmetric: Tensor, product: Tensor) -> None:
     torch.mm(upper[half:, half:], (aq + br).T, out=product[half:, :half])
     z = (aq + br / 2) @ upper[:half, half:].T
     product[:half, :half] += z + z.T
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """A single CPU thread for what is inside, for routines that are bound by memory."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gan_lab.metrics import moments
-from gan_lab.metrics.moments import congruent, finite_matrix, mean_and_covariance, mean_and_factor
+from gan_lab.metrics.moments import congruent, finite_matrix, mean_and_covariance, mean_and_factor, one_thread
 
 
 def test_hand_worked():
@@ -72,3 +72,15 @@ def test_float32_is_widened_before_anything_is_added(count, monkeypatch):
         for narrow, wide in zip(function(values), function(values.double()), strict=True):
             assert narrow.dtype == torch.float64
             assert torch.equal(narrow, wide)
+
+
+def test_one_thread_gives_the_others_back_also_after_an_error():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        with pytest.raises(ZeroDivisionError), one_thread():
+            assert torch.get_num_threads() == 1
+            raise ZeroDivisionError
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
