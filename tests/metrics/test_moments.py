@@ -76,11 +76,16 @@ def test_float32_is_widened_before_anything_is_added(count, monkeypatch):
 
 def test_one_thread_gives_the_others_back_also_after_an_error():
     before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(3)
-        with pytest.raises(ZeroDivisionError), one_thread():
+
+    def fail():
+        with one_thread():
             assert torch.get_num_threads() == 1
             raise ZeroDivisionError
+
+    try:
+        torch.set_num_threads(3)
+        with pytest.raises(ZeroDivisionError):
+            fail()
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
