@@ -89,7 +89,10 @@ def composition_message(error: BaseException) -> str:
         before, _, key = str(cause.full_key).rpartition(".")
         close = get_close_matches(key, [str(known) for known in cause.parent_node], 1)
         near = ".".join(part for part in (before, *close) if part)
-        return f"{place}unknown key {cause.full_key}" + (f"; do you mean {near}?" if close else "")
+        remedy = f"; do you mean {near}?" if close else ""
+        if before and not len(cause.parent_node):
+            remedy = f"; first choose one: {before}=NAME"
+        return f"{place}unknown key {cause.full_key}{remedy}"
     if isinstance(cause, OmegaConfBaseException):
         return f"{first}: {str(cause).splitlines()[0]}"
     return "\n".join([first, *rest])

@@ -197,7 +197,7 @@ class Evaluation:
         further = {} if extractors is None else dict(extractors)
         for name, metric in metrics.items():
             if num_samples < metric.minimum:
-                raise ValueError(f"{name} needs evaluation.num_samples >= {metric.minimum}, got {num_samples}")
+                raise ValueError(f"{name} needs num_samples >= {metric.minimum}, got {num_samples}")
             if metric.extractor is not None and metric.extractor not in further:
                 known = ", ".join(further) or "none"
                 raise ValueError(f"{name}.extractor={metric.extractor!r} is none of evaluation.extractors: {known}")
@@ -308,7 +308,7 @@ class Evaluation:
             raise ValueError(f"metric {name} needs {lacking.pop()}; {extractor.name} gives {given}")
         if "features" in metric.needs and self.num_samples < (least := metric.minimum_in(extractor.feature_dim)):
             raise ValueError(
-                f"metric {name} needs evaluation.num_samples >= {least} for the {extractor.feature_dim} features of "
+                f"metric {name} needs num_samples >= {least} for the {extractor.feature_dim} features of "
                 f"{extractor.name}, got {self.num_samples}"
             )
 

@@ -370,7 +370,7 @@ def test_refusals():
         evaluation_of(block_size=0)
     with pytest.raises(ValueError, match=r"monitor='fid' is none of the metrics: frechet, kid, is"):
         evaluation_of(monitor="fid")
-    with pytest.raises(ValueError, match=r"frechet needs evaluation.num_samples >= 2, got 1"):
+    with pytest.raises(ValueError, match=r"frechet needs num_samples >= 2, got 1"):
         evaluation_of(num_samples=1)
 
 
