@@ -3,6 +3,8 @@
 On logits l with D = sigmoid(l): log D = -softplus(-l) and log(1 - D) = -softplus(l), finite for every finite l.
 """
 
+from collections.abc import Callable
+
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -57,3 +59,17 @@ def generator_loss_non_saturating(*, fake_logits: Tensor) -> Tensor:
         (B,) float32.
     """
     return per_sample(softplus(-fake_logits.float()))
+
+
+GENERATOR_LOSSES = {"non_saturating": generator_loss_non_saturating, "saturating": generator_loss_saturating}
+
+
+def checked_generator_loss(name: str) -> Callable[..., Tensor]:
+    """G's loss of this name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in GENERATOR_LOSSES:
+        raise ValueError(f"generator_loss must be one of {', '.join(GENERATOR_LOSSES)}, got {name!r}")
+    return GENERATOR_LOSSES[name]

@@ -8,11 +8,6 @@ from torch import Tensor
 from gan_lab.losses import minimax
 from gan_lab.models.adversarial import GANModule
 
-GENERATOR_LOSSES = {
-    "non_saturating": minimax.generator_loss_non_saturating,
-    "saturating": minimax.generator_loss_saturating,
-}
-
 
 class GAN(GANModule):
     """Generative adversarial network (Goodfellow et al. 2014, algorithm 1).
@@ -30,9 +25,7 @@ class GAN(GANModule):
     def __init__(self, *, generator_loss: str, real_target: float, **settings: Any) -> None:
         super().__init__(**settings)
         self.real_target = minimax.checked_target(real_target)
-        if generator_loss not in GENERATOR_LOSSES:
-            raise ValueError(f"generator_loss must be one of {', '.join(GENERATOR_LOSSES)}, got {generator_loss!r}")
-        self.generator_loss = GENERATOR_LOSSES[generator_loss]
+        self.generator_loss = minimax.checked_generator_loss(generator_loss)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         with self.updating("discriminator") as step:

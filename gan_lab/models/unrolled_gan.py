@@ -11,32 +11,36 @@ from gan_lab import collectives
 from gan_lab.losses import minimax
 from gan_lab.models.adversarial import GANModule
 
+Judge = Callable[[Tensor], Tensor]  # samples -> logits
+
 
 class UnrolledGAN(GANModule):
     """Unrolled GAN (Metz et al. 2017, section 2.2): G meets the D that would be there after k more steps.
 
     D, every batch: -mean[log D(x) + log(1 - D(G(z)))], one ordinary step.
-    G, every n_critic-th batch: -mean[log D(G(z); theta_k)], where theta_0 are D's parameters, theta_i comes from
-    theta_(i - 1) by a step on D's loss, and the gradient flows through all of them. With k = 0 this is `GAN`,
-    non-saturating.
+    G, every n_critic-th batch, at theta_k, where theta_0 are D's parameters, theta_i comes from theta_(i - 1) by a step
+    on D's loss, and the gradient flows through all of them: mean[log D(x) + log(1 - D(G(z)))] (saturating;
+    its first term depends on G by theta_k), or -mean[log D(G(z))] (non-saturating). With k = 0 this is `GAN`.
 
     The steps are Adam's, as in the paper, and go on from the moments of D's own optimizer, as in the authors' demo.
     All k see the same samples, as there: the fakes of G's loss, and as many fresh reals. They are simulated: D, its
     buffers and its optimizer stay. D's configured regularizers have no part in them, and with micro-batches those of a
     piece see that piece alone.
 
-    Departure: the demo, on Gaussians, lets G minimize the whole of mean[log D(x) + log(1 - D(G(z)))] at theta_k.
-
     Args:
+        generator_loss: "saturating", as in the authors' demo on Gaussians, or "non_saturating".
         unrolled_steps: k, 0 or more (paper: 0 to 10).
         unrolled_lr: learning rate of these steps, more than 0 (demo: D's own).
         real_target: what D(x) should be: 1, or less for one-sided label smoothing (Salimans et al. 2016, section 3.4).
         **settings: see `GANModule` and `Plumbing`. D's optimizer is Adam, without decay of weights.
     """
 
-    def __init__(self, *, unrolled_steps: int, unrolled_lr: float, real_target: float, **settings: Any) -> None:
+    def __init__(
+        self, *, generator_loss: str, unrolled_steps: int, unrolled_lr: float, real_target: float, **settings: Any
+    ) -> None:
         super().__init__(**settings)
         self.real_target = minimax.checked_target(real_target)
+        self.saturating = minimax.checked_generator_loss(generator_loss) is minimax.generator_loss_saturating
         if unrolled_steps < 0:
             raise ValueError(f"unrolled_steps must be 0 or more, got {unrolled_steps}")
         if unrolled_lr <= 0:
@@ -75,21 +79,31 @@ class UnrolledGAN(GANModule):
                 latents = self.latents(count)
                 fake = self.generator(latents)
                 shown = self.seen(fake)
-                logits = {"fake_logits": self.unrolled(fake, shown)(shown)}
-                loss = self.best(minimax.generator_loss_non_saturating(**logits), **logits)
+                real = self.seen(self.reals(count)["real"], instead=fake) if self.unrolled_steps else None
+                judge = self.unrolled(real, shown)
+                logits = {"fake_logits": judge(shown)}
+                loss = self.best(self.generator_losses(judge, real, **logits), **logits)
                 step(loss + self.extras("generator", fake=fake, latents=latents, **logits))
                 self.record("loss/g", loss)
 
-    def unrolled(self, fake: Tensor, shown: Tensor) -> Callable[[Tensor], Tensor]:
+    def generator_losses(self, judge: Judge, real: Tensor | None, *, fake_logits: Tensor) -> Tensor:
+        """(B,) of G at the D that `judge` is; `real` are those of its steps, None of none, as D gets to see them."""
+        if not self.saturating:
+            return minimax.generator_loss_non_saturating(fake_logits=fake_logits)
+        if real is None:  # log D(x) has no slope in G
+            return minimax.generator_loss_saturating(fake_logits=fake_logits)
+        logits = {"real_logits": judge(real), "fake_logits": fake_logits}
+        return -minimax.discriminator_loss(**logits, real_target=self.real_target)
+
+    def unrolled(self, real: Tensor | None, fake: Tensor) -> Judge:
         """D as k more steps would make it, with a graph to `fake`; on the same for all ranks.
 
         Args:
-            fake: (B, *sample_shape) of G.
-            shown: `fake` as D gets to see them.
+            real: (B, *sample_shape) as D gets to see them; None: no steps.
+            fake: as `real`, of G.
         """
-        if not self.unrolled_steps:
+        if real is None:
             return self.discriminator
-        real = self.seen(self.reals(len(fake))["real"], instead=fake)
         optimizer = self._optimizers["discriminator"].optimizer
         (group,) = optimizer.param_groups
         stepped = {name: p for name, p in self.discriminator.named_parameters() if p in optimizer.state}
@@ -108,7 +122,7 @@ class UnrolledGAN(GANModule):
         theta = torch.cat([p.detach().flatten() for p in stepped.values()]).requires_grad_()
         mean, square, steps = moment("exp_avg"), moment("exp_avg_sq"), moment("step")
         for _ in range(self.unrolled_steps):
-            logits = {"real_logits": judge(real, theta), "fake_logits": judge(shown, theta)}
+            logits = {"real_logits": judge(real, theta), "fake_logits": judge(fake, theta)}
             loss = minimax.discriminator_loss(**logits, real_target=self.real_target).mean()
             (own,) = torch.autograd.grad(loss, theta, create_graph=True)
             gradient, steps = collectives.mean(own), steps + 1

@@ -2,18 +2,21 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 from torch import Tensor, nn
 
-from gan_lab.layers.checks import at_least
+from gan_lab.layers.checks import at_least, one_of
 from gan_lab.layers.conditioning import checked_classes, with_one_hot
 from gan_lab.layers.initialization import RELU_GAIN, initialize
 from gan_lab.layers.normalization import brings_offset, feature_normalization_layer, spectrally_normalize
 from gan_lab.networks.base import Discriminator
 
+ACTIVATIONS = {"relu": nn.ReLU, "leaky_relu": partial(nn.LeakyReLU, 0.2), "tanh": nn.Tanh}
+
 
 class MLPGenerator(nn.Module):
-    """`depth` hidden layers of `width` ReLU units (the kind of network of Goodfellow et al. 2014, section 5).
+    """`depth` hidden layers of `width` units (the kind of network of Goodfellow et al. 2014, section 5).
 
     Args:
         sample_shape: (C, H, W) of images, made in [-1, 1] by tanh; or (D,) of points, made by a linear layer.
@@ -21,7 +24,8 @@ class MLPGenerator(nn.Module):
         width: units of a hidden layer, 1 or more.
         depth: number of hidden layers, 1 or more.
         normalization: of the hidden layers: none, batch, layer or spectral.
-        initialization: normal, he or xavier.
+        initialization: normal, he, xavier or orthogonal.
+        activation: relu, leaky_relu (slope 0.2 below zero) or tanh.
         conditioning: none; or concatenation of latent and label.
         num_classes: of the labels, where there is conditioning.
     Raises:
@@ -37,6 +41,7 @@ class MLPGenerator(nn.Module):
         depth: int,
         normalization: str,
         initialization: str,
+        activation: str = "relu",
         conditioning: str = "none",
         num_classes: int | None = None,
     ) -> None:
@@ -44,7 +49,7 @@ class MLPGenerator(nn.Module):
         self.sample_shape = _checked_shape(sample_shape)
         self.latent_dim = at_least("latent_dim", latent_dim, 1)
         self.num_classes = checked_classes("generator", conditioning, num_classes, ("none", "concatenation"))
-        hidden = _hidden_layers(latent_dim + self.num_classes, width, depth, normalization, nn.ReLU())
+        hidden = _hidden_layers(latent_dim + self.num_classes, width, depth, normalization, activation)
         output = nn.Linear(width, math.prod(self.sample_shape))
         initialize(hidden, initialization, gain=RELU_GAIN)
         initialize(output, initialization, gain=1.0)
@@ -60,14 +65,15 @@ class MLPGenerator(nn.Module):
 
 
 class MLPDiscriminator(Discriminator):
-    """`depth` hidden layers of `width` LeakyReLU(0.2) units on the flattened sample.
+    """`depth` hidden layers of `width` units on the flattened sample.
 
     Args:
         sample_shape: (C, H, W) of images or (D,) of points.
         width: units of a hidden layer, 1 or more.
         depth: number of hidden layers, 1 or more.
         normalization: of the hidden layers: none, batch, layer or spectral (spectral: of the output layer, too).
-        initialization: normal, he or xavier.
+        initialization: normal, he, xavier or orthogonal.
+        activation: relu, leaky_relu (slope 0.2 below zero) or tanh.
         conditioning, num_classes: see `Discriminator`.
     Raises:
         ValueError: a value out of these ranges.
@@ -81,13 +87,14 @@ class MLPDiscriminator(Discriminator):
         depth: int,
         normalization: str,
         initialization: str,
+        activation: str = "leaky_relu",
         conditioning: str = "none",
         num_classes: int | None = None,
     ) -> None:
         super().__init__(conditioning, num_classes)
         self.sample_shape = _checked_shape(sample_shape)
         hidden = _hidden_layers(
-            math.prod(self.sample_shape) + self.label_channels, width, depth, normalization, nn.LeakyReLU(0.2)
+            math.prod(self.sample_shape) + self.label_channels, width, depth, normalization, activation
         )
         output = nn.Linear(width, 1)
         initialize(hidden, initialization, gain=RELU_GAIN)
@@ -118,13 +125,14 @@ def _checked_shape(sample_shape: Sequence[int]) -> tuple[int, ...]:
     return shape
 
 
-def _hidden_layers(inputs: int, width: int, depth: int, normalization: str, activation: nn.Module) -> nn.Sequential:
+def _hidden_layers(inputs: int, width: int, depth: int, normalization: str, activation: str) -> nn.Sequential:
     at_least("width", width, 1)
     at_least("depth", depth, 1)
+    one_of("activation", activation, tuple(ACTIVATIONS))
     layers = nn.Sequential()
     for _ in range(depth):
         layers.append(nn.Linear(inputs, width, bias=not brings_offset(normalization)))
         layers.append(feature_normalization_layer(normalization, width))
-        layers.append(activation)
+        layers.append(ACTIVATIONS[activation]())
         inputs = width
     return layers

@@ -41,11 +41,18 @@ def sigmoid(x: float) -> float:
 
 
 def built(
-    steps: int, lr: float = 0.5, *, d_adam: dict | None = None, real_target: float = 1.0, **changes
+    steps: int,
+    lr: float = 0.5,
+    *,
+    d_adam: dict | None = None,
+    generator_loss: str = "non_saturating",
+    real_target: float = 1.0,
+    **changes,
 ) -> UnrolledGAN:
     given = settings(**changes)
     given["optimizers"]["discriminator"] = partial(torch.optim.Adam, **d_adam or {"lr": 0.0})
-    module = UnrolledGAN(unrolled_steps=steps, unrolled_lr=lr, real_target=real_target, **given)
+    own = {"generator_loss": generator_loss, "unrolled_steps": steps, "unrolled_lr": lr, "real_target": real_target}
+    module = UnrolledGAN(**own, **given)
     fix_latents(module)
     return module
 
@@ -90,23 +97,23 @@ class SmoothCritic(nn.Module):
         return self.output(self.alive * self.hidden(samples).tanh()).squeeze(1)
 
 
+@pytest.mark.parametrize("generator_loss", ["non_saturating", "saturating"])
 @pytest.mark.parametrize(
     ("steps", "real_target", "betas"), [(1, 1.0, (0.5, 0.9)), (3, 1.0, (0.5, 0.9)), (3, 0.8, (0.0, 0.99))]
 )
-def test_gradient_against_finite_differences_through_the_optimizer_of_torch(steps, real_target, betas):
+def test_gradient_against_finite_differences_through_the_optimizer_of_torch(steps, real_target, betas, generator_loss):
     """The moments are those of D's own steps before; G's gradient is its loss's change when D really takes them."""
     data = Fresh(REAL.double(), FRESH.double())
     adam_of_d = {"lr": 0.03, "betas": betas, "eps": 1e-4}
-    module = built(
-        steps, lr=0.1, d_adam=adam_of_d, real_target=real_target, discriminator=SmoothCritic(), ema_half_life_kimg=None
-    ).double()
+    own = {"generator_loss": generator_loss, "real_target": real_target, "d_adam": adam_of_d}
+    module = built(steps, lr=0.1, **own, discriminator=SmoothCritic(), ema_half_life_kimg=None).double()
     fix_latents(module, LATENTS.double())
     met, unrolled = [], module.unrolled
 
-    def noted(fake, shown):
+    def noted(real, fake):
         optimizer = module._optimizers["discriminator"].optimizer
         met.append(copy.deepcopy((module.discriminator, optimizer.state_dict())))
-        return unrolled(fake, shown)
+        return unrolled(real, fake)
 
     module.unrolled = noted
     gradients = []
@@ -128,6 +135,8 @@ def test_gradient_against_finite_differences_through_the_optimizer_of_torch(step
             loss_of_d(**logits).backward()
             optimizer.step()
         with torch.no_grad():
+            if generator_loss == "saturating":  # its mean over the reals moves with D, hence with G
+                return -loss_of_d(real_logits=discriminator(FRESH.double()), fake_logits=discriminator(fake))
             return nn.functional.softplus(-discriminator(fake)).mean()
 
     def loss_of_d(*, real_logits, fake_logits):
@@ -188,9 +197,9 @@ def test_the_steps_leave_d_its_buffers_and_its_optimizer_alone():
         moments = [value.clone() for one in state.values() for value in one.values()]
         return [*(value.clone() for value in module.discriminator.state_dict().values()), *moments]
 
-    def noted(fake, shown):
+    def noted(real, fake):
         before = everything()
-        judge = unrolled(fake, shown)
+        judge = unrolled(real, fake)
 
         def judged(samples):
             logits = judge(samples)
@@ -214,11 +223,12 @@ def test_an_idle_discriminator_optimizer_is_still_told_from_the_simulated_one():
     assert (module.generator.scale - plain.generator.scale).abs().min() > 1e-3
 
 
-def test_without_steps_it_is_the_plain_gan_bit_for_bit():
+@pytest.mark.parametrize("generator_loss", ["non_saturating", "saturating"])
+def test_without_steps_it_is_the_plain_gan_bit_for_bit(generator_loss):
     register()
     states = []
     for model in (["model=gan"], ["model=unrolled_gan", "model.unrolled_steps=0"]):
-        chosen = [*model, "network=dcgan_small"]
+        chosen = [*model, "network=dcgan_small", f"model.generator_loss={generator_loss}"]
         small = shrunk(chosen)
         with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
             config = compose("train", [*chosen, *small])
@@ -247,12 +257,13 @@ def test_no_reals_are_asked_for_without_steps():
 def test_other_optimizers_of_d_are_refused(optimizer, message):
     given = settings()
     given["optimizers"]["discriminator"] = optimizer
-    module = UnrolledGAN(unrolled_steps=1, unrolled_lr=0.1, real_target=1.0, **given)
+    own = {"generator_loss": "non_saturating", "unrolled_lr": 0.1, "real_target": 1.0}
+    module = UnrolledGAN(unrolled_steps=1, **own, **given)
     with pytest.raises(ValueError, match=message):
         trained(module)
     given = settings(generator=ScalingGenerator(), discriminator=LinearCritic())
     given["optimizers"]["discriminator"] = optimizer
-    plain = UnrolledGAN(unrolled_steps=0, unrolled_lr=0.1, real_target=1.0, **given)
+    plain = UnrolledGAN(unrolled_steps=0, **own, **given)
     fix_latents(plain)
     trained(plain)
 
@@ -262,5 +273,7 @@ def test_bad_values_are_refused():
         built(-1)
     with pytest.raises(ValueError, match="unrolled_lr must be more than 0, got 0"):
         built(1, lr=0)
+    with pytest.raises(ValueError, match="generator_loss must be one of non_saturating, saturating, got 'hinge'"):
+        built(1, generator_loss="hinge")
     with pytest.raises(ValueError, match=r"real_target must be in \(0, 1\], got 2"):
         built(1, real_target=2)

@@ -1,8 +1,11 @@
 """Fully connected networks: shapes, ranges, gradients, refusals."""
 
+import math
+
 import pytest
 import torch
 from omegaconf import OmegaConf
+from torch import nn
 
 from gan_lab.networks.mlp import MLPDiscriminator, MLPGenerator
 
@@ -56,6 +59,17 @@ def test_parameter_count_grows_by_depth():
     assert sum(p.numel() for p in discriminator((2,), depth=3).parameters()) == 48 + 2 * 272 + 17
 
 
+@pytest.mark.parametrize(("name", "below_zero"), [("relu", 0.0), ("leaky_relu", -0.2), ("tanh", -math.tanh(1.0))])
+def test_activation_by_name(name, below_zero):
+    """One unit after another, all weights 1: G(z) is the activation of z, and so is what D's linear unit sees."""
+    ones = {"width": 1, "depth": 1, "activation": name}
+    networks = generator((1,), latent_dim=1, **ones), discriminator((1,), **ones)
+    for network in networks:
+        for parameter in network.parameters():
+            nn.init.constant_(parameter, 1.0 if parameter.dim() == 2 else 0.0)
+        assert network(torch.tensor([[-1.0]])).item() == pytest.approx(below_zero)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -63,6 +77,7 @@ def test_parameter_count_grows_by_depth():
         ({"depth": 0}, "depth must be 1 or more; got 0"),
         ({"normalization": "instance"}, "got 'instance'"),
         ({"initialization": "zeros"}, "got 'zeros'"),
+        ({"activation": "gelu"}, "activation must be one of relu, leaky_relu, tanh; got 'gelu'"),
         ({"sample_shape": (8, 8)}, r"data.sample_shape is \(8, 8\)"),
     ],
 )
