@@ -2,15 +2,17 @@
 
 Reads finished runs of recipes (`experiment=<name>`), writes a row for each recipe into `experiments/results.csv` in the
 place of its earlier one, and makes the table in `experiments/README.md` anew. Without runs, the table alone is made. A
-score is that of the last evaluation, with its mean and 95 % interval over seeds. Of a recipe without a row the table
-says "not run here" where its record does, and else that the record has its scores. What a paper has published is the
-line of a record that begins with "Published:".
+score is that of the last evaluation, with its mean and 95 % interval over seeds; the last picture grid of the lowest
+seed goes beside the record, as `<name>.png`. Of a recipe without a row the table says "not run here" where its record
+does, and else that the record has its scores. What a paper has published is the line of a record that begins with
+"Published:".
 """
 
 import argparse
 import json
 import math
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,14 +31,15 @@ HEAD = ("Recipe", "Algorithm", "Network", "Data", "Score", "Published", "kimg", 
 NONE = "–"
 
 
-def rows_of(places: Sequence[Path]) -> list[dict[str, Any]]:
-    """A row per recipe whose finished runs lie in `places`.
+def rows_of(places: Sequence[Path]) -> tuple[list[dict[str, Any]], dict[str, Path]]:
+    """A row per recipe whose finished runs lie in `places`, and the last picture grid of each.
 
     Raises:
         ValueError: runs of no recipe, or of one recipe in several versions.
     """
     folders, _ = find_runs(places)
     rows: dict[str, dict[str, Any]] = {}
+    grids: dict[str, Path] = {}
     for row in compare([read_run(folder) for folder in folders]).rows:
         if not row.scored:
             continue
@@ -44,7 +47,8 @@ def rows_of(places: Sequence[Path]) -> list[dict[str, Any]]:
         if found["recipe"] in rows:
             raise ValueError(f"the runs of {found['recipe']} have several configurations; name those of one")
         rows[found["recipe"]] = found
-    return list(rows.values())
+        grids[found["recipe"]] = min(row.scored, key=lambda run: run.seed).folder / "pictures" / "latest.png"
+    return list(rows.values()), grids
 
 
 def row_of(row: Row) -> dict[str, Any]:
@@ -141,7 +145,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=EXPERIMENTS, help="of recipes")
     options = parser.parse_args()
     try:
-        new = rows_of(options.places) if options.places else []
+        new, grids = rows_of(options.places) if options.places else ([], {})
         results = merged(read_results(options.folder), new)
         readme = options.folder / "README.md"
         text = with_table(readme.read_text(), table(options.folder, results))
@@ -150,6 +154,8 @@ def main() -> None:
     if new:
         results.to_csv(options.folder / RESULTS, index=False, float_format="%.6g")
     readme.write_text(text)
+    for recipe, grid in grids.items():
+        shutil.copyfile(grid, options.folder / f"{recipe}.png")
     print("\n".join(f"{row['recipe']}: {row['score']} {row['mean']:.4g} over {row['seeds']} seeds" for row in new))
 
 

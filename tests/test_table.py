@@ -45,6 +45,8 @@ def test_from_runs_to_a_row(command, tmp_path):
     assert "typed](typed.md) | lsgan | dcgan_small | digits | in its record |" in text
     results = pd.read_csv(folder / table.RESULTS)
     assert results["seeds"].tolist() == [2]
+    (grid,) = (tmp_path / "runs").glob("mine/*/seed0/pictures/latest.png")
+    assert (folder / "mine.png").read_bytes() == grid.read_bytes()
     again = make(folder)
     assert again.returncode == 0, again.stderr
     assert (folder / "README.md").read_text() == text, "without runs it is made from results.csv"

@@ -63,7 +63,7 @@ def test_it_has_every_setting(names):
 def test_it_has_nothing_else(names):
     ours = [name for name in names if ".dist-info/" not in name]
     assert [name for name in ours if not name.startswith("gan_lab/")] == []
-    for folder, suffixes in {"conf": {".yaml"}, "experiments": {".yaml", ".md"}}.items():
+    for folder, suffixes in {"conf": {".yaml"}, "experiments": {".yaml", ".md", ".csv", ".png"}}.items():
         found = [name for name in ours if name.startswith(f"gan_lab/{folder}/")]
         assert [name for name in found if Path(name).suffix not in suffixes] == []
     code = [name for name in ours if not name.startswith(("gan_lab/conf/", "gan_lab/experiments/"))]
