@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gan_lab.losses import hinge
+from gan_lab.losses.reduction import per_sample
 from gan_lab.models.adversarial import GANModule
 
 
@@ -86,7 +87,7 @@ class LOGAN(GANModule):
         latents = latents.detach().requires_grad_()
         with torch.autocast(latents.device.type, enabled=False):
             score = self.discriminator(self.seen(self.generator(latents)))
-            (gradient,) = torch.autograd.grad(score.sum(), latents, create_graph=True)
+            (gradient,) = torch.autograd.grad(per_sample(score).sum(), latents, create_graph=True)
         step = self.step_size * gradient / (self.damping + gradient.square().sum(1, keepdim=True))
         step = torch.where(chosen, step, 0.0)
         return (latents + step).clamp(-1, 1), step.square().sum(1).mean()

@@ -1,6 +1,7 @@
 """The discriminator of U-Net GAN (Schönfeld et al. 2020): one judgement of the image, and one of each pixel."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -21,7 +22,7 @@ class UNetDiscriminator(nn.Module):
     the paper's sum of the two losses, which Adam does not tell from the whole.
 
     The paper's consistency under CutMix (section 3.2) has no part in it. Regularizers that take D's slope take that of
-    the sum of all logits.
+    the mean of all logits of a sample, as losses do.
 
     Args:
         sample_shape: (C, H, W); C 1, 3 or 4; H and W divisible by 2 per multiplier.
@@ -55,17 +56,15 @@ class UNetDiscriminator(nn.Module):
         choices = ("none", "concatenation")
         self.label_channels = checked_classes("discriminator", conditioning, num_classes, choices)
         channels = [width * multiplier for multiplier in multipliers]
-        shared = {"normalization": normalization, "initialization": initialization, "bias": True}
+        block = partial(ResidualBlock, normalization=normalization, initialization=initialization, bias=True)
 
         inputs = self.sample_shape[0] + self.label_channels
         self.first = FirstBlock(inputs, channels[0], initialization=initialization)
-        self.down = nn.ModuleList(
-            ResidualBlock(above, above, below, resampling="halve", **shared) for above, below in pairwise(channels)
-        )
+        self.down = nn.ModuleList(block(above, above, below, resampling="halve") for above, below in pairwise(channels))
         self.up = nn.ModuleList()
         inputs = channels[-1]
         for outputs in [*channels[-2::-1], channels[0]]:
-            self.up.append(ResidualBlock(inputs, outputs, outputs, resampling="double", **shared))
+            self.up.append(block(inputs, outputs, outputs, resampling="double"))
             inputs = 2 * outputs  # what the block makes, and what the way down had at this level
         self.image_output = nn.Linear(channels[-1], 1)
         self.pixel_output = nn.Sequential(nn.ReLU(), nn.Conv2d(channels[0], 1, 1))

@@ -128,11 +128,17 @@ class _OfLatents(Regularizer):
 
     def check(self, module: Any) -> None:
         needs_latents(self, module)
+        if hasattr(module.generator, "noise_size"):
+            raise ValueError(
+                f"regularizer {self.name} compares what two latents make, and {type(module.generator).__name__} draws "
+                "noise of its own for each picture; leave the regularizer out, or choose another network"
+            )
 
     def neighbours(self, module: Any, count: int) -> tuple[Inputs, Inputs]:
         """What G eats for `count` samples, twice: the same but for the noise on latents."""
         inputs = module.inputs.draw(module.draws, count)
         noise = module.draws.normal("latent consistency", count, inputs["latents"].shape[1:])
+        noise[:, getattr(module.inputs, "noise", module.inputs).latent_dim :] = 0  # codes stay what they are
         moved = {**inputs, "latents": inputs["latents"] + self.sigma * noise}
         return _on(module.device, inputs), _on(module.device, moved)
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gan_lab.losses.reduction import per_sample
 from gan_lab.regularizers.base import Phase, Regularizer
 from gan_lab.regularizers.checks import needed, refuse_batch_normalization
 from gan_lab.regularizers.precision import full_precision
@@ -39,7 +40,7 @@ def gradient_penalty(
     (no batch normalization: section 4), or the gradients at the points are not its samples' own.
 
     Args:
-        discriminator: (B, ...) -> (B,) logits, or (B, ...) of a patch discriminator, summed per sample.
+        discriminator: (B, ...) -> (B,) logits, or (B, ...) of a patch discriminator, averaged per sample as in losses.
         points: (B, ...) where the slope is taken; their own history gets no gradient. Half precision becomes float32.
         target: the norm asked for (paper: 1).
         one_sided: only norms above the target are penalized (section 4; the paper prefers both sides).
@@ -48,7 +49,7 @@ def gradient_penalty(
     """
     points = full_precision(points.detach()).requires_grad_()
     with torch.autocast(points.device.type, enabled=False):
-        (slopes,) = torch.autograd.grad(discriminator(points).sum(), points, create_graph=True)
+        (slopes,) = torch.autograd.grad(per_sample(discriminator(points)).sum(), points, create_graph=True)
         excess = torch.linalg.vector_norm(slopes.flatten(1), dim=1) - target
         return (excess.relu() if one_sided else excess).square()
 

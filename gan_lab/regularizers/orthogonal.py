@@ -5,7 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gan_lab.layers.equalized import EqualizedLinear
+from gan_lab.layers.modulated_convolution import ModulatedConv2d
 from gan_lab.regularizers.base import Phase, Regularizer
+from gan_lab.regularizers.precision import full_precision
 from gan_lab.schedules import Schedule
 
 LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
@@ -61,6 +64,11 @@ class Orthogonal(Regularizer):
         self.group, self.name = network, f"orthogonal_{network}"
 
     def check(self, module: Any) -> None:
+        if any(isinstance(part, (EqualizedLinear, ModulatedConv2d)) for part in getattr(module, self.group).modules()):
+            raise ValueError(
+                f"regularizer {self.name} compares filters as they are stored, and the {self.group} scales its filters "
+                "where it uses them (equalized learning rate); leave the regularizer out"
+            )
         if not self._layers(module):
             raise ValueError(
                 f"regularizer {self.name} finds no linear layer or convolution in the {self.group} whose weights are "
@@ -69,7 +77,10 @@ class Orthogonal(Regularizer):
 
     def forward(self, module: Any, phase: Phase) -> Tensor:
         """The sum over the layers, one number."""
-        return torch.stack([off_diagonal_penalty(filters_of(layer)) for layer in self._layers(module)]).sum()
+        layers = self._layers(module)
+        with torch.autocast(raw_weight(layers[0]).device.type, enabled=False):  # it is a difference of large numbers
+            penalties = [off_diagonal_penalty(full_precision(filters_of(layer))) for layer in layers]
+        return torch.stack(penalties).sum()
 
     def _layers(self, module: Any) -> list[nn.Module]:
         layers = [layer for layer in getattr(module, self.group).modules() if isinstance(layer, LAYERS)]

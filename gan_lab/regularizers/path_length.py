@@ -57,7 +57,12 @@ class PathLength(Regularizer):
         self.register_buffer("mean_length", torch.zeros(()))
 
     def check(self, module: Any) -> None:
-        """Raise ValueError where a G step's pieces cannot be shrunk alike on all ranks."""
+        """Raise ValueError for points, and where a G step's pieces cannot be shrunk alike on all ranks."""
+        shape = tuple(getattr(module.generator, "sample_shape", (1, 1, 1)))
+        if len(shape) != 3:
+            raise ValueError(
+                f"regularizer path_length is of pictures (C, H, W), got samples of shape {shape}; leave it out"
+            )
         for count in module.generator_pieces():
             if count % self.batch_shrink:
                 raise ValueError(

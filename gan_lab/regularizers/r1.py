@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gan_lab.losses.reduction import per_sample
 from gan_lab.regularizers.base import Phase, Regularizer
 
 
@@ -13,7 +14,7 @@ def r1_penalty(*, real_images: Tensor, real_logits: Tensor) -> Tensor:
 
     Args:
         real_images: (B, C, H, W) float32 in [-1, 1], requiring grad: the very tensor that gave `real_logits`.
-        real_logits: (B,) raw scores, or (B, ...) of a patch discriminator, summed per sample.
+        real_logits: (B,) raw scores, or (B, ...) of a patch discriminator, averaged per sample as in losses.
     Returns:
         (B,) penalties, unweighted; the caller multiplies by gamma / 2.
     Raises:
@@ -21,29 +22,35 @@ def r1_penalty(*, real_images: Tensor, real_logits: Tensor) -> Tensor:
     """
     if not real_images.requires_grad:
         raise RuntimeError("r1_penalty needs real_images.requires_grad_() before the discriminator sees them")
-    (slopes,) = torch.autograd.grad(real_logits.sum(), real_images, create_graph=True)
+    (slopes,) = torch.autograd.grad(per_sample(real_logits).sum(), real_images, create_graph=True)
     return slopes.square().flatten(1).sum(1)
 
 
 class R1(Regularizer):
-    """Zero-centred gradient penalty on reals (Mescheder et al. 2018, equation 9); `weight` is gamma / 2."""
+    """Zero-centred gradient penalty on reals (Mescheder et al. 2018, equation 9); `weight` is gamma / 2.
+
+    The slope is at the sample before augmentation, through it (as in ADA's code).
+    """
 
     name = "r1"
 
     def forward(self, module: Any, phase: Phase) -> Tensor:
         """(B,) penalties."""
         assert phase.real is not None
-        real = module.seen(phase.real).detach().requires_grad_()
-        return r1_penalty(real_images=real, real_logits=module.logits(real, phase.real_labels))
+        real = phase.real.detach().requires_grad_()
+        return r1_penalty(real_images=real, real_logits=module.judge(real, phase.real_labels))
 
 
 class R2(Regularizer):
-    """Zero-centred gradient penalty on fakes (Mescheder et al. 2018, equation 10); `weight` is gamma / 2."""
+    """Zero-centred gradient penalty on fakes (Mescheder et al. 2018, equation 10); `weight` is gamma / 2.
+
+    The slope is at the sample before augmentation, as in `R1`.
+    """
 
     name = "r2"
 
     def forward(self, module: Any, phase: Phase) -> Tensor:
         """(B,) penalties."""
         assert phase.fake is not None
-        fake = module.seen(phase.fake).detach().requires_grad_()
-        return r1_penalty(real_images=fake, real_logits=module.logits(fake, phase.fake_labels))
+        fake = phase.fake.detach().requires_grad_()
+        return r1_penalty(real_images=fake, real_logits=module.judge(fake, phase.fake_labels))

@@ -17,7 +17,7 @@ from gan_lab.regularizers.consistency import (
     LatentDiversity,
     flip_and_shift,
 )
-from gan_lab.sampling import Draws
+from gan_lab.sampling import CodedInputs, Draws
 
 PICTURES = REAL.view(2, 1, 1, 2)
 MIRROR = {"weight": 0.1, "every": 1, "flip": True, "max_shift": 0}
@@ -225,6 +225,15 @@ def test_close_fakes_are_of_one_class():
         assert torch.equal(here["labels"], near["labels"])
     LatentConsistency(**NEAR)(module, Phase(fake=torch.zeros(2, 2)))
     assert module.labels[0] == module.labels[1]
+
+
+def test_codes_have_no_neighbours():
+    module = plain_gan()
+    module.inputs = CodedInputs(5, "normal", [2], 1)
+    here, near = LatentDiversity(**NEAR).neighbours(module, 4)
+    moved = here["latents"] != near["latents"]
+    assert moved[:, :2].all()
+    assert not moved[:, 2:].any()
 
 
 @pytest.mark.parametrize("kind", [LatentConsistency, LatentDiversity])

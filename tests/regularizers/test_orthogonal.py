@@ -7,6 +7,7 @@ from tiny import fit
 from torch import nn
 
 from gan_lab.layers.normalization import spectrally_normalize
+from gan_lab.regularizers.base import Phase
 from gan_lab.regularizers.orthogonal import Orthogonal, filters_of, off_diagonal_penalty
 
 
@@ -118,3 +119,12 @@ def test_refusals():
     frozen._freeze()
     with pytest.raises(ValueError, match=r"less of the network frozen \(model.freeze\)"):
         frozen.regularizers["extra0"].check(frozen)
+
+
+def test_not_in_half_precision():
+    """Of an orthogonal matrix it is 0: in bfloat16 the rounding of 64 inner products would be all that is left."""
+    linear = nn.Linear(256, 64, bias=False)
+    nn.init.orthogonal_(linear.weight)
+    module = plain_gan(discriminator=linear)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert abs(term(network="discriminator")(module, Phase()).item()) < 1e-3

@@ -153,7 +153,7 @@ def test_in_a_model_of_another_paper(monkeypatch):
 
 def test_refusals():
     with pytest.raises(ValueError, match="batch_shrink=2 does not divide the 3 samples"):
-        penalty_of().check(SimpleNamespace(generator_pieces=lambda: [4, 3]))
+        penalty_of().check(SimpleNamespace(generator=None, generator_pieces=lambda: [4, 3]))
     penalty_of().check(module_of())
     with pytest.raises(ValueError, match=r"got 1\.0"):
         penalty_of(decay=1.0)

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from plain_gan import plain_gan, weights_after
 from torch.autograd import gradcheck
 
-from gan_lab.regularizers.r1 import r1_penalty
+from gan_lab.augment.base import Augmentation
+from gan_lab.regularizers.r1 import R1, R2, r1_penalty
 
 WEIGHTS = torch.tensor([3.0, 4.0])
 
@@ -21,10 +23,26 @@ def test_penalties_belong_to_samples():
     assert penalties.tolist() == pytest.approx([9.0, 25.0])
 
 
-def test_patches_are_summed():
+def test_patches_are_averaged_as_in_losses():
     images = torch.randn(3, 2).requires_grad_()
-    patches = torch.stack([images @ WEIGHTS, images @ WEIGHTS], dim=1)
+    patches = torch.stack([images @ WEIGHTS, images @ (3 * WEIGHTS)], dim=1)
     assert r1_penalty(real_images=images, real_logits=patches).tolist() == pytest.approx([100.0] * 3)
+
+
+class Doubled(Augmentation):
+    """Twice the picture."""
+
+    def forward(self, images, draws):
+        return 2 * images
+
+
+@pytest.mark.parametrize("kind", [R1, R2])
+def test_the_slope_is_at_the_sample_before_augmentation(kind):
+    """Of D(2 x) it is twice that of D."""
+    module = plain_gan(kind(weight=1.0, every=1), augment={"doubled": Doubled()})
+    assert weights_after(module)
+    name = "reg/r1" if kind is R1 else "reg/r2"
+    assert module.take_records()[name] == pytest.approx(100.0)
 
 
 def test_gradient_with_respect_to_the_critic():
