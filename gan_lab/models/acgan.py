@@ -34,7 +34,7 @@ class ACGAN(ConditionalGANModule):
 
     def __init__(self, *, classifier: Callable[[int], nn.Module], real_target: float, **settings: Any) -> None:
         super().__init__(**settings)
-        self.classifier = classifier(self.discriminator.feature_dim)  # type: ignore[arg-type]
+        self.classifier = classifier(self.untold_feature_dim(projection=True))
         self.real_target = minimax.checked_target(real_target)
 
     def source_and_classes(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -29,9 +29,11 @@ class GANModule(GenerativeModule):
         **plumbing: see `Plumbing`.
     Attributes:
         boundary: the logit at which D takes neither side; None for a critic, whose zero means nothing.
+        pairs: whether the loss compares each real with the fake of its number.
     """
 
     boundary: float | None = 0.0
+    pairs = False
     groups = {"discriminator": ("discriminator",), "generator": ("generator",)}
     counting_group = "discriminator"
     closing_group = "generator"
@@ -67,6 +69,19 @@ class GANModule(GenerativeModule):
     def latents(self, count: int) -> Tensor:
         """(count, latent_dim) fresh latents on the module's device: this rank's slice of the global draw."""
         return self.inputs.latents(self.draws, count).to(self.device, non_blocking=True)
+
+    def feature_dim(self) -> int:
+        """Columns of D's features, for a head that reads them.
+
+        Raises:
+            ValueError: D has no features.
+        """
+        if not hasattr(self.discriminator, "features"):
+            raise ValueError(
+                f"{type(self).__name__.lower()} needs a discriminator with features, and "
+                f"{type(self.discriminator).__name__} has none; choose network=dcgan"
+            )
+        return self.discriminator.feature_dim  # type: ignore[return-value]
 
     def logits(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B,) or (B, ...) logits of D for images as they are; a conditional D also eats `labels`."""

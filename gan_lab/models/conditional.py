@@ -36,6 +36,24 @@ class ConditionalGANModule(GANModule):
         """(count,) int64 fresh labels of fakes on the module's device: this rank's slice of the global draw."""
         return self.inputs.labels(self.draws, count).to(self.device, non_blocking=True)
 
+    def untold_feature_dim(self, *, projection: bool) -> int:
+        """`feature_dim`, for a head that finds the class in D's features.
+
+        Args:
+            projection: whether D's logit may know the class, after its features.
+        Raises:
+            ValueError: D has no features, or is told the class.
+        """
+        width = self.feature_dim()
+        joined = getattr(self.discriminator, "label_channels", 0)
+        projected = getattr(self.discriminator, "embedding", None) is not None
+        if joined or (projected and not projection):
+            raise ValueError(
+                f"{type(self).__name__.lower()} asks D for the class, and D is told it; set "
+                "model.discriminator.conditioning=none"
+            )
+        return width
+
     def logits(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B,) logits of D for images of these classes."""
         return self.discriminator(images, labels)

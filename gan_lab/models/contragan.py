@@ -46,7 +46,7 @@ class ContraGAN(ConditionalGANModule):
                 "contragan needs contrastive_weight >= 0 and temperature > 0, got "
                 f"{contrastive_weight} and {temperature}"
             )
-        self.embedding = embedding(self.discriminator.feature_dim)  # type: ignore[arg-type]
+        self.embedding = embedding(self.untold_feature_dim(projection=False))
         self.contrastive_weight, self.temperature = contrastive_weight, temperature
 
     def logits(self, images: Tensor, labels: Tensor | None = None) -> Tensor:

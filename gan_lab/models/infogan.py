@@ -63,10 +63,7 @@ class InfoGAN(GANModule):
             if weight < 0:
                 raise ValueError(f"{name} must be 0 or more, got {weight}")
         self.categorical_weight, self.continuous_weight = categorical_weight, continuous_weight
-        if not hasattr(self.discriminator, "features"):
-            kind = type(self.discriminator).__name__
-            raise ValueError(f"infogan needs a discriminator with features, and {kind} has none; choose network=dcgan")
-        self.code_head = code_head(self.discriminator.feature_dim, outputs=self.inputs.code_dim)
+        self.code_head = code_head(self.feature_dim(), outputs=self.inputs.code_dim)
 
     @classmethod
     def inputs_from(cls, settings: Mapping[str, Any]) -> CodedInputs:

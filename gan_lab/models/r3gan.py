@@ -32,6 +32,8 @@ class R3GAN(GANModule):
         ValueError: `gamma` is negative, or D has batch normalization.
     """
 
+    pairs = True
+
     boundary = None  # only differences of logits are trained
 
     def __init__(self, *, gamma: float | Schedule, **settings: Any) -> None:

@@ -48,7 +48,7 @@ class ReACGAN(ConditionalGANModule):
                 "reacgan needs class_weight >= 0, temperature > 0 and margin in [0, 1], got "
                 f"{class_weight}, {temperature} and {margin}"
             )
-        self.embedding = embedding(self.discriminator.feature_dim)  # type: ignore[arg-type]
+        self.embedding = embedding(self.untold_feature_dim(projection=False))
         self.class_weight, self.temperature, self.margin = class_weight, temperature, margin
 
     def logits(self, images: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -14,6 +14,8 @@ class RpGAN(GANModule):
     G, every n_critic-th batch: -mean[log sigmoid(D(G(z)) - D(x))], with fresh reals.
     """
 
+    pairs = True
+
     boundary = None  # only differences of logits are trained
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:

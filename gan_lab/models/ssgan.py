@@ -53,16 +53,13 @@ class SSGAN(GANModule):
                 f"ssgan turns pictures by 90 degrees, and these of shape {shape} are not square; set data.image_size "
                 "to one number, or choose model=sngan"
             )
-        if not hasattr(self.discriminator, "features"):
-            kind = type(self.discriminator).__name__
-            raise ValueError(f"ssgan needs a discriminator with features, and {kind} has none; choose network=dcgan")
         for name, augmentation in self.augment.items():
             if isinstance(augmentation, ADA) and augmentation.groups.keys() & {"blit", "geometry"}:
                 raise ValueError(
                     f"ssgan asks D how far pictures are turned, and model.augment.{name} turns them; set its groups "
                     "blit and geometry to 0"
                 )
-        self.rotation_head = rotation_head(self.discriminator.feature_dim)  # type: ignore[arg-type]
+        self.rotation_head = rotation_head(self.feature_dim())
         self.rotation_weight_d, self.rotation_weight_g = rotation_weight_d, rotation_weight_g
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:

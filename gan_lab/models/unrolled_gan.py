@@ -30,20 +30,26 @@ class UnrolledGAN(GANModule):
     Args:
         generator_loss: "saturating", as in the authors' demo on Gaussians, or "non_saturating".
         unrolled_steps: k, 0 or more (paper: 0 to 10).
-        unrolled_lr: learning rate of these steps, more than 0 (demo: D's own).
+        unrolled_lr: learning rate of these steps, more than 0; None for D's own at the time (demo).
         real_target: what D(x) should be: 1, or less for one-sided label smoothing (Salimans et al. 2016, section 3.4).
         **settings: see `GANModule` and `Plumbing`. D's optimizer is Adam, without decay of weights.
     """
 
     def __init__(
-        self, *, generator_loss: str, unrolled_steps: int, unrolled_lr: float, real_target: float, **settings: Any
+        self,
+        *,
+        generator_loss: str,
+        unrolled_steps: int,
+        unrolled_lr: float | None,
+        real_target: float,
+        **settings: Any,
     ) -> None:
         super().__init__(**settings)
         self.real_target = minimax.checked_target(real_target)
         self.saturating = minimax.checked_generator_loss(generator_loss) is minimax.generator_loss_saturating
         if unrolled_steps < 0:
             raise ValueError(f"unrolled_steps must be 0 or more, got {unrolled_steps}")
-        if unrolled_lr <= 0:
+        if unrolled_lr is not None and unrolled_lr <= 0:
             raise ValueError(f"unrolled_lr must be more than 0, got {unrolled_lr}")
         self.unrolled_steps, self.unrolled_lr = unrolled_steps, unrolled_lr
 
@@ -79,10 +85,10 @@ class UnrolledGAN(GANModule):
                 latents = self.latents(count)
                 fake = self.generator(latents)
                 shown = self.seen(fake)
-                real = self.seen(self.reals(count)["real"], instead=fake) if self.unrolled_steps else None
-                judge = self.unrolled(real, shown)
+                fresh = self.seen(self.reals(count)["real"], instead=fake) if self.unrolled_steps else None
+                judge = self.unrolled(fresh, shown)
                 logits = {"fake_logits": judge(shown)}
-                loss = self.best(self.generator_losses(judge, real, **logits), **logits)
+                loss = self.best(self.generator_losses(judge, fresh, **logits), **logits)
                 step(loss + self.extras("generator", fake=fake, latents=latents, **logits))
                 self.record("loss/g", loss)
 
@@ -121,13 +127,14 @@ class UnrolledGAN(GANModule):
 
         theta = torch.cat([p.detach().flatten() for p in stepped.values()]).requires_grad_()
         mean, square, steps = moment("exp_avg"), moment("exp_avg_sq"), moment("step")
+        rate = group["lr"] if self.unrolled_lr is None else self.unrolled_lr
         for _ in range(self.unrolled_steps):
             logits = {"real_logits": judge(real, theta), "fake_logits": judge(fake, theta)}
             loss = minimax.discriminator_loss(**logits, real_target=self.real_target).mean()
             (own,) = torch.autograd.grad(loss, theta, create_graph=True)
             gradient, steps = collectives.mean(own), steps + 1
             mean, square, move = adam(gradient, mean, square, steps, betas=group["betas"], eps=group["eps"])
-            theta = theta - self.unrolled_lr * move
+            theta = theta - rate * move
         return lambda samples: judge(samples, theta)
 
 

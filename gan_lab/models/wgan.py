@@ -80,7 +80,8 @@ class WGAN(GANModule):
 
     @torch.no_grad()
     def clip_weights(self) -> None:
-        """Clip every weight of D to [-c, c] (algorithm 1, line 7)."""
-        weights: list[Tensor] = list(self.discriminator.parameters())
-        torch._foreach_clamp_min_(weights, -self.clip_value)
-        torch._foreach_clamp_max_(weights, self.clip_value)
+        """Clip every weight of D that is trained to [-c, c] (algorithm 1, line 7)."""
+        weights: list[Tensor] = [weight for weight in self.discriminator.parameters() if weight.requires_grad]
+        if weights:
+            torch._foreach_clamp_min_(weights, -self.clip_value)
+            torch._foreach_clamp_max_(weights, self.clip_value)

@@ -35,17 +35,12 @@ def trained(overrides: list[str], *, seed: int, kimg: int) -> Learned:
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         ring = ["data=ring", "network=mlp", "evaluation=points", "data.batch_size=256", *SMALL]
         config = compose("train", [*ring, *overrides, f"seed={seed}", f"total_kimg={kimg}"])
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        torch.manual_seed(seed)
-        module, data = (instantiate(node, _convert_="all") for node in (config.model, config.data))
-        trainer_of([Stop(kimg)]).fit(module, datamodule=data)
-        generator = module.averages["generator"] if module.averages else module.generator
-        with torch.no_grad():
-            points = generator(**module.inputs.draw(Draws(0), POINTS))
-    finally:
-        torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    module, data = (instantiate(node, _convert_="all") for node in (config.model, config.data))
+    trainer_of([Stop(kimg)]).fit(module, datamodule=data)
+    generator = module.averages["generator"] if module.averages else module.generator
+    with torch.no_grad():
+        points = generator(**module.inputs.draw(Draws(0), POINTS))
     modes = GaussianModes(config.data.centres, config.data.std, extractor=None)
     modes.update(points)
     scores = modes.compute()

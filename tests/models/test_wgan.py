@@ -27,6 +27,13 @@ def test_steps():
     assert module.take_records()["loss/g"] == pytest.approx(-(6.4 - 3.2) / 2)
 
 
+def test_frozen_weights_are_not_clipped():
+    module = WGAN(**settings(), **PLAIN | {"clip_value": 0.25})
+    module.discriminator.weight.requires_grad_(False)
+    module.clip_weights()
+    assert module.discriminator.weight.tolist() == [3.0, 4.0]
+
+
 def test_both_sides_are_clipped_after_every_critic_step():
     module = WGAN(**settings(d_lr=1.0, n_critic=3), **PLAIN | {"clip_value": 0.25})
     fix_latents(module)
