@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gan_lab.augment.adaptive import AdaptiveAugmentation
 from gan_lab.augment.pixels import uniforms
-from gan_lab.sampling import Draws
+from gan_lab.sampling import Draws, LabelledInputs
 
 
 class APA(AdaptiveAugmentation):
@@ -23,11 +23,17 @@ class APA(AdaptiveAugmentation):
     """
 
     def check(self, module: Any) -> None:
-        """Fakes of other labels cannot stand in for reals."""
+        """Fakes of other labels cannot stand in for reals, nor can a fake be compared with itself."""
         super().check(module)
-        if getattr(module.inputs, "num_classes", 0):
+        kind = type(module).__name__
+        if getattr(module, "pairs", False):
             raise ValueError(
-                f"APA shows fakes in the place of reals, and the fakes of {type(module).__name__} have other labels; "
+                f"APA shows fakes in the place of reals, and {kind} compares each real with the fake of its number, "
+                "which would be the same picture; use another augmentation"
+            )
+        if isinstance(module.inputs, LabelledInputs):
+            raise ValueError(
+                f"APA shows fakes in the place of reals, and the fakes of {kind} have other labels; "
                 "use another augmentation with conditional models"
             )
 
@@ -39,4 +45,4 @@ class APA(AdaptiveAugmentation):
         """(B, ...) reals, of which each is with probability p the fake of its number."""
         (uniform,) = uniforms(draws, "apa", real, 1)
         chosen = uniform < self.probability(draws, real)
-        return torch.where(chosen.view(-1, *[1] * (real.ndim - 1)), fake, real)
+        return torch.where(chosen.view(-1, *[1] * (real.ndim - 1)), fake.detach(), real)

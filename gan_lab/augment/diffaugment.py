@@ -85,8 +85,10 @@ class DiffAugment(Augmentation):
         self.policies = tuple(policies)
 
     def forward(self, images: Tensor, draws: Draws) -> Tensor:
-        """(B, C, H, W) -> the same shape."""
+        """(B, C, H, W) -> the same shape, in float32 or float64, whatever autocast would have."""
         check_pictures(images, "DiffAugment")
-        for name in self.policies:
-            images = POLICIES[name](images, draws)
+        with torch.autocast(images.device.type, enabled=False):
+            images = images.to(torch.promote_types(images.dtype, torch.float32))
+            for name in self.policies:
+                images = POLICIES[name](images, draws)
         return images

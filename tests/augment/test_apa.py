@@ -29,6 +29,11 @@ def test_fakes_stand_in_for_reals(shape):
     assert torch.equal(fixed(1.0).replace(real, fake, Draws(0)), fake)
 
 
+def test_what_stands_in_is_as_a_real_without_a_graph():
+    fake = torch.ones(4, 2, requires_grad=True)
+    assert not fixed(1.0).replace(torch.zeros(4, 2), fake, Draws(0)).requires_grad
+
+
 def test_all_else_stays():
     images = pictures(4, 3, 5, 5)
     assert fixed(1.0)(images, Draws(0)) is images
