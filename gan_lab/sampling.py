@@ -178,7 +178,8 @@ class LatentInputs:
             return uniform
         # By the inverse of the distribution within the bound, so that each latent takes one draw.
         within = math.erf(self.bound / 2**0.5)
-        return 2**0.5 * torch.erfinv(within * uniform.double()).float()
+        latents = 2**0.5 * torch.erfinv(within * uniform.double()).float()
+        return latents.clamp(-self.bound, self.bound)  # a wide bound rounds `within` to 1, whose inverse is infinite
 
     def draw(self, draws: Draws, count: int, labels: Tensor | None = None) -> dict[str, Tensor]:
         """The keyword arguments of a call of the generator for `count` samples.

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from rich.progress import track
 
 EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+SUMMARIES = ("grid.png", "classes.png", "interpolation.png")  # what gan_lab.sample leaves beside its images
 SHOWN = 10  # names in a report
 THREADS = 16  # at most; Pillow decodes outside the interpreter's lock
 AT_ONCE = 32  # files that a thread takes at a time
@@ -60,8 +62,8 @@ class FolderSource:
         found = []
         for folder, _, files in os.walk(self._root, followlinks=True):
             inside = Path(folder).relative_to(self._root)
-            sampled = "000000.png" in files
-            found += [(inside / file).as_posix() for file in files if not (sampled and file == "grid.png")]
+            skipped = SUMMARIES if any(re.fullmatch(r"0{6,}\.png", file) for file in files) else ()
+            found += [(inside / file).as_posix() for file in files if file not in skipped]
         return sorted(filter(is_image, found))
 
     def read(self, name: str) -> bytes:

@@ -167,10 +167,11 @@ def test_the_first_images_must_be_of_all_classes(tmp_path):
     check_first(read(write_folder(tmp_path / "flat"), tmp_path), 1)
 
 
-def test_the_grid_that_sample_leaves_is_no_sample(tmp_path):
-    for name, side in (("000000.png", 8), ("000001.png", 8), ("grid.png", 20)):
+def test_the_pictures_that_sample_leaves_are_no_samples(tmp_path):
+    summaries = [("grid.png", 20), ("classes.png", 30), ("interpolation.png", 40)]
+    for name, side in (("0000000.png", 8), ("0000001.png", 8), *summaries):
         Image.new("L", (side, side)).save(tmp_path / name)
     assert len(stored_images(tmp_path, None, tmp_path / "cache")) == 2
-    (tmp_path / "000000.png").rename(tmp_path / "first.png")
+    (tmp_path / "0000000.png").rename(tmp_path / "first.png")
     with pytest.raises(ValueError, match=r"grid\.png"):
         stored_images(tmp_path, None, tmp_path / "cache")
