@@ -73,7 +73,7 @@ def row_of(row: Row) -> dict[str, Any]:
         "kimg": row.kimg("last"),
         "images_per_s": row.mean_of("images_per_s"),
         "machine": " and ".join(sorted({origin["machine"] for origin in origins})),
-        "commit": " and ".join(sorted({str(origin["commit"]) for origin in origins})),
+        "commit": " and ".join(sorted({origin["commit"] or NONE for origin in origins})),
         "torch": " and ".join(sorted({origin["versions"]["torch"] for origin in origins})),
     }
 
@@ -88,7 +88,10 @@ def merged(kept: pd.DataFrame, new: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 def read_results(folder: Path) -> pd.DataFrame:
     path = folder / RESULTS
-    return pd.read_csv(path, dtype={"commit": str}) if path.is_file() else pd.DataFrame({"recipe": []})
+    if not path.is_file():
+        return pd.DataFrame({"recipe": []})
+    results = pd.read_csv(path, dtype={"commit": str})
+    return results.fillna({"commit": NONE})
 
 
 def table(folder: Path, results: pd.DataFrame) -> str:
@@ -155,7 +158,8 @@ def main() -> None:
         results.to_csv(options.folder / RESULTS, index=False, float_format="%.6g")
     readme.write_text(text)
     for recipe, grid in grids.items():
-        shutil.copyfile(grid, options.folder / f"{recipe}.png")
+        if grid.is_file():
+            shutil.copyfile(grid, options.folder / f"{recipe}.png")
     print("\n".join(f"{row['recipe']}: {row['score']} {row['mean']:.4g} over {row['seeds']} seeds" for row in new))
 
 
