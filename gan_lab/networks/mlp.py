@@ -1,7 +1,7 @@
 """Fully connected networks, for points and small images."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from torch import Tensor, nn
@@ -12,7 +12,11 @@ from gan_lab.layers.initialization import RELU_GAIN, initialize
 from gan_lab.layers.normalization import brings_offset, feature_normalization_layer, spectrally_normalize
 from gan_lab.networks.base import Discriminator
 
-ACTIVATIONS = {"relu": nn.ReLU, "leaky_relu": partial(nn.LeakyReLU, 0.2), "tanh": nn.Tanh}
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": partial(nn.LeakyReLU, 0.2),
+    "tanh": nn.Tanh,
+}
 
 
 class MLPGenerator(nn.Module):
