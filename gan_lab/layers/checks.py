@@ -66,3 +66,16 @@ def divided_grid(network: str, shape: tuple[int, int, int], halvings: int, argum
             f"set data.image_size to such a size, or change {argument}"
         )
     return height // factor, width // factor
+
+
+def stage_channels(width: int, multipliers: Sequence[int], *, least: int = 2) -> list[int]:
+    """`width` times each of `multipliers`.
+
+    Raises:
+        ValueError: a width below 1, fewer than `least` multipliers, or one below 1.
+    """
+    at_least("width", width, 1)
+    if len(multipliers) < least or min(multipliers) < 1:
+        count = {1: "one", 2: "two"}[least]
+        raise ValueError(f"multipliers must be {count} or more numbers from 1 on; got {list(multipliers)}")
+    return [width * multiplier for multiplier in multipliers]

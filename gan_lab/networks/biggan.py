@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_lab.layers.attention import SelfAttention2d
-from gan_lab.layers.checks import at_least, divided_grid, image_shape
+from gan_lab.layers.checks import at_least, divided_grid, image_shape, stage_channels
 from gan_lab.layers.conditioning import (
     Conditioned,
     ConditionedSequential,
@@ -91,10 +91,7 @@ class BigGANGenerator(nn.Module):
     ) -> None:
         super().__init__()
         self.sample_shape = image_shape("biggan", sample_shape)
-        at_least("width", width, 1)
-        if len(multipliers) < 2 or min(multipliers) < 1:
-            raise ValueError(f"multipliers must be two or more numbers from 1 on; got {list(multipliers)}")
-        channels = [width * multiplier for multiplier in multipliers]
+        channels = stage_channels(width, multipliers)
         blocks = len(channels) - 1
         self.latent_dim = at_least("latent_dim", latent_dim, blocks + 1)
         place_of_attention("generator", attention, blocks)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from gan_lab.layers.checks import at_least, divided_grid, image_shape, one_of
+from gan_lab.layers.checks import at_least, divided_grid, image_shape, one_of, stage_channels
 from gan_lab.layers.conditioning import Conditioned, ConditionedSequential, checked_classes, with_one_hot
 from gan_lab.layers.initialization import RELU_GAIN, initialize
 from gan_lab.layers.minibatch_std import MinibatchStdDev
@@ -129,7 +129,7 @@ class ResNetGenerator(nn.Module):
         super().__init__()
         self.sample_shape = image_shape("resnet", sample_shape)
         self.latent_dim = at_least("latent_dim", latent_dim, 1)
-        channels = _stage_channels(width, multipliers)
+        channels = stage_channels(width, multipliers)
         grid = divided_grid("resnet", self.sample_shape, len(channels) - 1, "generator.multipliers")
         choices = ("none", "concatenation", "batch_norm")
         classes = checked_classes("generator", conditioning, num_classes, choices)
@@ -208,7 +208,7 @@ class ResNetDiscriminator(Discriminator):
         self.sample_shape = image_shape("resnet", sample_shape)
         self.pooling = one_of("pooling", pooling, POOLINGS)
         one_of("stem", stem, STEMS)
-        channels = _stage_channels(width, multipliers)
+        channels = stage_channels(width, multipliers)
         blocks_in_stem = 1 if stem == "block" else 0
         blocks = len(channels) - 1 + blocks_in_stem
         if not blocks_in_stem <= halvings <= blocks:
@@ -254,10 +254,3 @@ class ResNetDiscriminator(Discriminator):
         if self.pooling == "flatten":
             return features.flatten(1)
         return features.relu().sum((2, 3)) if self.pooling == "sum" else features.relu().mean((2, 3))
-
-
-def _stage_channels(width: int, multipliers: Sequence[int]) -> list[int]:
-    at_least("width", width, 1)
-    if len(multipliers) < 2 or min(multipliers) < 1:
-        raise ValueError(f"multipliers must be two or more numbers from 1 on; got {list(multipliers)}")
-    return [width * multiplier for multiplier in multipliers]

@@ -6,7 +6,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from gan_lab.layers.attention import SelfAttention2d
-from gan_lab.layers.checks import at_least, divided_grid, image_shape
+from gan_lab.layers.checks import divided_grid, image_shape, stage_channels
 from gan_lab.layers.conditioning import with_one_hot
 from gan_lab.layers.initialization import initialize
 from gan_lab.layers.minibatch_std import MinibatchStdDev
@@ -97,13 +97,10 @@ class SAGANDiscriminator(Discriminator):
     ) -> None:
         super().__init__(conditioning, num_classes)
         self.sample_shape = image_shape("sagan", sample_shape)
-        at_least("width", width, 1)
-        if not multipliers or min(multipliers) < 1:
-            raise ValueError(f"multipliers must be one or more numbers from 1 on; got {list(multipliers)}")
+        channels = stage_channels(width, multipliers, least=1)
         if not 1 <= halvings <= len(multipliers):
             raise ValueError(f"halvings must be from 1 to {len(multipliers)}, the number of blocks; got {halvings}")
         divided_grid("sagan", self.sample_shape, halvings, "discriminator.halvings")
-        channels = [width * multiplier for multiplier in multipliers]
 
         first = FirstBlock(self.sample_shape[0] + self.label_channels, channels[0], initialization=initialization)
         self.blocks = nn.Sequential(

@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from gan_lab.layers.checks import at_least, divided_grid, image_shape
+from gan_lab.layers.checks import divided_grid, image_shape, stage_channels
 from gan_lab.layers.conditioning import checked_classes, with_one_hot
 from gan_lab.layers.initialization import initialize
 from gan_lab.layers.normalization import spectrally_normalize
@@ -49,13 +49,10 @@ class UNetDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.sample_shape = image_shape("unet_discriminator", sample_shape)
-        at_least("width", width, 1)
-        if len(multipliers) < 2 or min(multipliers) < 1:
-            raise ValueError(f"multipliers must be two or more numbers from 1 on; got {list(multipliers)}")
+        channels = stage_channels(width, multipliers)
         divided_grid("unet_discriminator", self.sample_shape, len(multipliers), "discriminator.multipliers")
         choices = ("none", "concatenation")
         self.label_channels = checked_classes("discriminator", conditioning, num_classes, choices)
-        channels = [width * multiplier for multiplier in multipliers]
         block = partial(ResidualBlock, normalization=normalization, initialization=initialization, bias=True)
 
         inputs = self.sample_shape[0] + self.label_channels
