@@ -4,6 +4,7 @@ import pytest
 from combinations import COMMAND, MODELS, PAGE, column, page, read
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_the_page_says_what_happens(model):
     assert read(PAGE.read_text()).get(model) == column(model), f"write docs/COMBINATIONS.md again: {COMMAND}"
