@@ -37,6 +37,7 @@ BRIEF = [
     "callbacks.evaluation.every_kimg=null",
     "callbacks.curves.every_kimg=null",
     "callbacks.checkpoint.every_kimg=null",
+    "callbacks.health.images=32",
     "trainer.accelerator=cpu",
 ]
 
