@@ -1,5 +1,7 @@
 """Draws are functions of seed, purpose, moment, count and detour; ranks draw slices of one global draw."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -237,3 +239,10 @@ def test_ranks_together_draw_the_labels_of_one_process(law, monkeypatch):
 def test_bad_labels(classes, law, message):
     with pytest.raises(ValueError, match=message):
         labelled(law, classes)
+
+
+def test_a_wide_bound_leaves_latents_finite():
+    """The error function of it is 1 in double precision, and -1 among uniform numbers has no finite inverse."""
+    inputs = LatentInputs(1, "normal").truncated(9.0)
+    draws = SimpleNamespace(uniform=lambda purpose, count, shape: torch.zeros(count, *shape))
+    assert inputs.latents(draws, 2).flatten().tolist() == [-9.0, -9.0]

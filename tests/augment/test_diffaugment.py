@@ -157,3 +157,13 @@ def test_taking_pixels():
     assert taken.shape == (2, 3, 2, 3)
     assert torch.equal(taken[0], images[0][:, [3, 0]][:, :, [4, 2, 0]])
     assert torch.equal(taken[1], images[1][:, [1, 1]][:, :, [4, 2, 0]])
+
+
+def test_half_precision_is_as_full():
+    """Fakes of a G in bfloat16 are moved as reals in float32 are: places are drawn in float32."""
+    images = pictures(64, 1, 32, 32).bfloat16()
+    augment = DiffAugment(["translation", "cutout"])
+    with torch.autocast("cpu", torch.bfloat16):
+        shown = augment(images, Draws(0))
+    assert shown.dtype == torch.float32
+    assert torch.equal(shown, augment(images.float(), Draws(0)))

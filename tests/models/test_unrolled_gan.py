@@ -277,3 +277,13 @@ def test_bad_values_are_refused():
         built(1, generator_loss="hinge")
     with pytest.raises(ValueError, match=r"real_target must be in \(0, 1\], got 2"):
         built(1, real_target=2)
+
+
+def test_steps_without_a_rate_of_their_own_have_that_of_d_at_the_time():
+    """A schedule's, too: here it is 0 from the start, so that G meets D as it is."""
+    schedules = {"discriminator": lambda images_seen: 0.0}
+    still = trained(built(3, lr=None, d_adam={"lr": 0.5}, g_lr=1.0, schedules=schedules))
+    plain = trained(built(0, d_adam={"lr": 0.5}, g_lr=1.0, schedules=schedules))
+    assert torch.equal(still.generator.scale, plain.generator.scale)
+    moving = trained(built(3, lr=None, d_adam={"lr": 0.5}, g_lr=1.0))
+    assert (moving.generator.scale - plain.generator.scale).abs().min() > 1e-3
