@@ -158,3 +158,12 @@ def test_batch_norm_in_d_is_refused(norm):
 def test_a_negative_target_is_refused():
     with pytest.raises(ValueError, match="target must be 0 or more, got -1"):
         term(target=-1.0)
+
+
+def test_patches_are_averaged_as_in_losses():
+    """Of logits w.x and 3 w.x, with |w| = 5, the mean has the slope 2 w."""
+    weights = torch.tensor([3.0, 4.0])
+    penalties = gradient_penalty(
+        lambda x: torch.stack([x @ weights, x @ (3 * weights)], dim=1), torch.randn(3, 2), target=1
+    )
+    assert penalties.tolist() == pytest.approx([81.0] * 3)
