@@ -12,6 +12,7 @@ from gan_lab.augment.corruption import add_noise, cut_out
 from gan_lab.augment.filtering import amplify
 from gan_lab.augment.geometry import blit, transform
 from gan_lab.augment.pixels import check_pictures
+from gan_lab.layers.precision import full_precision
 from gan_lab.sampling import Draws
 
 GROUPS: dict[str, Callable[[Tensor, Tensor, Draws], Tensor]] = {
@@ -57,7 +58,7 @@ class ADA(AdaptiveAugmentation):
         """(B, C, H, W) -> the same shape, in float32 or float64, whatever autocast would have."""
         check_pictures(images, "ADA")
         with torch.autocast(images.device.type, enabled=False):
-            images = images.to(torch.promote_types(images.dtype, torch.float32))
+            images = full_precision(images)
             p = self.probability(draws, images)
             for name, factor in self.groups.items():
                 images = GROUPS[name](images, factor * p, draws)

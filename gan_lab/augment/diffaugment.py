@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gan_lab.augment.base import Augmentation
 from gan_lab.augment.pixels import check_pictures, split_alpha, take, uniforms
+from gan_lab.layers.precision import full_precision
 from gan_lab.sampling import Draws
 
 
@@ -88,7 +89,7 @@ class DiffAugment(Augmentation):
         """(B, C, H, W) -> the same shape, in float32 or float64, whatever autocast would have."""
         check_pictures(images, "DiffAugment")
         with torch.autocast(images.device.type, enabled=False):
-            images = images.to(torch.promote_types(images.dtype, torch.float32))
+            images = full_precision(images)
             for name in self.policies:
                 images = POLICIES[name](images, draws)
         return images

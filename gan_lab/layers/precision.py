@@ -1,4 +1,4 @@
-"""Where a layer keeps the precision of its own weights."""
+"""Where values keep a precision of their own, whatever the networks are computed in."""
 
 import contextlib
 from contextlib import AbstractContextManager
@@ -10,3 +10,8 @@ from torch import Tensor
 def without_autocast(values: Tensor) -> AbstractContextManager[None]:
     """What is computed inside, on the device of `values`, keeps its type; tensors on "meta" know no autocast."""
     return contextlib.nullcontext() if values.is_meta else torch.autocast(values.device.type, enabled=False)
+
+
+def full_precision(values: Tensor) -> Tensor:
+    """Half precision becomes float32; float32 and float64 stay."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))

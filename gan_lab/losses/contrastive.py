@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gan_lab import collectives
+from gan_lab.layers.precision import full_precision
 
 
 def conditional_contrastive_loss(embeddings: Tensor, proxies: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
@@ -24,7 +25,7 @@ def conditional_contrastive_loss(embeddings: Tensor, proxies: Tensor, labels: Te
         (B,) float32, or float64 of float64 embeddings.
     """
     with_others, same_class, themselves = _against_all(embeddings, labels, temperature)
-    to_class = (_precise(embeddings) * _precise(proxies)).sum(1, keepdim=True) / temperature
+    to_class = (full_precision(embeddings) * full_precision(proxies)).sum(1, keepdim=True) / temperature
     positives = with_others.masked_fill(~same_class | themselves, -torch.inf)
     attraction = torch.cat([to_class, positives], dim=1).logsumexp(1)
     everything = torch.cat([to_class, with_others.masked_fill(themselves, -torch.inf)], dim=1).logsumexp(1)
@@ -50,7 +51,7 @@ def data_to_data_cross_entropy(
         (B,) float32, or float64 of float64 embeddings.
     """
     cosines, same_class, _ = _against_all(embeddings, labels, 1.0)
-    to_class = (_precise(embeddings) * _precise(proxies)).sum(1, keepdim=True)
+    to_class = (full_precision(embeddings) * full_precision(proxies)).sum(1, keepdim=True)
     positive = (to_class - margin).clamp(max=0) / temperature
     negatives = (cosines - (1 - margin)).clamp(min=0) / temperature
     everything = torch.cat([positive, negatives.masked_fill(same_class, -torch.inf)], dim=1).logsumexp(1)
@@ -59,13 +60,8 @@ def data_to_data_cross_entropy(
 
 def _against_all(embeddings: Tensor, labels: Tensor, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
     """Of this rank's samples with those of all, (B, M): cosines over t, who is of one class, and who is the same."""
-    embeddings = _precise(embeddings)
+    embeddings = full_precision(embeddings)
     everyone, their_labels = collectives.gather(embeddings), collectives.gather(labels)
     own = torch.arange(len(labels), device=labels.device) + collectives.rank() * len(labels)
     themselves = own[:, None] == torch.arange(len(their_labels), device=labels.device)
     return embeddings @ everyone.T / temperature, labels[:, None] == their_labels, themselves
-
-
-def _precise(values: Tensor) -> Tensor:
-    """In float32 at least."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))

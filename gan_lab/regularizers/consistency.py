@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gan_lab.layers.precision import full_precision
 from gan_lab.regularizers.base import Phase, Regularizer
 from gan_lab.regularizers.checks import needed, needs_latents
-from gan_lab.regularizers.precision import full_precision
 from gan_lab.schedules import Schedule
 
 Inputs = dict[str, Tensor]

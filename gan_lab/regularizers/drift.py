@@ -4,9 +4,9 @@ from typing import Any
 
 from torch import Tensor
 
+from gan_lab.layers.precision import full_precision
 from gan_lab.regularizers.base import Phase, Regularizer
 from gan_lab.regularizers.checks import needed, refuse_lazy
-from gan_lab.regularizers.precision import full_precision
 
 
 def drift_penalty(*, real_logits: Tensor) -> Tensor:

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gan_lab.layers.precision import full_precision
 from gan_lab.losses.reduction import per_sample
 from gan_lab.regularizers.base import Phase, Regularizer
 from gan_lab.regularizers.checks import needed, refuse_batch_normalization
-from gan_lab.regularizers.precision import full_precision
 from gan_lab.schedules import Schedule
 
 

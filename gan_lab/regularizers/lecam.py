@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from gan_lab import collectives
+from gan_lab.layers.precision import full_precision
 from gan_lab.regularizers.base import Phase, Regularizer
 from gan_lab.regularizers.checks import needed, refuse_lazy
-from gan_lab.regularizers.precision import full_precision
 from gan_lab.schedules import Schedule, images_of
 
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from gan_lab.layers.equalized import EqualizedLinear
 from gan_lab.layers.modulated_convolution import ModulatedConv2d
+from gan_lab.layers.precision import full_precision
 from gan_lab.regularizers.base import Phase, Regularizer
-from gan_lab.regularizers.precision import full_precision
 from gan_lab.schedules import Schedule
 
 LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
