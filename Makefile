@@ -32,7 +32,8 @@ test: .venv/.installed
 	$(PY) -m pytest -n 2
 
 test-slow: .venv/.installed
-	$(PY) -m pytest -m slow
+	$(PY) -m pytest -n 2 -m 'slow and not slurm'
+	$(PY) -m pytest -m 'slow and slurm' -rs
 
 test-slurm: .venv/.installed
 	$(PY) -m pytest -m 'slurm and not slow' -rs tests/slurm
