@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gan_lab.losses.reduction import per_sample
 from gan_lab.regularizers.base import Phase, Regularizer
+from gan_lab.regularizers.checks import refuse_batch_normalization
 
 
 def r1_penalty(*, real_images: Tensor, real_logits: Tensor) -> Tensor:
@@ -34,6 +35,9 @@ class R1(Regularizer):
 
     name = "r1"
 
+    def check(self, module: Any) -> None:
+        refuse_batch_normalization(self.name, module)
+
     def forward(self, module: Any, phase: Phase) -> Tensor:
         """(B,) penalties."""
         assert phase.real is not None
@@ -48,6 +52,9 @@ class R2(Regularizer):
     """
 
     name = "r2"
+
+    def check(self, module: Any) -> None:
+        refuse_batch_normalization(self.name, module)
 
     def forward(self, module: Any, phase: Phase) -> Tensor:
         """(B,) penalties."""

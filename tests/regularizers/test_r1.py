@@ -3,6 +3,7 @@
 import pytest
 import torch
 from plain_gan import plain_gan, weights_after
+from tiny import LinearCritic, fit
 from torch.autograd import gradcheck
 
 from gan_lab.augment.base import Augmentation
@@ -43,6 +44,14 @@ def test_the_slope_is_at_the_sample_before_augmentation(kind):
     assert weights_after(module)
     name = "reg/r1" if kind is R1 else "reg/r2"
     assert module.take_records()[name] == pytest.approx(100.0)
+
+
+@pytest.mark.parametrize("kind", [R1, R2])
+def test_batch_normalization_is_refused(kind):
+    """There the slope at a sample is not its own."""
+    normed = torch.nn.Sequential(torch.nn.BatchNorm1d(2), LinearCritic())
+    with pytest.raises(ValueError, match=r"r[12] penalizes .* discriminator\.0 is batch normalization"):
+        fit(plain_gan(kind(weight=1.0, every=1), discriminator=normed), images=2)
 
 
 def test_gradient_with_respect_to_the_critic():
