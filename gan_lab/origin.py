@@ -12,8 +12,12 @@ import torch
 from gan_lab import __version__
 
 
-def origin() -> dict[str, Any]:
-    """Plain values: `commit` of the source (None without git, "+" at its end where files differ), versions, machine."""
+def origin(accelerator: str = "auto") -> dict[str, Any]:
+    """Plain values: `commit` of the source (None without git, "+" at its end where files differ), versions, machine.
+
+    Args:
+        accelerator: what the run trains on, in Lightning's words.
+    """
     return {
         "commit": commit_of(Path(__file__).parent),
         "versions": {
@@ -21,7 +25,7 @@ def origin() -> dict[str, Any]:
             "python": platform.python_version(),
             "torch": str(torch.__version__),
         },
-        "machine": machine(),
+        "machine": machine(accelerator),
     }
 
 
@@ -41,9 +45,9 @@ def commit_of(folder: Path) -> str | None:
     return None if commit is None else commit + ("+" if changes else "")
 
 
-def machine() -> str:
+def machine(accelerator: str = "auto") -> str:
     """The device that a run would use, for a person: "NVIDIA H200", or "2 cores of Intel(R) Xeon(R) Processor"."""
-    if torch.cuda.is_available():
+    if accelerator != "cpu" and torch.cuda.is_available():
         return torch.cuda.get_device_name()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{cores} cores of {processor()}"

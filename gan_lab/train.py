@@ -110,7 +110,8 @@ def run_as_rank(settings: dict[str, Any], note: Callable[..., None]) -> float | 
             note(images_seen=round(1000 * reached), **monitored_scores(folder))
         else:
             if "origin" not in about:
-                about["origin"] = origin() | {"choices": choices_of(HydraConfig.get().runtime.choices)}
+                about["origin"] = origin(settings["trainer"]["accelerator"])
+                about["origin"]["choices"] = choices_of(HydraConfig.get().runtime.choices)
             about["ended"] = False  # before anything is built: a watcher started now waits for what is to come
             if collectives.rank() == 0:
                 replace_text(folder / "run.json", json.dumps(about, indent=1))

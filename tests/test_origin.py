@@ -48,6 +48,14 @@ def test_without_git(package, monkeypatch):
     assert commit_of(package) is None
 
 
+def test_a_run_on_the_cpu_names_it_beside_a_gpu(monkeypatch):
+    processor = machine()
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA H200")
+    assert machine("auto") == origin("gpu")["machine"] == "NVIDIA H200"
+    assert machine("cpu") == origin("cpu")["machine"] == processor
+
+
 def test_a_run_keeps_it(command, tmp_path):
     small = [option for option in SMALL if not option.startswith("evaluation.")]
     ended = command("train", *small, "evaluation=none", "total_kimg=0.032", "run_dir=run")
