@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_lab.checkpoint import LoadedGenerator
+from gan_lab.evaluation import scoring_mode
 from gan_lab.sampling import Draws, reseed_default_generators
 
 MOST_CLASSES = 20  # of a picture with a row per class
@@ -45,7 +46,7 @@ class Truncated(nn.Module):
     """A generator whose styles are drawn towards their mean (Karras et al. 2019, appendix B).
 
     Args:
-        network: with `styles`, `truncate` and `synthesis`, as `gan_lab.networks.stylegan2`.
+        network: with `styles`, `mapping`, `truncate`, `synthesis` and `noise_size`, as `gan_lab.networks.stylegan2`.
         psi: 1 leaves styles as they are, 0 gives the mean.
     Raises:
         ValueError: psi out of range.
@@ -56,14 +57,21 @@ class Truncated(nn.Module):
         if not 0 <= psi <= 1:
             raise ValueError(f"truncation of styles is psi, from 0 to 1, got {psi}")
         self.network, self.psi = network, psi
+        self.noise_size = network.noise_size
+
+    def mapping(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B, latent_dim), and (B,) int64 of a conditional one -> (B, w_dim), not yet truncated."""
+        return self.network.mapping(latents, labels)
+
+    def synthesis(self, w: Tensor, **others: Tensor) -> Tensor:
+        """Pictures (B, C, H, W) of (B, w_dim) or (B, num_layers, w_dim), truncated."""
+        return self.network.synthesis(self.network.truncate(w, self.psi), **others)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None, **others: Tensor) -> Tensor:
         """What the network eats -> (B, C, H, W)."""
-        styles = self.network.styles(latents, labels)
-        return self.network.synthesis(self.network.truncate(styles, self.psi), **others)
+        return self.synthesis(self.network.styles(latents, labels), **others)
 
 
-@torch.no_grad()
 def take_standing_statistics(loaded: LoadedGenerator, *, batches: int, batch_size: int) -> None:
     """Replace batch norm's running statistics by their means over batches of samples, in place (Brock et al. 2019).
 
@@ -82,22 +90,19 @@ def take_standing_statistics(loaded: LoadedGenerator, *, batches: int, batch_siz
     if not layers:
         raise ValueError("standing_statistics are of batch normalization, which this generator has not; leave them out")
     momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None  # the mean of all
-        layer.train()
     device, draws = next(loaded.network.parameters()).device, Draws(0, across_ranks=False)
-    try:
+    with scoring_mode(loaded.network, device):
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None  # the mean of all
+            layer.train()
         for batch in range(batches):
             draws.move_to(batch)
             arguments = loaded.inputs.draw(draws, batch_size)
-            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-                reseed_default_generators(0, batch, across_ranks=False)
-                loaded.network(**{name: value.to(device) for name, value in arguments.items()})
-    finally:
+            reseed_default_generators(0, batch, across_ranks=False)
+            loaded.network(**{name: value.to(device) for name, value in arguments.items()})
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
-            layer.eval()
 
 
 def by_class(loaded: LoadedGenerator, seed: int) -> list[dict[str, Tensor]]:
@@ -116,16 +121,16 @@ def by_class(loaded: LoadedGenerator, seed: int) -> list[dict[str, Tensor]]:
 
 
 def interpolations(loaded: LoadedGenerator, seed: int, rows: int = 8) -> list[dict[str, Tensor]]:
-    """What the generator eats for each row of a picture: from one latent to another, by arcs where they are normal."""
-    from gan_lab.metrics.path_length import linear, spherical
-
-    drawn = loaded.inputs.draw(Draws(seed, across_ranks=False), 2 * rows)
+    """What the generator eats for each row of a picture: from one latent to another, with one noise."""
+    draws = Draws(seed, across_ranks=False)
+    drawn = loaded.inputs.draw(draws, 2 * rows)
+    if (size := getattr(loaded.network, "noise_size", None)) is not None:
+        drawn["noise"] = draws.normal("noise", 2 * rows, (size,))
     t = torch.linspace(0, 1, COLUMNS, dtype=torch.float64)
-    between = spherical if loaded.inputs.distribution == "normal" else linear
     found = []
     for row in range(rows):
         one = {name: values[2 * row : 2 * row + 1].expand(COLUMNS, *values.shape[1:]) for name, values in drawn.items()}
         other = drawn["latents"][2 * row + 1].expand(COLUMNS, -1)
-        one["latents"] = between(one["latents"].double(), other.double(), t).float()
+        one["latents"] = loaded.inputs.between(one["latents"].double(), other.double(), t).float()
         found.append(one)
     return found

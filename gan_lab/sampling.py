@@ -137,6 +137,31 @@ class Draws:
         return drawn[first : first + count]
 
 
+def spherical(first: Tensor, second: Tensor, t: Tensor) -> Tensor:
+    """Points on the arcs between two latents: directions by spherical interpolation, lengths by linear.
+
+    The published code takes directions alone, for a generator that normalizes its latents; for such a one this is the
+    same, and any other one gets latents as long as those that it knows.
+
+    Args:
+        first, second: (B, ...) float64.
+        t: (B,) float64; 0 gives `first`, 1 `second`.
+    """
+    a, b, t = first.flatten(1), second.flatten(1), t[:, None]
+    length_a, length_b = a.norm(dim=1, keepdim=True), b.norm(dim=1, keepdim=True)
+    a, b = a / length_a, b / length_b
+    cosine = (a * b).sum(dim=1, keepdim=True).clamp(-1, 1)
+    across = b - cosine * a
+    across = across / across.norm(dim=1, keepdim=True).clamp_min(torch.finfo(across.dtype).tiny)  # 0 where parallel
+    angle = t * cosine.acos()
+    return ((a * angle.cos() + across * angle.sin()) * (length_a + t * (length_b - length_a))).view_as(first)
+
+
+def linear(first: Tensor, second: Tensor, t: Tensor) -> Tensor:
+    """first + t (second - first), of (B, ...) float64 and t (B,)."""
+    return first + t.view(-1, *[1] * (first.dim() - 1)) * (second - first)
+
+
 class LatentInputs:
     """What an unconditional generator eats: latents, as a function of the moment in `draws`.
 
@@ -180,6 +205,15 @@ class LatentInputs:
         within = math.erf(self.bound / 2**0.5)
         latents = 2**0.5 * torch.erfinv(within * uniform.double()).float()
         return latents.clamp(-self.bound, self.bound)  # a wide bound rounds `within` to 1, whose inverse is infinite
+
+    def between(self, first: Tensor, second: Tensor, t: Tensor) -> Tensor:
+        """(B, latent_dim) from latents to latents, as likely in between: by arcs where they are normal, else straight.
+
+        Args:
+            first, second: (B, latent_dim) float64.
+            t: (B,) float64; 0 gives `first`, 1 `second`.
+        """
+        return (spherical if self.distribution == "normal" else linear)(first, second, t)
 
     def draw(self, draws: Draws, count: int, labels: Tensor | None = None) -> dict[str, Tensor]:
         """The keyword arguments of a call of the generator for `count` samples.
@@ -310,6 +344,12 @@ class CodedInputs(LatentInputs):
             columns.append(torch.nn.functional.one_hot(chosen, categories).float())
         columns.append(2 * draws.uniform("continuous codes", count, (self.continuous,)) - 1)
         return torch.cat(columns, dim=1)
+
+    def between(self, first: Tensor, second: Tensor, t: Tensor) -> Tensor:
+        """See `LatentInputs`: of the noise; codes go straight, and stay within their range."""
+        width = self.noise.latent_dim
+        noise = self.noise.between(first[:, :width], second[:, :width], t)
+        return torch.cat([noise, linear(first[:, width:], second[:, width:], t)], dim=1)
 
     def codes(self, latents: Tensor) -> tuple[list[Tensor], Tensor]:
         """What (B, latent_dim) latents say: (B,) int64 of each categorical code, and (B, continuous)."""

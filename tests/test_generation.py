@@ -96,6 +96,15 @@ def test_styles_are_drawn_towards_their_mean():
         asked(loaded(network), truncation=1.5, standing_statistics=None)
 
 
+def test_truncated_styles_are_those_of_their_path_length():
+    """`space=w` walks between outputs of `mapping`, which `synthesis` truncates."""
+    network, latents = styled(), torch.randn(4, 3)
+    noise = torch.randn(4, network.noise_size)
+    half = asked(loaded(network), truncation=0.5, standing_statistics=None).network
+    torch.testing.assert_close(half.synthesis(half.mapping(latents), noise=noise), half(latents, noise=noise))
+    torch.testing.assert_close(half.mapping(latents), network.mapping(latents))
+
+
 def test_standing_statistics_are_those_of_many_samples():
     before = loaded()
     after = asked(before, truncation=None, standing_statistics={"batches": 200, "batch_size": 50})
@@ -107,6 +116,25 @@ def test_standing_statistics_are_those_of_many_samples():
     assert after.asked == {"standing_statistics": {"batches": 200, "batch_size": 50}}
     again = asked(loaded(), truncation=None, standing_statistics={"batches": 200, "batch_size": 50}).network.norm
     assert torch.equal(again.running_mean, norm.running_mean), "the same for the same command"
+
+
+def test_standing_statistics_are_exact():
+    """Without TF32 and autocast, whatever the process has; random states stay."""
+    seen, state = [], torch.get_rng_state()
+
+    class Asking(Normed):
+        def forward(self, latents, labels=None):
+            seen.append((torch.get_float32_matmul_precision(), torch.is_autocast_enabled("cpu")))
+            return super().forward(latents)
+
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu"):
+            asked(loaded(Asking()), truncation=None, standing_statistics={"batches": 1, "batch_size": 2})
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert seen == [("highest", False)]
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.parametrize("settings", [{"batches": 0, "batch_size": 4}, {"batches": 3, "batch_size": 1}])
@@ -147,3 +175,23 @@ def test_rows_lead_from_latent_to_latent(distribution):
             torch.testing.assert_close(middle, (first + last) / 2)
         else:
             assert middle.norm().item() == pytest.approx(((first.norm() + last.norm()) / 2).item(), rel=1e-5)
+
+
+def test_rows_between_codes_stay_within_their_range():
+    inputs = CodedInputs(6, "normal", [3], 1)
+    ends = inputs.draw(Draws(2, across_ranks=False), 16)["latents"]
+    for index, row in enumerate(interpolations(loaded(inputs=inputs), seed=2)):
+        torch.testing.assert_close(row["latents"][4, 2:], (ends[2 * index, 2:] + ends[2 * index + 1, 2:]) / 2)
+        lengths = (ends[2 * index, :2].norm() + ends[2 * index + 1, :2].norm()) / 2
+        assert row["latents"][4, :2].norm().item() == pytest.approx(lengths.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("truncation", [None, 0.5])
+def test_a_row_between_styles_has_one_noise(truncation):
+    network = styled()
+    rows = interpolations(asked(loaded(network), truncation=truncation, standing_statistics=None), seed=2)
+    noises = [row["noise"] for row in rows]
+    assert all(
+        noise.shape == (9, network.noise_size) and torch.equal(noise, noise[:1].expand(9, -1)) for noise in noises
+    )
+    assert not torch.equal(noises[0][0], noises[1][0])

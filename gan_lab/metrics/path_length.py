@@ -10,33 +10,9 @@ from torch.nn.functional import avg_pool2d
 
 from gan_lab.metrics.base import Block, BlockMetric
 from gan_lab.metrics.moments import finite_matrix
+from gan_lab.sampling import linear, spherical
 
 SIDE = 256  # larger images are averaged down towards it, as published
-
-
-def spherical(first: Tensor, second: Tensor, t: Tensor) -> Tensor:
-    """Points on the arcs between two latents: directions by spherical interpolation, lengths by linear.
-
-    The published code takes directions alone, for a generator that normalizes its latents; for such a one this is the
-    same, and any other one gets latents as long as those that it knows.
-
-    Args:
-        first, second: (B, ...) float64.
-        t: (B,) float64; 0 gives `first`, 1 `second`.
-    """
-    a, b, t = first.flatten(1), second.flatten(1), t[:, None]
-    length_a, length_b = a.norm(dim=1, keepdim=True), b.norm(dim=1, keepdim=True)
-    a, b = a / length_a, b / length_b
-    cosine = (a * b).sum(dim=1, keepdim=True).clamp(-1, 1)
-    across = b - cosine * a
-    across = across / across.norm(dim=1, keepdim=True).clamp_min(torch.finfo(across.dtype).tiny)  # 0 where parallel
-    angle = t * cosine.acos()
-    return ((a * angle.cos() + across * angle.sin()) * (length_a + t * (length_b - length_a))).view_as(first)
-
-
-def linear(first: Tensor, second: Tensor, t: Tensor) -> Tensor:
-    """first + t (second - first), of (B, ...) float64 and t (B,)."""
-    return first + t.view(-1, *[1] * (first.dim() - 1)) * (second - first)
 
 
 def without_tails(distances: np.ndarray) -> np.ndarray:

@@ -9,8 +9,8 @@ from torch import nn
 
 from gan_lab.data.images import from_uint8, to_uint8
 from gan_lab.metrics.base import Block
-from gan_lab.metrics.path_length import PathLength, as_seen, linear, spherical, without_tails
-from gan_lab.sampling import Draws
+from gan_lab.metrics.path_length import PathLength, as_seen, without_tails
+from gan_lab.sampling import Draws, linear, spherical
 
 
 class Squares:
