@@ -14,7 +14,8 @@ from gan_lab.models.conditional import ConditionalGANModule
 class ContraGAN(ConditionalGANModule):
     """ContraGAN (Kang and Park 2020, algorithm 1): D knows classes by a contrastive loss on its features.
 
-    With l(x) the unit vector of a sample, e(y) that of a class, and 2C(x, y) the loss of equation 8 in each batch:
+    With l(x) the unit vector of a sample, e(y) that of a class, and 2C(x, y) the loss of equation 8 among the samples
+    of a batch, over all ranks (with micro-batches, of a piece):
 
     D and its embedding, every batch: mean[h(1 - D(x)) + h(1 + D(G(z, c)))] + lambda * mean[2C(x, y)], where h = relu.
     G, every n_critic-th batch: -mean[D(G(z, c))] + lambda * mean[2C(G(z, c), c)].

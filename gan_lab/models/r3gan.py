@@ -21,8 +21,7 @@ class R3GAN(GANModule):
     Over the burn-in (appendix), gamma and the learning rates fall and Adam's beta2 and the half-life of the average
     rise, each by half a cosine: `gamma`, `schedules`, `beta2` and `ema_half_life_kimg` in the configuration.
 
-    Departure from the authors' code: the slopes are those at what D is shown, not at the samples before augmentation.
-    Without augmentation they are the same.
+    The slopes are those at the samples, through their augmentation (as in the authors' code).
 
     Args:
         gamma: weight of both penalties, 0 or more; or a schedule of it.
@@ -46,18 +45,18 @@ class R3GAN(GANModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         with self.updating("discriminator") as step:
             for piece in self.pieces(batch):
+                real = piece["real"].detach().requires_grad_()
                 with torch.no_grad():
-                    fake = self.generator(self.latents(len(piece["real"])))
-                shown_real = self.seen(piece["real"], instead=fake).detach().requires_grad_()
-                shown_fake = self.seen(fake).detach().requires_grad_()
+                    fake = self.generator(self.latents(len(real)))
+                fake.requires_grad_()
                 logits = {
-                    "real_logits": self.discriminator(shown_real),
-                    "fake_logits": self.discriminator(shown_fake),
+                    "real_logits": self.discriminator(self.seen(real, instead=fake)),
+                    "fake_logits": self.discriminator(self.seen(fake)),
                 }
                 loss = relativistic.paired_discriminator_loss(**logits).mean()
-                r1 = r1_penalty(real_images=shown_real, real_logits=logits["real_logits"]).mean()
-                r2 = r1_penalty(real_images=shown_fake, real_logits=logits["fake_logits"]).mean()
-                extras = self.extras("discriminator", real=piece["real"], fake=fake, **logits)
+                r1 = r1_penalty(real_images=real, real_logits=logits["real_logits"]).mean()
+                r2 = r1_penalty(real_images=fake, real_logits=logits["fake_logits"]).mean()
+                extras = self.extras("discriminator", real=real.detach(), fake=fake.detach(), **logits)
                 step(loss + 0.5 * self.gamma(self.images_seen) * (r1 + r2) + extras)
                 self.record("loss/d", loss)
                 self.record("reg/r1", r1)

@@ -14,7 +14,7 @@ from gan_lab.models.conditional import ConditionalGANModule
 class ReACGAN(ConditionalGANModule):
     """ReACGAN (Kang et al. 2021, section 3): an auxiliary classifier of unit vectors, with easy pairs left alone.
 
-    With D2D(x, y) the loss of equation 7 in each batch:
+    With D2D(x, y) the loss of equation 7 among the samples of a batch, over all ranks (with micro-batches, of a piece):
 
     D and its embedding, every batch: mean[h(1 - D(x)) + h(1 + D(G(z, c)))] + lambda * mean[D2D(x, y)], where h = relu.
     G, every n_critic-th batch: -mean[D(G(z, c))] + lambda * mean[D2D(G(z, c), c)].

@@ -59,8 +59,18 @@ class Shift(Augmentation):
         return images + 1
 
 
-@pytest.mark.parametrize(("augment", "at_reals", "at_fakes"), [({}, 1, (2 + 1) / 2), ({"s": Shift()}, 5, (8 + 1) / 2)])
-def test_each_penalty_is_taken_at_its_own_samples_as_d_is_shown_them(augment, at_reals, at_fakes):
+class Double(Augmentation):
+    """Twice the sample: D(2 x) has the slope 4 x."""
+
+    def forward(self, images, draws):
+        return 2 * images
+
+
+SLOPES = [({}, 1, (2 + 1) / 2), ({"s": Shift()}, 5, (8 + 1) / 2), ({"d": Double()}, 16, 16 * (2 + 1) / 2)]
+
+
+@pytest.mark.parametrize(("augment", "at_reals", "at_fakes"), SLOPES, ids=["none", "shift", "double"])
+def test_each_penalty_is_taken_at_its_own_samples_through_their_augmentation(augment, at_reals, at_fakes):
     trained = module(discriminator=Bowl(), augment=augment)
     fit(trained, images=2)
     records = trained.take_records()
