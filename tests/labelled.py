@@ -58,14 +58,19 @@ class SameLabelled(Same):
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         while True:
-            yield {"real": REAL, "labels": REAL_LABELS}
+            yield self.take(2)
+
+    def take(self, count: int) -> dict[str, Tensor]:
+        return {"real": REAL[:count], "labels": REAL_LABELS[:count]}
 
 
-def module_of(model: type, *, d_lr: float = 0.0, g_lr: float = 0.0, **changes: Any) -> Any:
+def module_of(
+    model: type, *, d_lr: float = 0.0, g_lr: float = 0.0, augment: dict[str, Any] | None = None, **changes: Any
+) -> Any:
     """The model with these networks, with `LATENTS` and `FAKE_LABELS` at every draw."""
     networks = {"generator": ClassGenerator(), "discriminator": ClassCritic()}
     classes = {"num_classes": 2, "label_distribution": "uniform"}
-    module = model(**settings(d_lr=d_lr, g_lr=g_lr, **networks), **classes, **changes)
+    module = model(**settings(d_lr=d_lr, g_lr=g_lr, augment=augment or {}, **networks), **classes, **changes)
     fix_latents(module, LATENTS)
     module.labels = lambda count: FAKE_LABELS[:count]
     return module

@@ -33,6 +33,7 @@ BARS = {
     "logan_digits": 4.0,
     "lsgan_digits": 8.0,
     "projection_gan_digits": 3.0,
+    "r3gan_conditional_digits": 4.0,
     "r3gan_digits": 4.0,
     "ragan_digits": 4.0,
     "reacgan_digits": 1.5,
@@ -53,6 +54,7 @@ FOLLOWS = {
     "biggan_digits": 0.9,
     "cgan_digits": 0.85,
     "projection_gan_digits": 0.95,
+    "r3gan_conditional_digits": 0.9,
     "reacgan_digits": 0.95,
     "sagan_digits": 0.95,
 }

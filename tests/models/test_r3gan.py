@@ -4,7 +4,7 @@ from math import exp, log
 
 import pytest
 import torch
-from tiny import LATENTS, REAL, fit, fix_latents, settings
+from tiny import LATENTS, REAL, Doubled, fit, fix_latents, settings
 from torch import nn
 
 from gan_lab.augment.base import Augmentation
@@ -59,14 +59,7 @@ class Shift(Augmentation):
         return images + 1
 
 
-class Double(Augmentation):
-    """Twice the sample: D(2 x) has the slope 4 x."""
-
-    def forward(self, images, draws):
-        return 2 * images
-
-
-SLOPES = [({}, 1, (2 + 1) / 2), ({"s": Shift()}, 5, (8 + 1) / 2), ({"d": Double()}, 16, 16 * (2 + 1) / 2)]
+SLOPES = [({}, 1, (2 + 1) / 2), ({"s": Shift()}, 5, (8 + 1) / 2), ({"d": Doubled()}, 16, 16 * (2 + 1) / 2)]
 
 
 @pytest.mark.parametrize(("augment", "at_reals", "at_fakes"), SLOPES, ids=["none", "shift", "double"])

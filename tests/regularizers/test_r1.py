@@ -3,10 +3,9 @@
 import pytest
 import torch
 from plain_gan import plain_gan, weights_after
-from tiny import LinearCritic, fit
+from tiny import Doubled, LinearCritic, fit
 from torch.autograd import gradcheck
 
-from gan_lab.augment.base import Augmentation
 from gan_lab.regularizers.r1 import R1, R2, r1_penalty
 
 WEIGHTS = torch.tensor([3.0, 4.0])
@@ -28,13 +27,6 @@ def test_patches_are_averaged_as_in_losses():
     images = torch.randn(3, 2).requires_grad_()
     patches = torch.stack([images @ WEIGHTS, images @ (3 * WEIGHTS)], dim=1)
     assert r1_penalty(real_images=images, real_logits=patches).tolist() == pytest.approx([100.0] * 3)
-
-
-class Doubled(Augmentation):
-    """Twice the picture."""
-
-    def forward(self, images, draws):
-        return 2 * images
 
 
 @pytest.mark.parametrize("kind", [R1, R2])

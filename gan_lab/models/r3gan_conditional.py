@@ -1,0 +1,76 @@
+"""R3GAN with classes."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gan_lab.losses import relativistic
+from gan_lab.models.conditional import ConditionalGANModule
+from gan_lab.regularizers.checks import refuse_batch_normalization
+from gan_lab.regularizers.r1 import r1_penalty
+from gan_lab.schedules import Schedule, as_schedule
+
+
+class ConditionalR3GAN(ConditionalGANModule):
+    """R3GAN (Huang et al. 2024) as trained on labelled data: each fake is of the class of the real it is paired with.
+
+    D, every batch: -mean[log sigmoid(D(x, y) - D(G(z, y), y))]
+        + gamma/2 * (mean[|grad D(x, y)|^2] + mean[|grad D(G(z, y), y)|^2]), slopes in the sample alone.
+    G, every n_critic-th batch: -mean[log sigmoid(D(G(z, y), y) - D(x, y))], with fresh reals and their labels.
+
+    Fakes are thus of classes as frequent as in the data, whatever `label_distribution` says, which is the law of the
+    samples that are asked for later. Slopes and schedules are those of `R3GAN`.
+
+    Args:
+        gamma: weight of both penalties, 0 or more; or a schedule of it.
+        **settings: see `ConditionalGANModule`, `GANModule` and `Plumbing`.
+    Raises:
+        ValueError: `gamma` is negative, or D has batch normalization.
+    """
+
+    pairs = True
+    boundary = None  # only differences of logits are trained
+
+    def __init__(self, *, gamma: float | Schedule, **settings: Any) -> None:
+        super().__init__(**settings)
+        if not callable(gamma) and gamma < 0:
+            raise ValueError(f"gamma must be 0 or more, got {gamma}")
+        refuse_batch_normalization("r3gan", self)
+        self.gamma = as_schedule(gamma)
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        with self.updating("discriminator") as step:
+            for piece in self.pieces(batch):
+                real, labels = piece["real"].detach().requires_grad_(), piece["labels"]
+                with torch.no_grad():
+                    fake = self.generator(self.latents(len(real)), labels)
+                fake.requires_grad_()
+                logits = {
+                    "real_logits": self.discriminator(self.seen(real, instead=fake), labels),
+                    "fake_logits": self.discriminator(self.seen(fake), labels),
+                }
+                loss = relativistic.paired_discriminator_loss(**logits).mean()
+                r1 = r1_penalty(real_images=real, real_logits=logits["real_logits"]).mean()
+                r2 = r1_penalty(real_images=fake, real_logits=logits["fake_logits"]).mean()
+                both = {"real_labels": labels, "fake_labels": labels}
+                extras = self.extras("discriminator", real=real.detach(), fake=fake.detach(), **both, **logits)
+                step(loss + 0.5 * self.gamma(self.images_seen) * (r1 + r2) + extras)
+                self.record("loss/d", loss)
+                self.record("reg/r1", r1)
+                self.record("reg/r2", r2)
+                self.notice(**logits)
+        if not self.generator_turn():
+            return
+        with self.updating("generator") as step:
+            for count in self.generator_pieces():
+                fresh, latents = self.reals(count), self.latents(count)
+                real, labels = fresh["real"], fresh["labels"]
+                fake = self.generator(latents, labels)
+                with torch.no_grad():
+                    real_logits = self.discriminator(self.seen(real, instead=fake), labels)
+                logits = {"real_logits": real_logits, "fake_logits": self.discriminator(self.seen(fake), labels)}
+                loss = self.best(relativistic.paired_generator_loss(**logits), fake_logits=logits["fake_logits"])
+                both = {"real_labels": labels, "fake_labels": labels}
+                step(loss + self.extras("generator", real=real, fake=fake, latents=latents, **both, **logits))
+                self.record("loss/g", loss)
