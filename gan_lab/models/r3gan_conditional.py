@@ -1,18 +1,15 @@
 """R3GAN with classes."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from gan_lab.losses import relativistic
 from gan_lab.models.conditional import ConditionalGANModule
-from gan_lab.regularizers.checks import refuse_batch_normalization
+from gan_lab.models.r3gan import R3GAN
 from gan_lab.regularizers.r1 import r1_penalty
-from gan_lab.schedules import Schedule, as_schedule
 
 
-class ConditionalR3GAN(ConditionalGANModule):
+class ConditionalR3GAN(ConditionalGANModule, R3GAN):
     """R3GAN (Huang et al. 2024) as trained on labelled data: each fake is of the class of the real it is paired with.
 
     D, every batch: -mean[log sigmoid(D(x, y) - D(G(z, y), y))]
@@ -20,24 +17,11 @@ class ConditionalR3GAN(ConditionalGANModule):
     G, every n_critic-th batch: -mean[log sigmoid(D(G(z, y), y) - D(x, y))], with fresh reals and their labels.
 
     Fakes are thus of classes as frequent as in the data, whatever `label_distribution` says, which is the law of the
-    samples that are asked for later. Slopes and schedules are those of `R3GAN`.
+    samples that are asked for later. Slopes, schedules and refusals are those of `R3GAN`.
 
     Args:
-        gamma: weight of both penalties, 0 or more; or a schedule of it.
-        **settings: see `ConditionalGANModule`, `GANModule` and `Plumbing`.
-    Raises:
-        ValueError: `gamma` is negative, or D has batch normalization.
+        **settings: see `ConditionalGANModule`, `R3GAN`, `GANModule` and `Plumbing`.
     """
-
-    pairs = True
-    boundary = None  # only differences of logits are trained
-
-    def __init__(self, *, gamma: float | Schedule, **settings: Any) -> None:
-        super().__init__(**settings)
-        if not callable(gamma) and gamma < 0:
-            raise ValueError(f"gamma must be 0 or more, got {gamma}")
-        refuse_batch_normalization("r3gan", self)
-        self.gamma = as_schedule(gamma)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         with self.updating("discriminator") as step:
