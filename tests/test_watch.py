@@ -397,7 +397,8 @@ def test_scores_of_a_run_that_was_begun_anew_meanwhile_are_dropped(watching, tmp
 @pytest.mark.parametrize(("total_kimg", "seen"), [(2, [False]), (1, [])])
 def test_a_run_that_is_gone_on_with_has_not_ended_before_it_builds_anything(total_kimg, seen, monkeypatch, tmp_path):
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "run.json").write_text(json.dumps({"id": "0123abcd", "finished_kimg": 1, "ended": True}))
+    about = {"id": "0123abcd", "origin": {}, "finished_kimg": 1, "ended": True}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(about))
     ended = []
     monkeypatch.setattr(train, "agreed", lambda settings: settings)
     monkeypatch.setattr(train, "fit_or_roll_back", lambda settings, folder, about: ended.append(watch._ended(folder)))
