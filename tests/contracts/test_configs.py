@@ -38,6 +38,8 @@ BRIEF = [
     "callbacks.curves.every_kimg=null",
     "callbacks.checkpoint.every_kimg=null",
     "callbacks.health.images=32",
+    "callbacks.pictures.rows=2",
+    "callbacks.pictures.columns=4",
     "trainer.accelerator=cpu",
 ]
 
