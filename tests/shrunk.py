@@ -42,7 +42,7 @@ def shrunk(overrides: list[str]) -> list[str]:
         *([f"data.image_size={size}"] if "image_size" in config.data else []),
         *widths,
         *groups,
-        "data.batch_size=16",
+        f"data.batch_size={4 if size >= 128 else 16}",
     ]
 
 

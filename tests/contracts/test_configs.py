@@ -33,7 +33,6 @@ ROOTS = sorted((ROOT / "conf").glob("*.yaml"))
 USUAL = ("frechet", "inception_score", "kid")  # part of every scored run
 POINTS = ["network=mlp", "evaluation=points"]  # what data of points want
 BRIEF = [
-    "callbacks.stop.total_kimg=0.032",
     "callbacks.evaluation.every_kimg=null",
     "callbacks.curves.every_kimg=null",
     "callbacks.checkpoint.every_kimg=null",
@@ -112,6 +111,7 @@ def train_small(overrides: list[str], folder, monkeypatch, last: list[str] | Non
             small += ["model.warmup_critic=2"]
         small += small_data(data, folder, monkeypatch)
         config = compose("train", [*overrides, *small, *(last or []), f"run_dir={folder / 'run'}"])
+        config.callbacks.stop.total_kimg = 2 * config.data.batch_size / 1000
         settings = plain(config)
         train.check(settings)
     (folder / "run").mkdir()
