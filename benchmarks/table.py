@@ -26,6 +26,7 @@ from gan_lab.comparison import Row, compare, find_runs, read_run
 
 EXPERIMENTS = Path(__file__).resolve().parent.parent / "experiments"
 RESULTS = "results.csv"
+DIGITS = "%.6g"  # of its numbers
 BEGIN, END = "<!-- made by benchmarks/table.py -->", "<!-- to here -->"
 HEAD = ("Recipe", "Algorithm", "Network", "Data", "Score", "Published", "kimg", "images/s", "Machine", "Commit")
 NONE = "–"
@@ -79,11 +80,12 @@ def row_of(row: Row) -> dict[str, Any]:
 
 
 def merged(kept: pd.DataFrame, new: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """The rows that are kept, but for those of recipes that have new ones."""
+    """The rows that are kept, but for those of recipes that have new ones; numbers as the file will have them."""
     if not new:
         return kept
     kept = kept[~kept["recipe"].isin([row["recipe"] for row in new])] if len(kept) else kept
-    return pd.concat([kept, pd.DataFrame(new)] if len(kept) else [pd.DataFrame(new)]).sort_values("recipe")
+    rows = pd.DataFrame(new).map(lambda value: float(DIGITS % value) if isinstance(value, float) else value)
+    return pd.concat([kept, rows] if len(kept) else [rows]).sort_values("recipe")
 
 
 def read_results(folder: Path) -> pd.DataFrame:
@@ -155,7 +157,7 @@ def main() -> None:
     except (ValueError, OSError, KeyError) as error:
         sys.exit(f"Error: {error}")
     if new:
-        results.to_csv(options.folder / RESULTS, index=False, float_format="%.6g")
+        results.to_csv(options.folder / RESULTS, index=False, float_format=DIGITS)
     readme.write_text(text)
     for recipe, grid in grids.items():
         if grid.is_file():

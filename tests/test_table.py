@@ -66,6 +66,13 @@ def test_rows_are_replaced_and_others_kept():
     assert dict(zip(both["recipe"], both["mean"], strict=True)) == {"a": 1.0, "b": 3.0, "c": 4.0}
 
 
+def test_rows_are_rounded_once():
+    """A table is made of what the file keeps, so that it is the same when it is made from the file."""
+    rows = table.merged(pd.DataFrame({"recipe": []}), [{"recipe": "a", "mean": 0.22364999, "seeds": 3}])
+    assert rows["mean"].tolist() == [0.22365]
+    assert rows["seeds"].tolist() == [3]
+
+
 def test_a_readme_without_the_marks():
     with pytest.raises(ValueError, match=r"README\.md lacks the lines"):
         table.with_table("nothing", "| a |")
