@@ -19,7 +19,7 @@ from gan_lab.records import read_rows, scores_of
 from gan_lab.sampling import Draws
 
 SEED = 1  # another than that of the pictures in experiments/
-# Frechet distance in digitnet's space at the end, at most: about twice what seeds 0 to 2 have (experiments/results.csv).
+# Frechet distance in digitnet's space at the end, at most: about twice that of seeds 0 to 2 (experiments/results.csv).
 BARS = {
     "acgan_digits": 4.0,
     "began_digits": 25.0,
