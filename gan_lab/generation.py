@@ -96,13 +96,15 @@ def take_standing_statistics(loaded: LoadedGenerator, *, batches: int, batch_siz
             layer.reset_running_stats()
             layer.momentum = None  # the mean of all
             layer.train()
-        for batch in range(batches):
-            draws.move_to(batch)
-            arguments = loaded.inputs.draw(draws, batch_size)
-            reseed_default_generators(0, batch, across_ranks=False)
-            loaded.network(**{name: value.to(device) for name, value in arguments.items()})
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
+        try:
+            for batch in range(batches):
+                draws.move_to(batch)
+                arguments = loaded.inputs.draw(draws, batch_size)
+                reseed_default_generators(0, batch, across_ranks=False)
+                loaded.network(**{name: value.to(device) for name, value in arguments.items()})
+        finally:
+            for layer, momentum in zip(layers, momenta, strict=True):
+                layer.momentum = momentum
 
 
 def by_class(loaded: LoadedGenerator, seed: int) -> list[dict[str, Tensor]]:
