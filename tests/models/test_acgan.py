@@ -1,11 +1,10 @@
 """Auxiliary classifier GAN, worked by hand: see `labelled.py`. The classifier's logits are x_1 and 2 x_2."""
 
-from math import exp, log1p
-
 import pytest
 import torch
 from hydra.utils import instantiate
 from labelled import FAKE, FAKE_LABELS, REAL, REAL_LABELS, assert_regularizers_are_told, module_of, step_once
+from logistic import softplus
 from test_every_model import chosen_config
 from tiny import train_on
 from torch import nn
@@ -15,10 +14,6 @@ from gan_lab.models.acgan import ACGAN
 W, S = torch.tensor([3.0, 4.0]), torch.tensor([0.1, 2.0])
 CLASSIFIER = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
 LATENTS = torch.tensor([[1.0, 1.0], [-1.0, 0.0]])
-
-
-def softplus(value: float) -> float:
-    return log1p(exp(value))
 
 
 def linear(features: int) -> nn.Module:

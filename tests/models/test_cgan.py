@@ -1,19 +1,10 @@
 """Conditional GAN, worked by hand: see `labelled.py`."""
 
-from math import exp, log1p
-
 import pytest
 from labelled import assert_regularizers_are_told, module_of, step_once
+from logistic import sigmoid, softplus
 
 from gan_lab.models.cgan import CGAN
-
-
-def softplus(value: float) -> float:
-    return log1p(exp(value))
-
-
-def sigmoid(value: float) -> float:
-    return 1 / (1 + exp(-value))
 
 
 def test_losses_are_of_samples_with_their_classes():

@@ -1,19 +1,10 @@
 """The original GAN, worked by hand: logits 3, 4 of reals and 7, -3 of fakes, with w = (3, 4) and a = (1, 1)."""
 
-import math
-
 import pytest
+from logistic import sigmoid, softplus
 from tiny import fit, fix_latents, settings
 
 from gan_lab.models.gan import GAN
-
-
-def softplus(x: float) -> float:
-    return math.log1p(math.exp(x))
-
-
-def sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-x))
 
 
 def trained(generator_loss, **rates) -> GAN:

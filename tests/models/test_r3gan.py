@@ -1,9 +1,8 @@
 """R3GAN, worked by hand: a linear critic with w = (3, 4) has the squared slope 25 at reals and at fakes."""
 
-from math import exp, log
-
 import pytest
 import torch
+from logistic import softplus
 from tiny import LATENTS, REAL, Doubled, fit, fix_latents, settings
 from torch import nn
 
@@ -12,10 +11,6 @@ from gan_lab.models.r3gan import R3GAN
 from gan_lab.schedules import Ramp
 
 FRESH = torch.tensor([[2.0, 0.0], [0.0, 0.0]])
-
-
-def softplus(x):
-    return log(1 + exp(x))
 
 
 def module(*, gamma=1.0, **changes):

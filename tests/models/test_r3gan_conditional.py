@@ -3,22 +3,13 @@
 They are (1, 1) of class 0 and (-1, -1) of class 1, of which D says 0.7 and -14; of the reals it says 0.3 and 8.
 """
 
-from math import exp, log1p
-
 import pytest
 import torch
 from labelled import REAL_LABELS, module_of, step_once
+from logistic import sigmoid, softplus
 from tiny import Doubled
 
 from gan_lab.models.r3gan_conditional import ConditionalR3GAN
-
-
-def softplus(value: float) -> float:
-    return log1p(exp(value))
-
-
-def sigmoid(value: float) -> float:
-    return 1 / (1 + exp(-value))
 
 
 def test_each_real_is_held_against_a_fake_of_its_class():

@@ -1,22 +1,14 @@
 """RaGAN, worked by hand: logits 3, 4 of reals, 7, -3 of fakes, and 6, 0 of the fresh reals of G's step; s = sigmoid."""
 
-from math import exp, log
-
 import pytest
 import torch
+from logistic import sigmoid as s
+from logistic import softplus
 from tiny import REAL, fit, fix_latents, settings
 
 from gan_lab.models.ragan import RaGAN
 
 FRESH = torch.tensor([[2.0, 0.0], [0.0, 0.0]])
-
-
-def softplus(x):
-    return log(1 + exp(x))
-
-
-def s(x):
-    return 1 / (1 + exp(-x))
 
 
 def module(**changes):

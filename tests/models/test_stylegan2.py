@@ -1,11 +1,10 @@
 """StyleGAN2: its losses by hand, and what its pictures are made of."""
 
-from math import exp, log1p
-
 import pytest
 import torch
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
+from logistic import softplus
 from tiny import REAL, LinearCritic, ScalingGenerator, fit, fix_latents, settings
 
 from gan_lab.config import register
@@ -37,10 +36,6 @@ class StyledScaling(ScalingGenerator):
 
 def module_of(style_mixing=0.0, **changes):
     return StyleGAN2(**settings(**{"generator": StyledScaling()} | changes), style_mixing=style_mixing)
-
-
-def softplus(value):
-    return log1p(exp(value))
 
 
 def test_losses():

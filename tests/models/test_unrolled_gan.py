@@ -1,7 +1,6 @@
 """Unrolled GAN: by hand for one step, against torch's own Adam and finite differences for three, and what stays."""
 
 import copy
-import math
 from functools import partial
 
 import pytest
@@ -9,6 +8,7 @@ import torch
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from logistic import sigmoid, softplus
 from shrunk import shrunk
 from tiny import LATENTS, REAL, Iterations, LinearCritic, Same, ScalingGenerator, fix_latents, settings, trainer_of
 from torch import nn
@@ -30,14 +30,6 @@ class Fresh(Same):
         assert count == len(self.fresh)
         self.taken += 1
         return {"real": self.fresh}
-
-
-def softplus(x: float) -> float:
-    return math.log1p(math.exp(x))
-
-
-def sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-x))
 
 
 def built(
