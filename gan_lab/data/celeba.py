@@ -1,6 +1,7 @@
 """CelebA: 202,599 faces of celebrities, aligned and cropped to 178x218."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,8 +32,14 @@ class CelebA(DecodedImages):
         self.root, self.download = root, truth("download", download)
 
     def prepare_data(self) -> None:
-        """Download on request, and decode."""
-        if self.download:
+        """Download on request, and decode.
+
+        Raises:
+            ImportError: the extra that downloads is not installed.
+        """
+        if self.download and not self._is_there():
+            if find_spec("gdown") is None:
+                raise ImportError("data=celeba data.download=true needs: pip install 'gan-lab-platform[celeba]'")
             from torchvision import datasets  # takes a second
 
             open_set(datasets.CelebA, root=self.root, split="all", download=True)
@@ -40,17 +47,24 @@ class CelebA(DecodedImages):
 
     def source(self, split: str) -> FolderSource:
         """See `DecodedImages`."""
-        folder = Path(self.root).expanduser().absolute() / "celeba"
-        images, partition = folder / "img_align_celeba", folder / "list_eval_partition.txt"
-        if not images.is_dir() or not partition.is_file():
+        images, partition = self._places()
+        if not self._is_there():
             raise FileNotFoundError(
-                f"CelebA is not complete under {folder.parent}: {images} and {partition} are wanted. Unpack "
+                f"CelebA is not complete under {images.parent.parent}: {images} and {partition} are wanted. Unpack "
                 "img_align_celeba.zip there, try data.download=true, or give the folder that holds celeba as "
                 "data.root=PATH"
             )
         lines = (line.split() for line in partition.read_text().splitlines())
         wanted = {name for name, number in lines if number == PARTITIONS[split]}
         return ChosenFiles(images, f"celeba-{split}", wanted.__contains__)
+
+    def _places(self) -> tuple[Path, Path]:
+        folder = Path(self.root).expanduser().absolute() / "celeba"
+        return folder / "img_align_celeba", folder / "list_eval_partition.txt"
+
+    def _is_there(self) -> bool:
+        images, partition = self._places()
+        return images.is_dir() and partition.is_file()
 
 
 class ChosenFiles(FolderSource):

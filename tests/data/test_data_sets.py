@@ -1,5 +1,6 @@
 """The data sets and what they share."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +186,15 @@ def test_stacks_are_the_same_for_every_seed_of_a_run(tmp_path):
         for given in ({"seed": 1}, {"seed": 2}, {"stack_seed": 1})
     )
     assert first == other != drawn_anew
+
+
+def test_celeba_is_fetched_by_its_extra_and_only_where_it_is_absent(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gdown", None)
+    data = build("celeba", tmp_path, download=True)
+    with pytest.raises(ImportError, match=r"pip install 'gan-lab-platform\[celeba\]'"):
+        data.prepare_data()
+    write_celeba(tmp_path)
+    data.prepare_data()
 
 
 def test_celeba_is_partitioned_and_cut_out_of_the_middle(tmp_path):
