@@ -75,12 +75,13 @@ def score_checkpoint(config: DictConfig, place: Place, device: Any) -> None:
     """One generator, by the protocol of its run unless told otherwise."""
     from gan_lab.checkpoint import load_generator
     from gan_lab.generation import asked
-    from gan_lab.scoring import Stage, refuse, settings_by
+    from gan_lab.scoring import Stage, refuse, settings_by, use_threads
 
     refuse(config, "checkpoint", against=None, image_size=None)
     loaded = load_generator(config.checkpoint, config.weights, device=device, trust=config.trust)
     settings = settings_by(config, loaded.config)
     further = {name: settings[name] for name in ("truncation", "standing_statistics")}
+    use_threads(settings, loaded.config)  # before any statistics are taken
     loaded = asked(loaded, **further)
     scores = Stage(settings, loaded.config, place, device).score(loaded, config.weights)
     finish(settings, f"{loaded.path} ({loaded.images_seen / 1000:.1f} kimg)", loaded.images_seen, scores, {})

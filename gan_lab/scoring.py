@@ -91,6 +91,16 @@ def with_changes(settings: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
+def use_threads(settings: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+    """As many threads on the CPU as the command asks for, or as the run of the `stored` config had.
+
+    Sums depend on their number: whatever becomes part of a score comes after this.
+    """
+    threads = settings["threads"] if settings["threads"] is not None else stored.get("threads")
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
 class Stage:
     """A data set and its evaluation, at hand on every rank.
 
@@ -118,9 +128,7 @@ class Stage:
         evaluation: Evaluation | None = None,
     ) -> None:
         self.trust, self.device, self.stored = settings["trust"], device, stored
-        threads = settings["threads"] if settings["threads"] is not None else stored.get("threads")
-        if threads is not None:
-            torch.set_num_threads(threads)
+        use_threads(settings, stored)
         if data is None:
             data = build(settings["data"], self.trust, base=Data)
             with collectives.first_ranks_first(place.local_rank):

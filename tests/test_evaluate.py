@@ -7,14 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL, _run_command
+from conftest import ROOT, SMALL, _run_command
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 from test_doors import assert_refused
 
+from gan_lab import generation
 from gan_lab.checkpoint import CheckpointError, load_generator
+from gan_lab.config import register
 from gan_lab.data.images import to_uint8
 from gan_lab.data.stored import stored_images
+from gan_lab.distributed.place import find_place
+from gan_lab.evaluate import score_checkpoint
 from gan_lab.evaluation import Scores
 from gan_lab.records import append_scores, read_scores, save_pictures, snapshots_of
 from gan_lab.scoring import draw_curve, settings_by
@@ -60,6 +65,25 @@ def test_two_processes_give_the_same_bits(command, run, tmp_path):
     expected = read_scores(run / "scores.jsonl")[-1]
     assert (line["scores"], line["protocols"]) == (expected["scores"], expected["protocols"])
     assert done.output.count("fd_digitnet20 ") == 1, "one table"
+
+
+def test_statistics_are_taken_with_the_threads_asked_for(run, monkeypatch):
+    register()
+    with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
+        config = compose("evaluate", [f"checkpoint={snapshots_of(run)[96]}", "threads=3"])
+    before, seen = torch.get_num_threads(), []
+
+    def notice(loaded, **further):
+        seen.append(torch.get_num_threads())
+        raise StopIteration
+
+    monkeypatch.setattr(generation, "asked", notice)
+    try:
+        with pytest.raises(StopIteration):
+            score_checkpoint(config, find_place(), torch.device("cpu"))
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [3]
 
 
 # Whole runs -----------------------------------------------------------------------------------------------------
