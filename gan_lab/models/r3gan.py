@@ -47,7 +47,7 @@ class R3GAN(GANModule):
             for piece in self.pieces(batch):
                 real = piece["real"].detach().requires_grad_()
                 with torch.no_grad():
-                    fake = self.generator(self.latents(len(real)))
+                    fake = self.generator(self.latents(len(real))).to(real.dtype)
                 fake.requires_grad_()
                 logits = {
                     "real_logits": self.discriminator(self.seen(real, instead=fake)),

@@ -28,7 +28,7 @@ class ConditionalR3GAN(ConditionalGANModule, R3GAN):
             for piece in self.pieces(batch):
                 real, labels = piece["real"].detach().requires_grad_(), piece["labels"]
                 with torch.no_grad():
-                    fake = self.generator(self.latents(len(real)), labels)
+                    fake = self.generator(self.latents(len(real)), labels).to(real.dtype)
                 fake.requires_grad_()
                 logits = {
                     "real_logits": self.discriminator(self.seen(real, instead=fake), labels),

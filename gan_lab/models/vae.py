@@ -81,7 +81,7 @@ class VAE(GenerativeModule):
         with self.updating("autoencoder") as step:
             for piece in self.pieces(batch):
                 real = piece["real"]
-                mean, log_variance = self.encoder(real)
+                mean, log_variance = (code.to(real.dtype) for code in self.encoder(real))
                 noise = self.draws.normal("posterior", len(mean), mean.shape[1:]).to(mean)
                 latents = mean + (0.5 * log_variance).exp() * noise
                 fake = self.generator(latents)

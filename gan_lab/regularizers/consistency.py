@@ -1,11 +1,15 @@
-"""Consistency of D under small changes of its samples (Zhang et al. 2020) and of latents (Zhao et al. 2021)."""
+"""Consistency of D under small changes of its samples (Zhang et al. 2020) and of latents (Zhao et al. 2021).
+
+The passes run without autocast: half precision would drown differences as small as these.
+"""
 
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gan_lab.layers.precision import full_precision
+from gan_lab.layers.precision import full_precision, without_autocast
+from gan_lab.losses.reduction import per_sample
 from gan_lab.regularizers.base import Phase, Regularizer
 from gan_lab.regularizers.checks import needed, needs_latents
 from gan_lab.schedules import Schedule
@@ -59,10 +63,15 @@ class _OfImages(Regularizer):
         self.flip, self.max_shift = flip, max_shift
 
     def difference(self, module: Any, samples: Tensor, labels: Tensor | None) -> Tensor:
-        """(B, ...) squared differences of D's logits of samples, and of the same samples flipped and shifted."""
-        shown = module.seen(samples).detach()
+        """(B,) squared differences of D's logits of samples, and of the same samples flipped and shifted.
+
+        Where D has a logit for each place, of their means: each is of another place once the sample has moved.
+        """
+        shown = full_precision(module.seen(samples).detach())
         changed = self._changed(module, shown)
-        return squared_difference(module.logits(changed, labels), module.logits(shown, labels))
+        with without_autocast(shown):
+            logits = [per_sample(module.logits(images, labels)) for images in (changed, shown)]
+        return squared_difference(*logits)
 
     def _changed(self, module: Any, images: Tensor) -> Tensor:
         if images.ndim != 4 or min(images.shape[2:]) <= self.max_shift:
@@ -175,7 +184,8 @@ class LatentConsistency(_OfLatents):
             module.draws.load_state_dict(moment)  # the draws of the other's augmentation, once more
             moved = module.seen(moved)
         labels = here.get("labels")
-        return squared_difference(module.logits(moved, labels), module.logits(fake, labels))
+        with without_autocast(fake):
+            return squared_difference(*(module.logits(full_precision(images), labels) for images in (moved, fake)))
 
 
 class LatentDiversity(_OfLatents):
@@ -195,4 +205,5 @@ class LatentDiversity(_OfLatents):
     def forward(self, module: Any, phase: Phase) -> Tensor:
         """(B,) negative penalties."""
         here, near = self.neighbours(module, len(needed(self, module, phase, "fake")))
-        return -squared_difference(_made(module, near), _made(module, here)).flatten(1).mean(1)
+        with without_autocast(here["latents"]):
+            return -squared_difference(_made(module, near), _made(module, here)).flatten(1).mean(1)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from gan_lab.networks.r3gan import InvertedBottleneck, R3GANDiscriminator, R3GANGenerator
+from gan_lab.regularizers.r1 import r1_penalty
 
 
 def generator(sample_shape, **changes):
@@ -135,6 +136,25 @@ def test_critic_is_differentiable_twice():
     scored = awake(discriminator((1, 4, 4))).double()
     images = torch.randn(2, 1, 4, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradgradcheck(scored, images)
+
+
+def test_slopes_in_bfloat16_are_those_in_float32():
+    """Which lets R3GAN take its penalties from the logits of its loss, under autocast."""
+    torch.manual_seed(0)
+    critic = awake(discriminator((3, 32, 32)))
+    images = torch.randn(16, 3, 32, 32)
+    penalties, gradients = {}, {}
+    for half in (False, True):
+        critic.zero_grad()
+        points = images.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            found = r1_penalty(real_images=points, real_logits=critic(points))
+        found.mean().backward()
+        penalties[half] = found.detach()
+        gradients[half] = torch.cat([p.grad.flatten() for p in critic.parameters() if p.grad is not None])
+    torch.testing.assert_close(penalties[True], penalties[False], rtol=0.05, atol=0)
+    assert penalties[True].mean().item() == pytest.approx(penalties[False].mean().item(), rel=0.01)
+    assert torch.cosine_similarity(gradients[True], gradients[False], dim=0) > 0.99
 
 
 def test_it_can_be_conditional():

@@ -99,6 +99,32 @@ def test_consistency_of_reals_and_fakes():
     assert critic == pytest.approx([3 + 0.5 + 0.3, 4 - 0.3])
 
 
+class PixelCritic(ImageCritic):
+    """A logit of the sample and one of each of its pixels, which move as the pixels do."""
+
+    def forward(self, samples):
+        return torch.cat([super().forward(samples)[:, None, None, None].expand_as(samples), samples], 1)
+
+
+@pytest.mark.parametrize("kind", [Consistency, BalancedConsistency])
+def test_logits_of_pixels_may_move_with_them(kind):
+    """A mirror changes the sample's logit from 3 to 4 and from 4 to 3, and leaves the mean of the pixels'."""
+    module = plain_gan(discriminator=PixelCritic(), generator=ImageGenerator())
+    fix_integers(module, 1)
+    phase = Phase(real=PICTURES, fake=PICTURES)
+    penalties = kind(**MIRROR)(module, phase)
+    assert penalties.tolist() == pytest.approx([0.25 * (1 if kind is Consistency else 2)] * 2)
+
+
+def test_passes_know_no_autocast():
+    module = gan(Consistency(**MIRROR))
+    module.discriminator.weight.data = torch.tensor([3.0, 3.001])  # the same number in bfloat16
+    fix_integers(module, 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        penalties = Consistency(**MIRROR)(module, Phase(real=PICTURES))
+    assert penalties.tolist() == pytest.approx([1e-6] * 2, rel=1e-2)
+
+
 def test_without_flips_there_are_none():
     module = gan(Consistency(weight=1.0, every=1, flip=False, max_shift=1))
     images = torch.arange(9.0).view(1, 1, 3, 3).repeat(64, 1, 1, 1)

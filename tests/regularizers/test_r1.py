@@ -6,6 +6,7 @@ from plain_gan import plain_gan, weights_after
 from tiny import Doubled, LinearCritic, fit
 from torch.autograd import gradcheck
 
+from gan_lab.regularizers.base import Phase
 from gan_lab.regularizers.r1 import R1, R2, r1_penalty
 
 WEIGHTS = torch.tensor([3.0, 4.0])
@@ -44,6 +45,26 @@ def test_batch_normalization_is_refused(kind):
     normed = torch.nn.Sequential(torch.nn.BatchNorm1d(2), LinearCritic())
     with pytest.raises(ValueError, match=r"r[12] penalizes .* discriminator\.0 is batch normalization"):
         fit(plain_gan(kind(weight=1.0, every=1), discriminator=normed), images=2)
+
+
+@pytest.mark.parametrize("kind", [R1, R2])
+def test_the_slope_is_taken_without_autocast(kind):
+    """In bfloat16, weights of 1 + 2^-9 would be 1."""
+    critic = torch.nn.Sequential(torch.nn.Linear(2, 1, bias=False), torch.nn.Flatten(0))
+    critic[0].weight.data = torch.full((1, 2), 1 + 2**-9)
+    module = plain_gan(kind(weight=1.0, every=1), discriminator=critic)
+    samples = torch.randn(3, 2).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        penalties = kind(weight=1.0, every=1)(module, Phase(real=samples, fake=samples))
+    assert penalties.tolist() == pytest.approx([2 * (1 + 2**-9) ** 2] * 3, rel=1e-6)
+
+
+def test_squares_are_summed_in_float32():
+    images = torch.randn(1, 1000, dtype=torch.bfloat16).requires_grad_()
+    weights = torch.full((1000,), 1 + 2**-7, dtype=torch.bfloat16)
+    penalty = r1_penalty(real_images=images, real_logits=images @ weights)
+    assert penalty.dtype == torch.float32
+    assert penalty.item() == pytest.approx(1000 * (1 + 2**-7) ** 2, rel=1e-6)
 
 
 def test_gradient_with_respect_to_the_critic():
