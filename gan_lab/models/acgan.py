@@ -30,6 +30,7 @@ class ACGAN(ConditionalGANModule):
             `gan_lab.networks.base`.
     """
 
+    asks = True
     groups = {"discriminator": ("discriminator", "classifier"), "generator": ("generator",)}
 
     def __init__(self, *, classifier: Callable[[int], nn.Module], real_target: float, **settings: Any) -> None:

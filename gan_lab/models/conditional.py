@@ -1,7 +1,7 @@
 """What conditional GANs share: labels beside the latents, and networks that eat both."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -17,12 +17,18 @@ class ConditionalGANModule(GANModule):
         label_distribution: of fakes: "uniform", or "data" for labels as frequent as among the training images.
         **settings: see `GANModule` and `Plumbing`. The generator is (B, latent_dim), (B,) int64 -> (B, *sample_shape),
             the discriminator (B, *sample_shape), (B,) int64 -> (B,) logits.
+    Attributes:
+        asks: whether D is to find the class, rather than to be told it.
+    Raises:
+        ValueError: a network that is not told the class where it should be.
     """
 
+    asks: ClassVar[bool] = False
     inputs: LabelledInputs
 
     def __init__(self, *, num_classes: int | None, label_distribution: str, **settings: Any) -> None:
         super().__init__(**settings)
+        self._check_labels_are_told()
         self.inputs = LabelledInputs(
             settings["latent_dim"], settings["latent_distribution"], num_classes, label_distribution
         )
@@ -45,14 +51,33 @@ class ConditionalGANModule(GANModule):
             ValueError: D has no features, or is told the class.
         """
         width = self.feature_dim()
-        joined = getattr(self.discriminator, "label_channels", 0)
-        projected = getattr(self.discriminator, "embedding", None) is not None
-        if joined or (projected and not projection):
+        if self._joined() or (self._projected() and not projection):
             raise ValueError(
                 f"{type(self).__name__.lower()} asks D for the class, and D is told it; set "
                 "model.discriminator.conditioning=none"
             )
         return width
+
+    def _joined(self) -> bool:
+        return bool(getattr(self.discriminator, "label_channels", 0))
+
+    def _projected(self) -> bool:
+        return getattr(self.discriminator, "embedding", None) is not None
+
+    def _check_labels_are_told(self) -> None:
+        """Of networks that say what they are told; one of a person's own is believed."""
+        name = type(self).__name__.lower()
+        if getattr(self.generator, "num_classes", None) == 0:
+            raise ValueError(
+                f"{name}'s G makes samples of a class, and {type(self.generator).__name__} is not told it; set "
+                "model.generator.conditioning=concatenation (or batch_norm)"
+            )
+        says = hasattr(self.discriminator, "label_channels")
+        if says and not (self.asks or self._joined() or self._projected()):
+            raise ValueError(
+                f"{name}'s D judges samples as of a class, and {type(self.discriminator).__name__} is not told it; set "
+                "model.discriminator.conditioning=concatenation (or projection)"
+            )
 
     def logits(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B,) logits of D for images of these classes."""

@@ -31,6 +31,7 @@ class ReACGAN(ConditionalGANModule):
         ValueError: a value out of these ranges, or a D without features.
     """
 
+    asks = True
     groups = {"discriminator": ("discriminator", "embedding"), "generator": ("generator",)}
 
     def __init__(

@@ -96,7 +96,7 @@ class BigGANGenerator(nn.Module):
         self.latent_dim = at_least("latent_dim", latent_dim, blocks + 1)
         place_of_attention("generator", attention, blocks)
         grid = divided_grid("biggan", self.sample_shape, blocks, "generator.multipliers")
-        classes = checked_classes("generator", conditioning, num_classes, ("none", "batch_norm"))
+        self.num_classes = classes = checked_classes("generator", conditioning, num_classes, ("none", "batch_norm"))
 
         chunk = latent_dim // (blocks + 1)
         self.chunks = [latent_dim - blocks * chunk] + [chunk] * blocks

@@ -54,7 +54,7 @@ class DCGANGenerator(nn.Module):
         self.sample_shape = image_shape("dcgan", sample_shape)
         self.latent_dim = at_least("latent_dim", latent_dim, 1)
         choices = ("none", "concatenation", "batch_norm")
-        classes = checked_classes("generator", conditioning, num_classes, choices)
+        self.num_classes = classes = checked_classes("generator", conditioning, num_classes, choices)
         self.concatenated = classes if conditioning == "concatenation" else 0
         normalized = classes if conditioning == "batch_norm" else 0
         channels = _stage_channels(self.sample_shape, width, max_width)[::-1]

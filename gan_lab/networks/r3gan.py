@@ -94,11 +94,10 @@ class R3GANGenerator(nn.Module):
         super().__init__()
         self.sample_shape = image_shape("r3gan", sample_shape)
         self.latent_dim = at_least("latent_dim", latent_dim, 1)
-        classes = checked_classes("generator", conditioning, num_classes, ("none", "concatenation"))
-        self.concatenated = classes
+        self.num_classes = checked_classes("generator", conditioning, num_classes, ("none", "concatenation"))
         channels, grid = _stages(self.sample_shape, width, multipliers, "generator.multipliers")
 
-        self.weights = nn.Linear(latent_dim + classes, channels[0], bias=False)
+        self.weights = nn.Linear(latent_dim + self.num_classes, channels[0], bias=False)
         self.basis = nn.Parameter(torch.randn(channels[0], *grid))
         self.stages = nn.Sequential(_blocks(channels[0], blocks, expansion, group_width, len(channels)))
         for inputs, outputs in pairwise(channels):
@@ -111,7 +110,7 @@ class R3GANGenerator(nn.Module):
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, latent_dim), and (B,) int64 of a conditional one -> (B, C, H, W), about in [-1, 1]."""
-        weights = self.weights(with_one_hot(latents, labels, self.concatenated))
+        weights = self.weights(with_one_hot(latents, labels, self.num_classes))
         return self.output(self.stages(weights[..., None, None] * self.basis))
 
 

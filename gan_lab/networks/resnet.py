@@ -132,7 +132,7 @@ class ResNetGenerator(nn.Module):
         channels = stage_channels(width, multipliers)
         grid = divided_grid("resnet", self.sample_shape, len(channels) - 1, "generator.multipliers")
         choices = ("none", "concatenation", "batch_norm")
-        classes = checked_classes("generator", conditioning, num_classes, choices)
+        self.num_classes = classes = checked_classes("generator", conditioning, num_classes, choices)
         self.concatenated = classes if conditioning == "concatenation" else 0
 
         self.stem = nn.Sequential(

@@ -179,8 +179,8 @@ class StyleGAN2Generator(nn.Module):
         super().__init__()
         self.sample_shape = image_shape("stylegan2", sample_shape)
         self.latent_dim = at_least("latent_dim", latent_dim, 1)
-        classes = checked_classes("generator", conditioning, num_classes, ("none", "concatenation"))
-        self.mapping = MappingNetwork(latent_dim, at_least("w_dim", w_dim, 1), depth, classes)
+        self.num_classes = checked_classes("generator", conditioning, num_classes, ("none", "concatenation"))
+        self.mapping = MappingNetwork(latent_dim, at_least("w_dim", w_dim, 1), depth, self.num_classes)
         self.synthesis = SynthesisNetwork(self.sample_shape, w_dim, width, max_width)
         self.w_mean = RunningMean(w_dim, w_average_decay)
         self.num_layers, self.noise_size = self.synthesis.num_layers, self.synthesis.noise_size

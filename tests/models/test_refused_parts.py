@@ -51,6 +51,22 @@ def test_points_have_no_pixels():
         PathLength(weight=1.0, every=1, decay=0.9, batch_shrink=1).check(module)
 
 
+@pytest.mark.parametrize("model", ["cgan", "projection_gan", "sagan", "biggan", "r3gan_conditional"])
+def test_labels_that_d_would_not_see(model):
+    with pytest.raises(Exception, match=r"judges samples as of a class, and .* is not told it"):
+        built(model, conditioning="none")
+
+
+@pytest.mark.parametrize(
+    "model", ["acgan", "biggan", "cgan", "contragan", "projection_gan", "r3gan_conditional", "reacgan", "sagan"]
+)
+def test_labels_that_g_would_not_see(model):
+    config = chosen_config(model)
+    config.model.generator.conditioning = "none"
+    with pytest.raises(Exception, match=r"makes samples of a class, and .* is not told it"):
+        instantiate(config.model, _convert_="all")
+
+
 @pytest.mark.parametrize("model", ["acgan", "contragan", "reacgan"])
 def test_a_discriminator_that_is_told_the_class(model):
     with pytest.raises(Exception, match="asks D for the class, and D is told it"):

@@ -23,6 +23,16 @@ def parameters(network):
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+@pytest.mark.parametrize("name", ["mlp", "dcgan", "resnet", "sagan", "biggan", "r3gan", "stylegan2"])
+def test_generators_say_of_how_many_classes_they_are_told(name):
+    network = OmegaConf.load(FOLDER / f"{name}.yaml").generator
+    config = OmegaConf.create({"data": {"sample_shape": [3, 32, 32]}, "model": {"latent_dim": 128}, "network": network})
+    how = "batch_norm" if name in ("sagan", "biggan") else "concatenation"
+    with torch.device("meta"):
+        assert instantiate(config.network).num_classes == 0
+        assert instantiate(config.network, conditioning=how, num_classes=7).num_classes == 7
+
+
 JUDGED = {"began": (4, 3, 64, 64), "unet_discriminator": (4, 2, 64, 64)}  # images; and logits of image and pixels
 
 
