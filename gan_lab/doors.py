@@ -1,6 +1,7 @@
 """What the commands share: composing a config, saying what went wrong in one message, and --help."""
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -69,7 +70,10 @@ def message(error: BaseException) -> str:
         return composition_message(error)
     text = str(error).strip() or type(error).__name__
     if isinstance(error, TypeError) and "unexpected keyword argument" in text:
-        text = f"{text.split(' got ')[-1].replace('an unexpected keyword argument', 'unknown key')}; misspelt?"
+        unknown = text.split(" got ")[-1].replace("an unexpected keyword argument", "unknown key")
+        text = f"{unknown}; misspelt, or meant for another choice?"
+    if isinstance(error, TypeError) and (lacking := re.search(r"missing \d+ required .*arguments?: (.*)", text)):
+        text = f"lacks {lacking[1]}, which another choice may bring"
     if "out of memory" in text.lower():
         text = (
             f"the device is out of memory; lower data.batch_size or set data.micro_batch_size ({text.splitlines()[0]})"

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, Unpack
+from typing import Any, ClassVar, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -11,27 +11,30 @@ from gan_lab import collectives
 from gan_lab.losses.reduction import per_sample
 from gan_lab.models.base import GenerativeModule, Plumbing
 from gan_lab.sampling import LatentInputs
-from gan_lab.schedules import Schedule
+from gan_lab.schedules import Schedule, as_schedule
 
 
 class GANModule(GenerativeModule):
     """A generator of latents against one discriminator: n_critic steps of D to each step of G.
 
     Args:
-        generator: (B, latent_dim) float32 -> (B, *sample_shape) in [-1, 1].
+        generator: (B, latent_dim) float32 -> (B, *sample_shape) in [-1, 1]. One with an attribute `noise_size` is given
+            (B, noise_size) standard normal as `noise`, too.
         discriminator: (B, *sample_shape) -> (B,) logits.
         latent_dim: length of a latent.
         latent_distribution: "normal" or "uniform" on [-1, 1).
         n_critic: D steps per G step, 1 or more.
         generator_batch_size: global number of fakes in a G step.
-        top_k: share of a G step's fakes that count, those with the highest logits, as a function of images seen (Sinha
-            et al. 2020, section 3); None for all.
+        top_k: share of a G step's fakes that count, those with the highest logits, or a schedule of it (Sinha et al.
+            2020, section 3); None for all. With micro-batches it is a share of each piece.
         **plumbing: see `Plumbing`.
     Attributes:
+        judgement: what D gives for samples, "logits" or "images"; its attribute of this name says it, where it has one.
         boundary: the logit at which D takes neither side; None for a critic, whose zero means nothing.
         pairs: whether the loss compares each real with the fake of its number.
     """
 
+    judgement: ClassVar[str] = "logits"
     boundary: float | None = 0.0
     pairs = False
     groups = {"discriminator": ("discriminator",), "generator": ("generator",)}
@@ -50,16 +53,28 @@ class GANModule(GenerativeModule):
         latent_distribution: str,
         n_critic: int,
         generator_batch_size: int,
-        top_k: Schedule | None,
+        top_k: float | Schedule | None,
         **plumbing: Unpack[Plumbing],
     ) -> None:
         super().__init__({"generator": generator, "discriminator": discriminator}, **plumbing)
+        given = getattr(discriminator, "judgement", self.judgement)
+        if given != self.judgement:
+            other = "network=began" if self.judgement == "images" else "another network, such as network=dcgan_small"
+            raise ValueError(
+                f"{type(self).__name__.lower()} needs a discriminator that gives {self.judgement}, and "
+                f"{type(discriminator).__name__} gives {given}; choose {other}"
+            )
         if n_critic < 1:
             raise ValueError(f"n_critic must be 1 or more, got {n_critic}")
         if generator_batch_size < 1:
             raise ValueError(f"generator_batch_size must be 1 or more, got {generator_batch_size}")
+        if hasattr(generator, "noise_size"):
+            generator.register_forward_pre_hook(self._with_noise, with_kwargs=True)
         self.inputs = LatentInputs(latent_dim, latent_distribution)
-        self.n_critic, self.generator_batch_size, self.top_k = n_critic, generator_batch_size, top_k
+        if isinstance(top_k, int | float) and not 0 < top_k <= 1:
+            raise ValueError(f"top_k is a share, more than 0 and at most 1; got {top_k}")
+        self.n_critic, self.generator_batch_size = n_critic, generator_batch_size
+        self.top_k = None if top_k is None else as_schedule(top_k)
         self.critic_steps = 0
 
     @classmethod
@@ -69,6 +84,19 @@ class GANModule(GenerativeModule):
     def latents(self, count: int) -> Tensor:
         """(count, latent_dim) fresh latents on the module's device: this rank's slice of the global draw."""
         return self.inputs.latents(self.draws, count).to(self.device, non_blocking=True)
+
+    def noise(self, count: int) -> Tensor:
+        """(count, noise_size) standard normal of a generator that takes noise: this rank's slice of the global draw."""
+        drawn = self.draws.normal_by_blocks("noise", count, (self.generator.noise_size,))  # type: ignore[arg-type]
+        return drawn.to(self.device, non_blocking=True)
+
+    def _with_noise(self, generator: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any]:
+        """What the generator is called with, and noise of this module's draws; by itself it draws other on each rank.
+
+        In training alone: samples for people and scores move no draws.
+        """
+        drawn = generator.training and "noise" not in named
+        return given, {**named, "noise": self.noise(len(given[0]))} if drawn else named
 
     def feature_dim(self) -> int:
         """Columns of D's features, for a head that reads them.
@@ -98,13 +126,13 @@ class GANModule(GenerativeModule):
         return self.trainer.precision_plugin.convert_input(batch)  # as Lightning does with its own batches
 
     def best(self, losses: Tensor, *, fake_logits: Tensor) -> Tensor:
-        """The mean of G's losses, (B,), over those fakes of all ranks that `top_k` lets count."""
+        """The mean of G's losses, (B,), over those fakes of the piece, on all ranks, that `top_k` lets count."""
         if self.top_k is None:
             return losses.mean()
         with torch.no_grad():
             scores = per_sample(fake_logits)
             everywhere = collectives.gather(scores)
-            count = max(1, round(self.top_k(self.images_seen) * len(everywhere)))
+            count = min(max(1, round(self.top_k(self.images_seen) * len(everywhere))), len(everywhere))
             chosen = torch.zeros_like(everywhere).index_fill_(0, everywhere.topk(count).indices, 1.0)
             weights = chosen[collectives.rank() * len(scores) :][: len(scores)] * (len(everywhere) / count)
         return (losses * weights).mean()

@@ -17,7 +17,7 @@ from gan_lab.augment.base import Augmentation
 from gan_lab.models.averaging import MovingAverage
 from gan_lab.regularizers.base import Phase, Regularizer
 from gan_lab.sampling import Draws, reseed_default_generators
-from gan_lab.schedules import Schedule
+from gan_lab.schedules import Schedule, as_schedule
 
 Part = TypeVar("Part", bound=nn.Module)
 
@@ -48,7 +48,7 @@ class Plumbing(TypedDict):
 
     optimizers: per group of networks a callable from parameters to an optimizer (`_partial_: true` in YAML).
     schedules: per group a factor on its learning rate as a function of images seen; groups left out stay constant.
-    beta2: per group Adam's second beta as a function of images seen; groups left out keep their optimizer's.
+    beta2: per group Adam's second beta, or a schedule of it; groups left out keep their optimizer's.
     clip_norm: per group the largest gradient norm, more than 0; groups left out are not clipped.
     freeze: names of parts of networks that are not trained, such as discriminator.stages.0 (Mo et al. 2020: FreezeD).
     ema_half_life_kimg: half-life of the averaged networks in thousands of images, or a schedule of it; None for no
@@ -64,7 +64,7 @@ class Plumbing(TypedDict):
 
     optimizers: Mapping[str, Callable[..., Optimizer]]
     schedules: Mapping[str, Schedule]
-    beta2: Mapping[str, Schedule]
+    beta2: Mapping[str, float | Schedule]
     clip_norm: Mapping[str, float]
     freeze: Sequence[str]
     ema_half_life_kimg: float | Schedule | None
@@ -107,12 +107,15 @@ class GenerativeModule(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         for name, network in networks.items():
+            if not isinstance(network, nn.Module):
+                raise ValueError(f"this model needs a {name}, and the chosen network=... has none; choose another")
             setattr(self, name, network)
         self._check(plumbing)
         self.batch_size, self.micro_batch_size = plumbing["batch_size"], plumbing["micro_batch_size"]
         self.seed, self.draws = plumbing["seed"], Draws(plumbing["seed"])
         self.optimizer_factories, self.schedules = dict(plumbing["optimizers"]), dict(plumbing["schedules"])
-        self.clip_norm, self.beta2 = dict(plumbing["clip_norm"]), dict(plumbing["beta2"])
+        self.clip_norm = dict(plumbing["clip_norm"])
+        self.beta2 = {group: as_schedule(value) for group, value in plumbing["beta2"].items()}
         self.augment = nn.ModuleDict(_chosen(plumbing["augment"]))
         self.regularizers = nn.ModuleDict(_chosen(plumbing["regularizers"]))
         self.freeze_parts = list(plumbing["freeze"])
@@ -139,6 +142,8 @@ class GenerativeModule(LightningModule):
     def _check(self, plumbing: Plumbing) -> None:
         known = Plumbing.__annotations__
         for key in plumbing:
+            if isinstance(plumbing[key], nn.Module):  # type: ignore[literal-required]
+                raise ValueError(f"this model has no {key}, and the chosen network=... brings one; choose another")
             if key not in known:
                 own = [name for c in type(self).__mro__ for name in inspect.signature(c.__init__).parameters]  # type: ignore[misc]
                 close = get_close_matches(key, [*known, *own], 1)
@@ -149,6 +154,12 @@ class GenerativeModule(LightningModule):
             for group in plumbing[setting]:
                 if group not in self.groups:
                     raise ValueError(f"model.{setting} names {group!r}; the groups here are {', '.join(self.groups)}")
+        for group, schedule in plumbing["schedules"].items():
+            if not callable(schedule):
+                raise ValueError(
+                    f"model.schedules.{group} must be a schedule, such as {{_target_: gan_lab.schedules.Linear, "
+                    f"start_kimg: 0, end_kimg: 100, end_factor: 0}}; got {schedule!r}"
+                )
         for group in self.groups:
             if group not in plumbing["optimizers"]:
                 raise ValueError(f"model.optimizers lacks {group!r}")
@@ -369,6 +380,11 @@ class GenerativeModule(LightningModule):
                 raise ValueError(f"model.freeze={self.freeze_parts} leaves nothing of the {group} to train")
             optimizers[group] = self.optimizer_factories[group](trained)
         for group, optimizer in optimizers.items():
+            if group in self.beta2 and "betas" not in optimizer.defaults:
+                raise ValueError(
+                    f"model.beta2.{group} is of Adam and the like, and model.optimizers.{group} is "
+                    f"{type(optimizer).__name__}, which has no betas; leave it out"
+                )
             correct_for_further_steps(optimizer, self._lazy_steps(group))
             self._set_beta2(group, optimizer)
         self._schedulers = {

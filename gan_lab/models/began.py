@@ -31,6 +31,7 @@ class BEGAN(GANModule):
         ValueError: a discriminator of logits, or a value out of range.
     """
 
+    judgement = "images"
     boundary = None
     k: Tensor
 
@@ -40,8 +41,6 @@ class BEGAN(GANModule):
             raise ValueError(f"gamma must be in [0, 1], got {gamma}")
         if balance_rate <= 0:
             raise ValueError(f"balance_rate must be more than 0, got {balance_rate}")
-        if hasattr(self.discriminator, "judge"):
-            raise ValueError("began needs a discriminator that gives images, and this one gives logits: network=began")
         self.gamma, self.balance_rate = gamma, balance_rate
         self.register_buffer("k", torch.zeros(()))
 

@@ -53,14 +53,9 @@ class StyleGAN2(GANModule):
         crossover = 1 + (where * (layers - 1)).long()  # 1 .. layers - 1: both latents rule somewhere
         return {"second": self.latents(count), "crossover": crossover.where(mixed < self.style_mixing, layers)}
 
-    def noise(self, count: int) -> Tensor:
-        """(count, noise_size) for the generator's convolutions: this rank's slice."""
-        drawn = self.draws.normal_by_blocks("noise", count, (self.generator.noise_size,))
-        return drawn.to(self.device, non_blocking=True)
-
     def fakes(self, latents: Tensor) -> Tensor:
         """(B, *sample_shape): what G makes of these latents in training."""
-        return self.generator(latents, **self.mixing(len(latents)), noise=self.noise(len(latents)))
+        return self.generator(latents, **self.mixing(len(latents)))
 
     def paths(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """As `fakes`, with the (B, layers, w_dim) styles that they were made of: for the path length."""

@@ -19,10 +19,12 @@ class Discriminator(nn.Module):
         label_channels: how many channels labels add to the sample.
         output: from features to the logit.
         embedding: of the classes, for "projection".
+        judgement: see `GANModule`.
     Raises:
         ValueError: unknown `conditioning`, or one that needs classes without them.
     """
 
+    judgement = "logits"
     output: nn.Linear
 
     def __init__(self, conditioning: str, num_classes: int | None) -> None:

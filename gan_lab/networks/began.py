@@ -62,9 +62,13 @@ class BEGANDiscriminator(nn.Module):
     Args:
         sample_shape, width, repeats, initialization: see `BEGANGenerator`.
         code_dim: N_h, length of the code, 1 or more (paper: 64).
+    Attributes:
+        judgement: see `GANModule`.
     Raises:
         ValueError: a value out of these ranges.
     """
+
+    judgement = "images"
 
     def __init__(
         self, *, sample_shape: Sequence[int], code_dim: int, width: int, repeats: int, initialization: str

@@ -32,9 +32,13 @@ class UNetDiscriminator(nn.Module):
         initialization: normal, he, xavier or orthogonal (paper).
         conditioning: none; or concatenation of image and label.
         num_classes: of the labels, where there is conditioning.
+    Attributes:
+        judgement: see `GANModule`.
     Raises:
         ValueError: a value out of these ranges.
     """
+
+    judgement = "logits"
 
     def __init__(
         self,

@@ -387,6 +387,35 @@ def test_parts_that_a_recipe_leaves_out():
     assert not module.augment
 
 
+@pytest.mark.parametrize("share", [0, 1.5, -1])
+def test_top_k_is_a_share(share):
+    with pytest.raises(ValueError, match="top_k is a share, more than 0 and at most 1; got"):
+        HingeGAN(**settings(top_k=share))
+
+
+def test_numbers_stand_for_schedules_that_never_change():
+    module = HingeGAN(**settings(top_k=0.5, beta2={"generator": 0.9}))
+    assert module.top_k(0) == module.top_k(10**9) == 0.5
+    assert module.beta2["generator"](10**9) == 0.9
+
+
+def test_a_factor_on_a_learning_rate_is_a_schedule():
+    with pytest.raises(ValueError, match=r"model.schedules.generator must be a schedule, .*Linear.* got 0.5"):
+        HingeGAN(**settings(schedules={"generator": 0.5}))
+
+
+def test_beta2_of_an_optimizer_without():
+    with pytest.raises(ValueError, match=r"model.optimizers.generator is SGD, which has no betas; leave it out"):
+        fit(HingeGAN(**settings(beta2={"generator": 0.9})), images=2)
+
+
+def test_a_network_that_is_missing_or_too_much():
+    with pytest.raises(ValueError, match=r"needs a discriminator, and the chosen network=... has none"):
+        HingeGAN(**settings(discriminator={"normalization": "spectral"}))
+    with pytest.raises(ValueError, match=r"has no encoder, and the chosen network=... brings one"):
+        HingeGAN(**settings(encoder=LinearCritic()))
+
+
 def test_beta2_follows_its_schedule():
     optimizers = {"discriminator": partial(torch.optim.SGD, lr=0.0)}
     optimizers["generator"] = partial(torch.optim.Adam, lr=0.1, betas=(0.0, 0.5))

@@ -6,7 +6,10 @@ from tiny import LinearCritic, fit, fix_latents, settings
 from torch import nn
 
 from gan_lab.models.began import BEGAN
+from gan_lab.models.lsgan import LSGAN
+from gan_lab.networks.began import BEGANDiscriminator
 from gan_lab.networks.dcgan import DCGANDiscriminator
+from gan_lab.networks.unet import UNetDiscriminator
 from gan_lab.regularizers.r1 import R1
 
 # REAL: L = 1/4 and 1/4. LATENTS (1, 1) and (-1, 0): L(G(z)) = 1/2 and 1/4.
@@ -121,11 +124,22 @@ def test_refusals(changes, message):
         began(**changes)
 
 
+def test_an_auto_encoder_is_no_discriminator_of_others():
+    autoencoder = BEGANDiscriminator(sample_shape=[1, 16, 16], code_dim=2, width=2, repeats=1, initialization="normal")
+    with pytest.raises(ValueError, match=r"lsgan needs a discriminator that gives logits, .* gives images"):
+        LSGAN(**settings(discriminator=autoencoder))
+
+
 def test_a_discriminator_of_logits_is_refused():
     critic = DCGANDiscriminator(
         sample_shape=[1, 16, 16], width=4, max_width=4, normalization="none", initialization="normal"
     )
     with pytest.raises(ValueError, match=r"began needs a discriminator that gives images.*network=began"):
         began(discriminator=critic)
+    pixels = UNetDiscriminator(
+        sample_shape=[1, 16, 16], width=4, multipliers=[1, 1], normalization="none", initialization="normal"
+    )
+    with pytest.raises(ValueError, match=r"began needs a discriminator that gives images.*UNet.* gives logits"):
+        began(discriminator=pixels)
     with pytest.raises(ValueError, match=r"images of the shape \(2, 2\).*and gave \(2,\)"):
         fit(began(discriminator=LinearCritic()), images=2)

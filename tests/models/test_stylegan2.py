@@ -1,5 +1,7 @@
 """StyleGAN2: its losses by hand, and what its pictures are made of."""
 
+import copy
+
 import pytest
 import torch
 from conftest import ROOT
@@ -9,6 +11,7 @@ from tiny import REAL, LinearCritic, ScalingGenerator, fit, fix_latents, setting
 
 from gan_lab.config import register
 from gan_lab.models.base import correct_for_further_steps
+from gan_lab.models.hinge_gan import HingeGAN
 from gan_lab.models.stylegan2 import StyleGAN2
 from gan_lab.networks.stylegan2 import StyleGAN2Generator
 
@@ -87,7 +90,7 @@ def test_paths_are_fakes_with_their_styles():
     with torch.no_grad():
         for layer in generator.synthesis.convolutions:
             layer.noise_strength.fill_(1.0)
-    module, other = (module_of(style_mixing=0.5, generator=generator) for _ in range(2))
+    module, other = (module_of(style_mixing=0.5, generator=same) for same in (copy.deepcopy(generator), generator))
     latents = torch.randn(16, 2)
     images, styles = module.paths(latents)
     assert styles.shape == (16, 4, 4)
@@ -95,6 +98,29 @@ def test_paths_are_fakes_with_their_styles():
     assert len(styles.unique(dim=1)[0]) > 1, "some are mixed"
     (slopes,) = torch.autograd.grad(images.sum(), styles)
     assert (slopes.abs().sum((0, 2)) > 0).all(), "in every layer"
+
+
+def test_any_model_gives_the_noise_that_its_generator_asks_for():
+    """This rank's slice of what all have drawn, where the generator by itself would draw other noise on each rank."""
+    torch.manual_seed(0)
+    given = {"w_dim": 8, "depth": 1, "width": 4, "max_width": 4, "w_average_decay": 0.9}
+    generator = StyleGAN2Generator(sample_shape=(1, 32, 32), latent_dim=2, **given)
+    for name, parameter in generator.named_parameters():
+        if name.endswith("noise_strength"):
+            parameter.data.fill_(1.0)
+    module = HingeGAN(**settings(generator=generator, ema_half_life_kimg=None))
+    moment, latents = module.draws.state_dict(), torch.ones(2, 2)
+    first = module.generator(latents)
+    assert not torch.equal(first[0], first[1])
+    assert not torch.equal(module.generator(latents), first), "new at every call"
+    torch.manual_seed(1)
+    module.draws.load_state_dict(moment)
+    assert torch.equal(module.generator(latents), first), "of the module's draws alone"
+    module.draws.load_state_dict(moment)
+    assert torch.equal(module.generator(latents, noise=module.noise(2)), first)
+    moment = module.draws.state_dict()
+    module.generator.eval()(latents)
+    assert module.draws.state_dict() == moment, "whoever looks on leaves training as it was"
 
 
 def test_refusals():
