@@ -12,7 +12,8 @@ ANGLES = 4
 def quarter_turns(count: int) -> Tensor:
     """(count,) int64 in 0 .. 3: how often each sample of this rank is turned by 90 degrees.
 
-    By the sample's place in the batch of all ranks, in turn: a quarter of it per angle.
+    By the sample's place in the batch of all ranks (with micro-batches, in the piece), in turn: a quarter of it per
+    angle, where 4 divides it.
     """
     first = collectives.rank() * count
     return torch.arange(first, first + count) % ANGLES

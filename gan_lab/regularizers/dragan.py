@@ -17,8 +17,9 @@ def dragan_points(*, real: Tensor, noise: Tensor, scale: float) -> Tensor:
     """Reals moved by noise: x + scale * std(x) * noise, where DRAGAN looks at D's slope.
 
     The paper draws x + N(0, c I). Here sqrt(c) is `scale` times the standard deviation of all values of the reals of
-    all ranks, as in the authors' code. Departure from that code: its noise is uniform on [0, 1), which moves all values
-    up (the authors' own notes call that an oversight), and is shortened by a random factor per sample.
+    all ranks (with micro-batches, of the piece's), as in the authors' code. Departure from that code: its noise is
+    uniform on [0, 1), which moves all values up (the authors' own notes call that an oversight), and is shortened by a
+    random factor per sample.
 
     Args:
         real: (B, ...) samples as D sees them.

@@ -42,8 +42,7 @@ class FeatureMatching(Regularizer):
         if not hasattr(getattr(module, "discriminator", None), "features"):
             raise ValueError(
                 f"regularizer feature_matching needs a discriminator with `features`, and that of "
-                f"{type(module).__name__} here has none; choose another network, such as network=dcgan_small, or leave "
-                "it out"
+                f"{type(module).__name__} here has none; leave the regularizer out, or choose another discriminator"
             )
 
     def forward(self, module: Any, phase: Phase) -> Tensor:

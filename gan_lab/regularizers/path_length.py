@@ -39,7 +39,8 @@ class PathLength(Regularizer):
     Args:
         weight, every: see `Regularizer` (the authors' code: 2, every 4th step; as y is divided by r and squares are
             averaged over 2 log2(r) - 2 layers, that is appendix B's ln 2 / (r^2 (ln r - ln 2)) for r x r pixels).
-        decay: share of the old mean that stays at each update, in [0, 1) (the authors' code: 0.99).
+        decay: share of the old mean that stays at each update, in [0, 1) (the authors' code: 0.99); with micro-batches
+            each piece is one.
         batch_shrink: each so-manieth of G's samples counts, which saves memory (the authors' code: 2).
     """
 

@@ -33,8 +33,9 @@ INTRODUCTION = f"""# Which regularizers go with which models
 Any `conf/regularizer/*.yaml` can be added to any model by `+regularizer@model.regularizers.<name>=<name>`, several
 at once. Here each pair was trained for two iterations: `yes`, or the number of the reason, listed below, for which it
 is refused before training. Where a model leaves the choice of its networks, these were fully connected ones; with a D
-that has batch normalization, `gradient_penalty`, `dragan`, `r1` and `r2` are refused for every model. This page is
-written by `{COMMAND}`, and a test compares it with what happens.
+that has batch normalization, `gradient_penalty`, `dragan`, `r1` and `r2` are refused for every model. `stylegan2` has
+`r1` and `path_length` of its own: there change `model.regularizers.r1.weight` and the like. This page is written by
+`{COMMAND}`, and a test compares it with what happens.
 """
 
 
