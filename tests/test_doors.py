@@ -311,11 +311,12 @@ def test_no_command_runs_a_stranger_s_code(door, command, trained, tmp_path):
         (["model.n_critc=2"], ["unknown key model.n_critc; do you mean model.n_critic?"]),
         (["+model.n_critc=2"], ["unknown key 'n_critc'", "'n_critic'"]),
         (["model.generator.widht=2"], ["model.generator.widht"]),
-        (["+model.generator.widht=2"], ["model.generator", "'widht'", "misspelt"]),
+        (["+model.generator.widht=2"], ["model.generator", "'widht'; misspelt, or meant for another choice?"]),
         (["data.bach_size=2"], ["do you mean data.batch_size?"]),
-        (["+data.bach_size=2"], ["data", "'bach_size'", "misspelt"]),
+        (["+data.bach_size=2"], ["data", "'bach_size'; misspelt, or meant for another choice?"]),
         (["evaluation.num_sample=20"], ["do you mean evaluation.num_samples?"]),
-        (["+evaluation.num_sample=20"], ["evaluation", "'num_sample'", "misspelt"]),
+        (["+evaluation.num_sample=20"], ["evaluation", "'num_sample'; misspelt, or meant for another choice?"]),
+        (["model=vae", "network=vaegan"], ["this model has no discriminator", "choose another"]),
         (["model=dcgna"], ["model/dcgna", "dcgan", "wgan_gp"]),
         (["data.batch_size=0"], ["data.batch_size", "got 0"]),
         (["data.batch_size=8", "data.micro_batch_size=3"], ["data.micro_batch_size=3", "data.batch_size=8"]),
@@ -342,6 +343,11 @@ def test_train_refuses(arguments, said, command, tmp_path):
     (tmp_path / "file").touch()
     assert_refused(command("train", *SMALL, BRIEF, *arguments), *said)
     assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_networks_that_lack_one_are_refused(command):
+    done = command("train", "trainer=cpu", "model=dcgan", "network=vae")
+    assert_refused(done, "model: lacks 'discriminator', which another choice may bring")
 
 
 @pytest.mark.parametrize(
