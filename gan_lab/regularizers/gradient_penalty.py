@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_lab.layers.precision import full_precision
+from gan_lab.layers.precision import full_precision, without_autocast
 from gan_lab.losses.reduction import per_sample
 from gan_lab.regularizers.base import Phase, Regularizer
 from gan_lab.regularizers.checks import needed, refuse_batch_normalization
@@ -48,7 +48,7 @@ def gradient_penalty(
         (B,) penalties, unweighted, that reach D's parameters; their gradient is finite where the norm is zero.
     """
     points = full_precision(points.detach()).requires_grad_()
-    with torch.autocast(points.device.type, enabled=False):
+    with without_autocast(points):
         (slopes,) = torch.autograd.grad(per_sample(discriminator(points)).sum(), points, create_graph=True)
         excess = torch.linalg.vector_norm(slopes.flatten(1), dim=1) - target
         return (excess.relu() if one_sided else excess).square()

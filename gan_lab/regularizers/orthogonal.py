@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from gan_lab.layers.equalized import EqualizedLinear
 from gan_lab.layers.modulated_convolution import ModulatedConv2d
-from gan_lab.layers.precision import full_precision
+from gan_lab.layers.precision import full_precision, without_autocast
 from gan_lab.regularizers.base import Phase, Regularizer
 from gan_lab.schedules import Schedule
 
@@ -78,7 +78,7 @@ class Orthogonal(Regularizer):
     def forward(self, module: Any, phase: Phase) -> Tensor:
         """The sum over the layers, one number."""
         layers = self._layers(module)
-        with torch.autocast(raw_weight(layers[0]).device.type, enabled=False):  # it is a difference of large numbers
+        with without_autocast(raw_weight(layers[0])):  # it is a difference of large numbers
             penalties = [off_diagonal_penalty(full_precision(filters_of(layer))) for layer in layers]
         return torch.stack(penalties).sum()
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gan_lab import collectives
+from gan_lab.layers.precision import without_autocast
 from gan_lab.regularizers.base import Phase, Regularizer
 from gan_lab.schedules import Schedule
 
@@ -78,7 +79,7 @@ class PathLength(Regularizer):
         chosen = slice(None, None, self.batch_shrink)
         latents = phase.latents[chosen]
         labels = None if phase.fake_labels is None else phase.fake_labels[chosen]
-        with torch.autocast(latents.device.type, enabled=False):
+        with without_autocast(latents):
             if hasattr(module, "paths"):
                 images, points = module.paths(latents)
             else:
