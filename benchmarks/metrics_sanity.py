@@ -90,7 +90,7 @@ def splits(given: argparse.Namespace) -> tuple[Images, ReferenceSet]:
 
 
 def scores(given: argparse.Namespace, data: Fixed, images: ReferenceSet) -> dict[str, float]:
-    """Every metric of conf/metric that can eat these images, in the chosen space."""
+    """Every metric of conf/metric of these images, in the chosen space."""
     folder = shipped("conf")
     node = OmegaConf.merge(OmegaConf.load(folder / "extractor" / f"{given.extractor}.yaml"), {"weights": given.weights})
     extractor = instantiate(node)()

@@ -238,7 +238,7 @@ class LoadedGenerator:
 
     Attributes:
         network: in eval mode on its device, without gradients.
-        inputs: draws what it eats, see `gan_lab.sampling.LatentInputs`.
+        inputs: draws its inputs, see `gan_lab.sampling.LatentInputs`.
         config: the resolved config of the run that trained it.
         images_seen: how long it was trained.
         weights: "ema" or "live", whichever these are.

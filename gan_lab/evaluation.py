@@ -447,7 +447,7 @@ class Evaluation:
         return blocks
 
     def _values(self, made: Block, block: int) -> dict[str, Tensor]:
-        """All that the metrics eat of a block, by the names of `_places`."""
+        """All that the metrics take of a block, by the names of `_places`."""
         given = {"images": made.images, "samples": made.samples, "labels": made.labels}
         values: dict[str, Tensor] = {}
         for key in self._extractors:
@@ -473,7 +473,7 @@ class Evaluation:
         return {need for metric in self.metrics.values() if metric.extractor == key for need in metric.needs}
 
     def _places(self, name: str) -> list[str]:
-        """Under which names the values of a block are that a metric eats."""
+        """Under which names the values of a block are that a metric takes."""
         metric = self.metrics[name]
         owners = {"features": metric.extractor, "logits": metric.extractor, "probe": f"probe of {name}"}
         return [f"{owners[need]}/{need}" if need in owners else need for need in metric.needs]

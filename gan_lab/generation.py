@@ -68,7 +68,7 @@ class Truncated(nn.Module):
         return self.network.synthesis(self.network.truncate(w, self.psi), **others)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None, **others: Tensor) -> Tensor:
-        """What the network eats -> (B, C, H, W)."""
+        """The network's inputs -> (B, C, H, W)."""
         return self.synthesis(self.network.styles(latents, labels), **others)
 
 
@@ -108,7 +108,7 @@ def take_standing_statistics(loaded: LoadedGenerator, *, batches: int, batch_siz
 
 
 def by_class(loaded: LoadedGenerator, seed: int) -> list[dict[str, Tensor]]:
-    """What the generator eats for each row of a picture: a class (the first 20), the same latents in all rows.
+    """The generator's inputs for each row of a picture: a class (the first 20), the same latents in all rows.
 
     Raises:
         ValueError: an unconditional generator.
@@ -123,7 +123,7 @@ def by_class(loaded: LoadedGenerator, seed: int) -> list[dict[str, Tensor]]:
 
 
 def interpolations(loaded: LoadedGenerator, seed: int, rows: int = 8) -> list[dict[str, Tensor]]:
-    """What the generator eats for each row of a picture: from one latent to another, with one noise."""
+    """The generator's inputs for each row of a picture: from one latent to another, with one noise."""
     draws = Draws(seed, across_ranks=False)
     drawn = loaded.inputs.draw(draws, 2 * rows)
     if (size := getattr(loaded.network, "noise_size", None)) is not None:

@@ -56,7 +56,7 @@ def run(config: DictConfig) -> None:
 
 
 def rows_of(name: str, loaded: Any, seed: int) -> list[dict[str, Any]]:
-    """What the generator eats for each row of a further picture.
+    """The generator's inputs for each row of a further picture.
 
     Raises:
         ValueError: no such picture, or one that this generator cannot make.

@@ -163,7 +163,7 @@ def linear(first: Tensor, second: Tensor, t: Tensor) -> Tensor:
 
 
 class LatentInputs:
-    """What an unconditional generator eats: latents, as a function of the moment in `draws`.
+    """The inputs of an unconditional generator: latents, as a function of the moment in `draws`.
 
     Args:
         latent_dim: length of a latent, 1 or more.
@@ -226,7 +226,7 @@ class LatentInputs:
         return {"latents": self.latents(draws, count)}
 
     def learn(self, labels: Sequence[int]) -> None:
-        """Nothing of the data decides what it eats."""
+        """Nothing of the data decides the inputs."""
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing was learnt."""
@@ -237,7 +237,7 @@ class LatentInputs:
 
 
 class LabelledInputs(LatentInputs):
-    """What a conditional generator eats: latents, and labels drawn by a law of their own.
+    """The inputs of a conditional generator: latents, and labels drawn by a law of their own.
 
     Args:
         latent_dim, distribution: see `LatentInputs`.
@@ -296,7 +296,7 @@ class LabelledInputs(LatentInputs):
 
 
 class CodedInputs(LatentInputs):
-    """What InfoGAN's generator eats: noise and codes, side by side in one latent (Chen et al. 2016, section 4).
+    """The inputs of InfoGAN's generator: noise and codes, side by side in one latent (Chen et al. 2016, section 4).
 
     Columns of a latent: the noise; for each categorical code one per category, 1 for the one drawn and 0 else; the
     continuous codes, uniform on [-1, 1). Classes that are asked for are categories of the first categorical code.

@@ -78,13 +78,13 @@ def module_of(
 
 def step_once(module: Any) -> dict[str, dict[str, Tensor]]:
     """Train for one batch; what the regularizers of each phase were told."""
-    told, extras = {}, module.extras
+    told, original = {}, module.regularization
 
     def noted(group: str, **tensors: Tensor) -> Any:
         told[group] = {name: value.detach().clone() for name, value in tensors.items()}
-        return extras(group, **tensors)
+        return original(group, **tensors)
 
-    module.extras = noted
+    module.regularization = noted
     trainer_of([Stop(2 / 1000)]).fit(module, datamodule=SameLabelled())
     return told
 

@@ -50,8 +50,8 @@ class LazyPenalty(DCGAN):
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
         with self.updating("discriminator") as step:
-            for piece in self.pieces(batch):
-                real = piece["real"].detach().requires_grad_()
+            for micro_batch in self.micro_batches(batch):
+                real = micro_batch["real"].detach().requires_grad_()
                 (slope,) = torch.autograd.grad(self.discriminator(real).sum(), real, create_graph=True)
                 step(slope.square().flatten(1).sum(1).mean())
         super().training_step(batch, batch_idx)

@@ -73,7 +73,7 @@ class Health(TickCallback):
         every_kimg: from one look to the next, in thousands of images; None for the end alone.
         images: how many of each kind, 2 or more; a smaller data set gives fewer.
         near: see `duplicates`, in (0, 1).
-        in_a_row: how many looks have to find a condition before it is told, 1 or more.
+        in_a_row: how many looks have to find a condition before a warning, 1 or more.
         duplicates: warn where the share exceeds that of reals by so much.
         spread: warn below this.
         modes: warn below this share of the classes that as many reals show.

@@ -46,7 +46,7 @@ class BlockMetric(Metric):
     Attributes:
         name: stem of the score's name; the stage adds extractor and number of samples.
         higher_is_better: None where it cannot rank runs.
-        needs: what it eats of each block, in this order: its extractor's "features" or "logits", "images" (uint8),
+        needs: its inputs of each block, in this order: its extractor's "features" or "logits", "images" (uint8),
             "labels" (int64), "samples" (the network's own output), or "probe", what its `probe` gives.
         in_space: whether an extractor has a part in it.
         uses_reference: whether `set_reference` must come before `compute`.

@@ -43,11 +43,11 @@ class PathLength(BlockMetric):
 
     A path leads from a sample's latent to that of the next sample in the block. (The published code draws both ends
     anew; here every pair has the same distribution as there, whatever that of latents is, but neighbours share an end.)
-    Classes, noise and whatever else the generator eats are the sample's own, the same at both ends.
+    Classes, noise and all other inputs of the generator are the sample's own, the same at both ends.
 
     Args:
         space: "z" along the sphere; "w" straight, between outputs of the network's `mapping`, which are fed to its
-            `synthesis` (both eat by keyword what the network eats: `latents` and `labels` the one, the rest the other).
+            `synthesis` (both take the network's inputs by keyword: `latents` and `labels` the one, the rest the other).
         endpoints: "full" for t uniform in [0, 1), "end" for t = 0 (Karras et al. 2020, appendix A, reports w, "end").
         epsilon: the step of t, in (0, 1) (published: 1e-4).
         extractor: see `BlockMetric`; one with `distances(first, second)`, (B, 3, H, W) in [-1, 1] twice -> (B,).
@@ -90,7 +90,7 @@ class PathLength(BlockMetric):
         """
         network, arguments = block.network, block.arguments
         if network is None or "latents" not in arguments:
-            raise ValueError(f"{self.name} needs a generator that eats latents: leave it out for images of files")
+            raise ValueError(f"{self.name} needs a generator of latents: leave it out for images of files")
         if len(arguments["latents"]) < 2:
             raise ValueError(
                 f"{self.name} goes from latent to latent of a block: evaluation.block_size must be 2 or more"

@@ -26,7 +26,7 @@ class GANModule(GenerativeModule):
         n_critic: D steps per G step, 1 or more.
         generator_batch_size: global number of fakes in a G step.
         top_k: share of a G step's fakes that count, those with the highest logits, or a schedule of it (Sinha et al.
-            2020, section 3); None for all. With micro-batches it is a share of each piece.
+            2020, section 3); None for all. With micro-batches it is a share of each.
         **plumbing: see `Plumbing`.
     Attributes:
         judgement: what D gives for samples, "logits" or "images"; its attribute of this name says it, where it has one.
@@ -112,12 +112,12 @@ class GANModule(GenerativeModule):
         return self.discriminator.feature_dim  # type: ignore[return-value]
 
     def logits(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(B,) or (B, ...) logits of D for images as they are; a conditional D also eats `labels`."""
+        """(B,) or (B, ...) logits of D for images as they are; a conditional D also takes `labels`."""
         return self.discriminator(images)
 
     def judge(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B,) or (B, ...) logits for images as D gets to see them in training."""
-        return self.logits(self.seen(images), labels)
+        return self.logits(self.augmented(images), labels)
 
     def reals(self, count: int) -> dict[str, Tensor]:
         """A fresh batch of `count` reals on this rank, of which no other step sees any, on the module's device."""
@@ -125,8 +125,8 @@ class GANModule(GenerativeModule):
         batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
         return self.trainer.precision_plugin.convert_input(batch)  # as Lightning does with its own batches
 
-    def best(self, losses: Tensor, *, fake_logits: Tensor) -> Tensor:
-        """The mean of G's losses, (B,), over those fakes of the piece, on all ranks, that `top_k` lets count."""
+    def top_k_mean(self, losses: Tensor, *, fake_logits: Tensor) -> Tensor:
+        """The mean of G's losses, (B,), over those fakes of the micro-batch, on all ranks, that `top_k` lets count."""
         if self.top_k is None:
             return losses.mean()
         with torch.no_grad():
@@ -145,18 +145,19 @@ class GANModule(GenerativeModule):
         """D steps before the coming G step; a paper with a warm-up overrides it."""
         return self.n_critic
 
-    def generator_pieces(self) -> list[int]:
-        """How many fakes this rank makes in each piece of a G step."""
+    def generator_micro_batches(self) -> list[int]:
+        """How many fakes this rank makes in each micro-batch of a G step."""
         whole = self.generator_batch_size
-        pieces = 1 if self.micro_batch_size is None else math.ceil(whole / self.micro_batch_size)
-        if whole % (pieces * collectives.world()):
+        micro_batches = 1 if self.micro_batch_size is None else math.ceil(whole / self.micro_batch_size)
+        if whole % (micro_batches * collectives.world()):
             raise ValueError(
-                f"generator_batch_size={whole} cannot be cut into {pieces} equal pieces on {collectives.world()} ranks"
+                f"generator_batch_size={whole} cannot be cut into {micro_batches} equal micro-batches on "
+                f"{collectives.world()} ranks"
             )
-        return [whole // pieces // collectives.world()] * pieces
+        return [whole // micro_batches // collectives.world()] * micro_batches
 
     def on_fit_start(self) -> None:
-        self.generator_pieces()  # refuses what it cannot cut before anything is trained
+        self.generator_micro_batches()  # refuses what it cannot cut before anything is trained
         super().on_fit_start()
 
     def _count(self, group: str) -> None:

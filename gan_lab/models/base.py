@@ -58,7 +58,7 @@ class Plumbing(TypedDict):
         a recipe leaves out.
     regularizers: by name, further terms of a phase's loss: see `gan_lab.regularizers.base`; None likewise.
     batch_size: global batch of reals, 1 or more.
-    micro_batch_size: global size of the pieces in which gradients are accumulated; None for the whole batch at once.
+    micro_batch_size: global size of the micro-batches in which gradients are accumulated; None for one, the batch.
     seed: the run's seed, 0 or more.
     """
 
@@ -80,7 +80,7 @@ class GenerativeModule(LightningModule):
     """A model as declarations (networks, groups that are stepped together, averaged networks) and one training step.
 
     Checkpoint, evaluation, sampling and the tests walk the declarations and know no paper. A subclass also has a class
-    method `inputs_from(settings)`: what the sampled network eats, from the model's settings alone, so that sampling
+    method `inputs_from(settings)`: the inputs of the sampled network, from the model's settings alone, so that sampling
     need not build the model (see `GANModule`).
 
     Attributes:
@@ -90,7 +90,7 @@ class GenerativeModule(LightningModule):
             `trainer.global_step` counts iterations.
         averaged_networks: those that have a moving average.
         sampled_network: the one that makes samples.
-        inputs: draws what the sampled network eats, see `gan_lab.sampling.LatentInputs`.
+        inputs: draws the sampled network's inputs, see `gan_lab.sampling.LatentInputs`.
         images_seen: global number of reals seen so far.
         latest: the newest losses and scores, for a person to look at.
         report: shows (activity, done, total) to that person while training waits.
@@ -190,7 +190,7 @@ class GenerativeModule(LightningModule):
 
     # What a training step uses --------------------------------------------------------------------------------
 
-    def seen(self, images: Tensor, *, instead: Tensor | None = None) -> Tensor:
+    def augmented(self, images: Tensor, *, instead: Tensor | None = None) -> Tensor:
         """`images` (reals or fakes) as D gets to see them: through every configured augmentation.
 
         With reals, `instead` are fakes that an augmentation may show in the place of some (of the same shape).
@@ -203,7 +203,7 @@ class GenerativeModule(LightningModule):
             images = augmentation(images, self.draws)
         return images
 
-    def notice(self, *, real_logits: Tensor, fake_logits: Tensor) -> None:
+    def record_logits(self, *, real_logits: Tensor, fake_logits: Tensor) -> None:
         """D's logits of what it was shown in a step: for the curves, and for what adapts to them."""
         self.record("logits/real", real_logits)
         self.record("logits/fake", fake_logits)
@@ -213,7 +213,7 @@ class GenerativeModule(LightningModule):
             for curve, value in augmentation.curves().items():
                 self.record(f"augment/{name}_{curve}", value)
 
-    def extras(self, group: str, **tensors: Tensor | None) -> Tensor | float:
+    def regularization(self, group: str, **tensors: Tensor | None) -> Tensor | float:
         """The sum of the configured regularizers of this phase, weighted; 0.0 where there are none.
 
         Those that are lazy take a step of their own when the phase's is done.
@@ -238,7 +238,7 @@ class GenerativeModule(LightningModule):
         self.record(f"reg/{regularizer.name}", penalty)
         return regularizer.every * regularizer.weight(self.images_seen) * penalty
 
-    def pieces(self, batch: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    def micro_batches(self, batch: dict[str, Tensor]) -> list[dict[str, Tensor]]:
         """The batch in micro-batches, in order; each in turn is a contiguous slice of one global micro-batch."""
         if self.micro_batch_size is None:
             return [batch]
@@ -250,7 +250,7 @@ class GenerativeModule(LightningModule):
     def updating(self, group: str) -> Iterator[Callable[..., None]]:
         """Update the networks of `group`: all others frozen inside, one optimizer step at the end.
 
-        Yields `step(loss)`, to be called once with the loss of each piece of the batch; all pieces are of equal size,
+        Yields `step(loss)`, to be called once with the loss of each micro-batch; all are of equal size,
         and the gradients of their mean are what the optimizer gets.
         """
         optimizer = self._optimizers[group]
@@ -260,16 +260,16 @@ class GenerativeModule(LightningModule):
             parameter.requires_grad_(False)
         raw.zero_grad(set_to_none=True)
 
-        pieces = 0
+        micro_batches = 0
 
         def step(loss: Tensor) -> None:
-            nonlocal pieces
-            pieces += 1
+            nonlocal micro_batches
+            micro_batches += 1
             self.manual_backward(loss)
 
         try:
             yield step
-            self._finish_gradients(group, pieces)
+            self._finish_gradients(group, micro_batches)
             if group == self.closing_group:
                 optimizer.step()
             else:
@@ -286,11 +286,11 @@ class GenerativeModule(LightningModule):
                 parameter.requires_grad_(True)
         self._count(group)
 
-    def _finish_gradients(self, group: str, pieces: int, name: str | None = None) -> None:
+    def _finish_gradients(self, group: str, micro_batches: int, name: str | None = None) -> None:
         """From summed to averaged, clipped gradients; their norm before clipping is noted, by `name` or the group's."""
         gradients = [p.grad for p in self._own[group] if p.grad is not None]
-        if pieces > 1:
-            torch._foreach_div_(gradients, pieces)
+        if micro_batches > 1:
+            torch._foreach_div_(gradients, micro_batches)
         if collectives.is_distributed():  # once averaged, they tell no more on which rank they broke first
             sound = torch.isfinite(nn.utils.get_total_norm(gradients))
             self._finite_here = _both(self._finite_here, sound if self._finite is None else sound | ~self._finite)

@@ -51,30 +51,30 @@ class BEGAN(GANModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         with self.updating("discriminator") as step:
             real_losses = []
-            for piece in self.pieces(batch):
-                real = piece["real"]
+            for micro_batch in self.micro_batches(batch):
+                real = micro_batch["real"]
                 with torch.no_grad():
                     fake = self.generator(self.latents(len(real)))
                 logits = {
-                    "real_logits": self.logits(self.seen(real, instead=fake)),
-                    "fake_logits": self.logits(self.seen(fake)),
+                    "real_logits": self.logits(self.augmented(real, instead=fake)),
+                    "fake_logits": self.logits(self.augmented(fake)),
                 }
                 real_loss = -logits["real_logits"].mean()
                 loss = real_loss + self.k * logits["fake_logits"].mean()
-                step(loss + self.extras("discriminator", real=real, fake=fake, **logits))
+                step(loss + self.regularization("discriminator", real=real, fake=fake, **logits))
                 real_losses.append(real_loss.detach())
                 self.record("loss/d", loss)
-                self.notice(**logits)
+                self.record_logits(**logits)
         if not self.generator_turn():
             return
         with self.updating("generator") as step:
             fake_losses = []
-            for count in self.generator_pieces():
+            for count in self.generator_micro_batches():
                 latents = self.latents(count)
                 fake = self.generator(latents)
-                logits = {"fake_logits": self.logits(self.seen(fake))}
-                loss = self.best(-logits["fake_logits"], **logits)
-                step(loss + self.extras("generator", fake=fake, latents=latents, **logits))
+                logits = {"fake_logits": self.logits(self.augmented(fake))}
+                loss = self.top_k_mean(-logits["fake_logits"], **logits)
+                step(loss + self.regularization("generator", fake=fake, latents=latents, **logits))
                 fake_losses.append(-logits["fake_logits"].detach().mean())
                 self.record("loss/g", loss)
         self.balance(torch.stack(real_losses).mean(), torch.stack(fake_losses).mean())

@@ -39,27 +39,30 @@ class BigGAN(ConditionalGANModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         with self.updating("discriminator") as step:
-            for piece in self.pieces(batch):
-                real, real_labels = piece["real"], piece["labels"]
+            for micro_batch in self.micro_batches(batch):
+                real, real_labels = micro_batch["real"], micro_batch["labels"]
                 fake_labels = self.labels(len(real))
                 with torch.no_grad():
                     fake = self.generator(self.latents(len(real)), fake_labels)
                 logits = {
-                    "real_logits": self.discriminator(self.seen(real, instead=fake), real_labels),
-                    "fake_logits": self.discriminator(self.seen(fake), fake_labels),
+                    "real_logits": self.discriminator(self.augmented(real, instead=fake), real_labels),
+                    "fake_logits": self.discriminator(self.augmented(fake), fake_labels),
                 }
                 loss = hinge.discriminator_loss(**logits).mean()
                 labels = {"real_labels": real_labels, "fake_labels": fake_labels}
-                step(loss + self.extras("discriminator", real=real, fake=fake, **labels, **logits))
+                step(loss + self.regularization("discriminator", real=real, fake=fake, **labels, **logits))
                 self.record("loss/d", loss)
-                self.notice(**logits)
+                self.record_logits(**logits)
         if not self.generator_turn():
             return
         with self.updating("generator") as step:
-            for count in self.generator_pieces():
+            for count in self.generator_micro_batches():
                 latents, fake_labels = self.latents(count), self.labels(count)
                 fake = self.generator(latents, fake_labels)
-                logits = {"fake_logits": self.discriminator(self.seen(fake), fake_labels)}
-                loss = self.best(hinge.generator_loss(**logits), **logits)
-                step(loss + self.extras("generator", fake=fake, latents=latents, fake_labels=fake_labels, **logits))
+                logits = {"fake_logits": self.discriminator(self.augmented(fake), fake_labels)}
+                loss = self.top_k_mean(hinge.generator_loss(**logits), **logits)
+                step(
+                    loss
+                    + self.regularization("generator", fake=fake, latents=latents, fake_labels=fake_labels, **logits)
+                )
                 self.record("loss/g", loss)

@@ -10,7 +10,7 @@ from gan_lab.models.conditional import ConditionalGANModule
 
 
 class CGAN(ConditionalGANModule):
-    """Conditional GAN (Mirza and Osindero 2014): G and D are told the class y, each as a further input.
+    """Conditional GAN (Mirza and Osindero 2014): G and D are conditioned on the class y, each by a further input.
 
     D, every batch: -mean[log D(x|y) + log(1 - D(G(z|y)|y))] (equation 2, which D maximizes).
     G, every n_critic-th batch: -mean[log D(G(z|y)|y)].
@@ -31,27 +31,30 @@ class CGAN(ConditionalGANModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         with self.updating("discriminator") as step:
-            for piece in self.pieces(batch):
-                real, real_labels = piece["real"], piece["labels"]
+            for micro_batch in self.micro_batches(batch):
+                real, real_labels = micro_batch["real"], micro_batch["labels"]
                 fake_labels = self.labels(len(real))
                 with torch.no_grad():
                     fake = self.generator(self.latents(len(real)), fake_labels)
                 logits = {
-                    "real_logits": self.discriminator(self.seen(real, instead=fake), real_labels),
-                    "fake_logits": self.discriminator(self.seen(fake), fake_labels),
+                    "real_logits": self.discriminator(self.augmented(real, instead=fake), real_labels),
+                    "fake_logits": self.discriminator(self.augmented(fake), fake_labels),
                 }
                 loss = minimax.discriminator_loss(**logits, real_target=self.real_target).mean()
                 labels = {"real_labels": real_labels, "fake_labels": fake_labels}
-                step(loss + self.extras("discriminator", real=real, fake=fake, **labels, **logits))
+                step(loss + self.regularization("discriminator", real=real, fake=fake, **labels, **logits))
                 self.record("loss/d", loss)
-                self.notice(**logits)
+                self.record_logits(**logits)
         if not self.generator_turn():
             return
         with self.updating("generator") as step:
-            for count in self.generator_pieces():
+            for count in self.generator_micro_batches():
                 latents, fake_labels = self.latents(count), self.labels(count)
                 fake = self.generator(latents, fake_labels)
-                logits = {"fake_logits": self.discriminator(self.seen(fake), fake_labels)}
-                loss = self.best(minimax.generator_loss_non_saturating(**logits), **logits)
-                step(loss + self.extras("generator", fake=fake, latents=latents, fake_labels=fake_labels, **logits))
+                logits = {"fake_logits": self.discriminator(self.augmented(fake), fake_labels)}
+                loss = self.top_k_mean(minimax.generator_loss_non_saturating(**logits), **logits)
+                step(
+                    loss
+                    + self.regularization("generator", fake=fake, latents=latents, fake_labels=fake_labels, **logits)
+                )
                 self.record("loss/g", loss)

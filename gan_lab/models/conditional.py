@@ -1,4 +1,4 @@
-"""What conditional GANs share: labels beside the latents, and networks that eat both."""
+"""What conditional GANs share: labels beside the latents, and networks that take both."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -18,9 +18,9 @@ class ConditionalGANModule(GANModule):
         **settings: see `GANModule` and `Plumbing`. The generator is (B, latent_dim), (B,) int64 -> (B, *sample_shape),
             the discriminator (B, *sample_shape), (B,) int64 -> (B,) logits.
     Attributes:
-        asks: whether D is to find the class, rather than to be told it.
+        asks: whether D is to find the class, rather than to be conditioned on it.
     Raises:
-        ValueError: a network that is not told the class where it should be.
+        ValueError: a network that is not conditioned on the class where it should be.
     """
 
     asks: ClassVar[bool] = False
@@ -48,12 +48,12 @@ class ConditionalGANModule(GANModule):
         Args:
             projection: whether D's logit may know the class, after its features.
         Raises:
-            ValueError: D has no features, or is told the class.
+            ValueError: D has no features, or is conditioned on the class.
         """
         width = self.feature_dim()
         if self._joined() or (self._projected() and not projection):
             raise ValueError(
-                f"{type(self).__name__.lower()} asks D for the class, and D is told it; set "
+                f"{type(self).__name__.lower()} asks D for the class, and D is conditioned on it; set "
                 "model.discriminator.conditioning=none"
             )
         return width
@@ -65,18 +65,18 @@ class ConditionalGANModule(GANModule):
         return getattr(self.discriminator, "embedding", None) is not None
 
     def _check_labels_are_told(self) -> None:
-        """Of networks that say what they are told; one of a person's own is believed."""
+        """Of networks that say what they are conditioned on; one of a person's own is believed."""
         name = type(self).__name__.lower()
         if getattr(self.generator, "num_classes", None) == 0:
             raise ValueError(
-                f"{name}'s G makes samples of a class, and {type(self.generator).__name__} is not told it; set "
-                "model.generator.conditioning=concatenation (or batch_norm)"
+                f"{name}'s G makes samples of a class, and {type(self.generator).__name__} is not "
+                "conditioned on it; set model.generator.conditioning=concatenation (or batch_norm)"
             )
         says = hasattr(self.discriminator, "label_channels")
         if says and not (self.asks or self._joined() or self._projected()):
             raise ValueError(
-                f"{name}'s D judges samples as of a class, and {type(self.discriminator).__name__} is not told it; set "
-                "model.discriminator.conditioning=concatenation (or projection)"
+                f"{name}'s D judges samples as of a class, and {type(self.discriminator).__name__} is not "
+                "conditioned on it; set model.discriminator.conditioning=concatenation (or projection)"
             )
 
     def logits(self, images: Tensor, labels: Tensor | None = None) -> Tensor:

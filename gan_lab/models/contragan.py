@@ -15,7 +15,7 @@ class ContraGAN(ConditionalGANModule):
     """ContraGAN (Kang and Park 2020, algorithm 1): D knows classes by a contrastive loss on its features.
 
     With l(x) the unit vector of a sample, e(y) that of a class, and 2C(x, y) the loss of equation 8 among the samples
-    of a batch, over all ranks (with micro-batches, of a piece):
+    of a batch, over all ranks (with micro-batches, of one):
 
     D and its embedding, every batch: mean[h(1 - D(x)) + h(1 + D(G(z, c)))] + lambda * mean[2C(x, y)], where h = relu.
     G, every n_critic-th batch: -mean[D(G(z, c))] + lambda * mean[2C(G(z, c), c)].
@@ -56,31 +56,35 @@ class ContraGAN(ConditionalGANModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         with self.updating("discriminator") as step:
-            for piece in self.pieces(batch):
-                real, labels = piece["real"], piece["labels"]
+            for micro_batch in self.micro_batches(batch):
+                real, labels = micro_batch["real"], micro_batch["labels"]
                 with torch.no_grad():
                     fake_labels = self.labels(len(real))
                     fake = self.generator(self.latents(len(real)), fake_labels)
-                features = self.features(self.seen(real, instead=fake))
-                logits = {"real_logits": self.judged(features), "fake_logits": self.discriminator(self.seen(fake))}
+                features = self.features(self.augmented(real, instead=fake))
+                logits = {"real_logits": self.judged(features), "fake_logits": self.discriminator(self.augmented(fake))}
                 loss = hinge.discriminator_loss(**logits).mean()
                 contrast = self.contrast(features, labels)
                 tensors = {"real": real, "fake": fake, "real_labels": labels, "fake_labels": fake_labels}
-                step(loss + self.contrastive_weight * contrast + self.extras("discriminator", **tensors, **logits))
+                step(
+                    loss
+                    + self.contrastive_weight * contrast
+                    + self.regularization("discriminator", **tensors, **logits)
+                )
                 self.record("loss/d", loss)
                 self.record("loss/d_contrastive", contrast)
-                self.notice(**logits)
+                self.record_logits(**logits)
         if not self.generator_turn():
             return
         with self.updating("generator") as step:
-            for count in self.generator_pieces():
+            for count in self.generator_micro_batches():
                 latents, labels = self.latents(count), self.labels(count)
                 fake = self.generator(latents, labels)
-                features = self.features(self.seen(fake))
+                features = self.features(self.augmented(fake))
                 logits = {"fake_logits": self.judged(features)}
-                loss = self.best(hinge.generator_loss(**logits), **logits)
+                loss = self.top_k_mean(hinge.generator_loss(**logits), **logits)
                 contrast = self.contrast(features, labels)
-                extras = self.extras("generator", fake=fake, latents=latents, fake_labels=labels, **logits)
+                extras = self.regularization("generator", fake=fake, latents=latents, fake_labels=labels, **logits)
                 step(loss + self.contrastive_weight * contrast + extras)
                 self.record("loss/g", loss)
                 self.record("loss/g_contrastive", contrast)

@@ -50,29 +50,29 @@ class DRAGAN(GANModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         with self.updating("discriminator") as step:
-            for piece in self.pieces(batch):
-                real = piece["real"]
+            for micro_batch in self.micro_batches(batch):
+                real = micro_batch["real"]
                 with torch.no_grad():
                     fake = self.generator(self.latents(len(real)))
-                shown = {"real": self.seen(real, instead=fake), "fake": self.seen(fake)}
+                shown = {"real": self.augmented(real, instead=fake), "fake": self.augmented(fake)}
                 logits = {f"{kind}_logits": self.discriminator(images) for kind, images in shown.items()}
                 loss = minimax.discriminator_loss(**logits).mean()
                 noise = self.draws.normal_by_blocks("dragan", len(real), real.shape[1:])
                 noise = noise.to(real.device, non_blocking=True)
                 points = dragan_points(real=shown["real"], noise=noise, scale=self.noise_scale)
                 penalty = gradient_penalty(self.discriminator, points, target=self.gradient_penalty_target).mean()
-                extras = self.extras("discriminator", real=real, fake=fake, **logits)
+                extras = self.regularization("discriminator", real=real, fake=fake, **logits)
                 step(loss + self.gradient_penalty_weight * penalty + extras)
                 self.record("loss/d", loss)
                 self.record("reg/dragan", penalty)
-                self.notice(**logits)
+                self.record_logits(**logits)
         if not self.generator_turn():
             return
         with self.updating("generator") as step:
-            for count in self.generator_pieces():
+            for count in self.generator_micro_batches():
                 latents = self.latents(count)
                 fake = self.generator(latents)
-                logits = {"fake_logits": self.discriminator(self.seen(fake))}
-                loss = self.best(minimax.generator_loss_non_saturating(**logits), **logits)
-                step(loss + self.extras("generator", fake=fake, latents=latents, **logits))
+                logits = {"fake_logits": self.discriminator(self.augmented(fake))}
+                loss = self.top_k_mean(minimax.generator_loss_non_saturating(**logits), **logits)
+                step(loss + self.regularization("generator", fake=fake, latents=latents, **logits))
                 self.record("loss/g", loss)

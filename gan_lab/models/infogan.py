@@ -72,31 +72,31 @@ class InfoGAN(GANModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         with self.updating("discriminator") as step:
-            for piece in self.pieces(batch):
-                real = piece["real"]
+            for micro_batch in self.micro_batches(batch):
+                real = micro_batch["real"]
                 latents = self.latents(len(real))
                 with torch.no_grad():
                     fake = self.generator(latents)
-                real_logits = self.discriminator(self.seen(real, instead=fake))
-                fake_logits, code_loss, read = self.judge_and_read(self.seen(fake), latents)
+                real_logits = self.discriminator(self.augmented(real, instead=fake))
+                fake_logits, code_loss, read = self.judge_and_read(self.augmented(fake), latents)
                 logits = {"real_logits": real_logits, "fake_logits": fake_logits}
                 loss = minimax.discriminator_loss(**logits, real_target=self.real_target).mean()
-                step(loss + code_loss + self.extras("discriminator", real=real, fake=fake, **logits))
+                step(loss + code_loss + self.regularization("discriminator", real=real, fake=fake, **logits))
                 self.record("loss/d", loss)
                 for name, value in read.items():
                     self.record(name, value)
-                self.notice(**logits)
+                self.record_logits(**logits)
         if not self.generator_turn():
             return
         with self.updating("generator") as step:
-            for count in self.generator_pieces():
+            for count in self.generator_micro_batches():
                 latents = self.latents(count)
                 fake = self.generator(latents)
-                fake_logits, code_loss, _ = self.judge_and_read(self.seen(fake), latents)
-                loss = self.best(
+                fake_logits, code_loss, _ = self.judge_and_read(self.augmented(fake), latents)
+                loss = self.top_k_mean(
                     minimax.generator_loss_non_saturating(fake_logits=fake_logits), fake_logits=fake_logits
                 )
-                extras = self.extras("generator", fake=fake, latents=latents, fake_logits=fake_logits)
+                extras = self.regularization("generator", fake=fake, latents=latents, fake_logits=fake_logits)
                 step(loss + code_loss + extras)
                 self.record("loss/g", loss)
 

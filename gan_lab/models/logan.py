@@ -52,29 +52,29 @@ class LOGAN(GANModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         with self.updating("discriminator") as step:
-            for piece in self.pieces(batch):
-                real = piece["real"]
+            for micro_batch in self.micro_batches(batch):
+                real = micro_batch["real"]
                 latents, move = self.moved(self.latents(len(real)))
                 fake = self.generator(latents)
                 logits = {
-                    "real_logits": self.discriminator(self.seen(real, instead=fake)),
-                    "fake_logits": self.discriminator(self.seen(fake)),
+                    "real_logits": self.discriminator(self.augmented(real, instead=fake)),
+                    "fake_logits": self.discriminator(self.augmented(fake)),
                 }
                 loss = hinge.discriminator_loss(**logits).mean()
-                extras = self.extras("discriminator", real=real, fake=fake.detach(), **logits)
+                extras = self.regularization("discriminator", real=real, fake=fake.detach(), **logits)
                 step(loss + self.step_weight * move + extras)
                 self.record("loss/d", loss)
                 self.record("latents/move", move)
-                self.notice(**logits)
+                self.record_logits(**logits)
         if not self.generator_turn():
             return
         with self.updating("generator") as step:
-            for count in self.generator_pieces():
+            for count in self.generator_micro_batches():
                 latents, move = self.moved(self.latents(count))
                 fake = self.generator(latents)
-                logits = {"fake_logits": self.discriminator(self.seen(fake))}
-                loss = self.best(hinge.generator_loss(**logits), **logits)
-                extras = self.extras("generator", fake=fake, latents=latents, **logits)
+                logits = {"fake_logits": self.discriminator(self.augmented(fake))}
+                loss = self.top_k_mean(hinge.generator_loss(**logits), **logits)
+                extras = self.regularization("generator", fake=fake, latents=latents, **logits)
                 step(loss + self.step_weight * move + extras)
                 self.record("loss/g", loss)
 
@@ -86,7 +86,7 @@ class LOGAN(GANModule):
         chosen = self.draws.uniform("moved", len(latents), (1,)).to(latents.device) < self.optimized_share
         latents = latents.detach().requires_grad_()
         with torch.autocast(latents.device.type, enabled=False):
-            score = self.discriminator(self.seen(self.generator(latents)))
+            score = self.discriminator(self.augmented(self.generator(latents)))
             (gradient,) = torch.autograd.grad(per_sample(score).sum(), latents, create_graph=True)
         step = self.step_size * gradient / (self.damping + gradient.square().sum(1, keepdim=True))
         step = torch.where(chosen, step, 0.0)

@@ -44,33 +44,33 @@ class R3GAN(GANModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         with self.updating("discriminator") as step:
-            for piece in self.pieces(batch):
-                real = piece["real"].detach().requires_grad_()
+            for micro_batch in self.micro_batches(batch):
+                real = micro_batch["real"].detach().requires_grad_()
                 with torch.no_grad():
                     fake = self.generator(self.latents(len(real))).to(real.dtype)
                 fake.requires_grad_()
                 logits = {
-                    "real_logits": self.discriminator(self.seen(real, instead=fake)),
-                    "fake_logits": self.discriminator(self.seen(fake)),
+                    "real_logits": self.discriminator(self.augmented(real, instead=fake)),
+                    "fake_logits": self.discriminator(self.augmented(fake)),
                 }
                 loss = relativistic.paired_discriminator_loss(**logits).mean()
                 r1 = r1_penalty(real_images=real, real_logits=logits["real_logits"]).mean()
                 r2 = r1_penalty(real_images=fake, real_logits=logits["fake_logits"]).mean()
-                extras = self.extras("discriminator", real=real.detach(), fake=fake.detach(), **logits)
+                extras = self.regularization("discriminator", real=real.detach(), fake=fake.detach(), **logits)
                 step(loss + 0.5 * self.gamma(self.images_seen) * (r1 + r2) + extras)
                 self.record("loss/d", loss)
                 self.record("reg/r1", r1)
                 self.record("reg/r2", r2)
-                self.notice(**logits)
+                self.record_logits(**logits)
         if not self.generator_turn():
             return
         with self.updating("generator") as step:
-            for count in self.generator_pieces():
+            for count in self.generator_micro_batches():
                 real, latents = self.reals(count)["real"], self.latents(count)
                 fake = self.generator(latents)
                 with torch.no_grad():
-                    real_logits = self.discriminator(self.seen(real, instead=fake))
-                logits = {"real_logits": real_logits, "fake_logits": self.discriminator(self.seen(fake))}
-                loss = self.best(relativistic.paired_generator_loss(**logits), fake_logits=logits["fake_logits"])
-                step(loss + self.extras("generator", real=real, fake=fake, latents=latents, **logits))
+                    real_logits = self.discriminator(self.augmented(real, instead=fake))
+                logits = {"real_logits": real_logits, "fake_logits": self.discriminator(self.augmented(fake))}
+                loss = self.top_k_mean(relativistic.paired_generator_loss(**logits), fake_logits=logits["fake_logits"])
+                step(loss + self.regularization("generator", real=real, fake=fake, latents=latents, **logits))
                 self.record("loss/g", loss)

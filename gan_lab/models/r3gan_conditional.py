@@ -25,36 +25,36 @@ class ConditionalR3GAN(ConditionalGANModule, R3GAN):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         with self.updating("discriminator") as step:
-            for piece in self.pieces(batch):
-                real, labels = piece["real"].detach().requires_grad_(), piece["labels"]
+            for micro_batch in self.micro_batches(batch):
+                real, labels = micro_batch["real"].detach().requires_grad_(), micro_batch["labels"]
                 with torch.no_grad():
                     fake = self.generator(self.latents(len(real)), labels).to(real.dtype)
                 fake.requires_grad_()
                 logits = {
-                    "real_logits": self.discriminator(self.seen(real, instead=fake), labels),
-                    "fake_logits": self.discriminator(self.seen(fake), labels),
+                    "real_logits": self.discriminator(self.augmented(real, instead=fake), labels),
+                    "fake_logits": self.discriminator(self.augmented(fake), labels),
                 }
                 loss = relativistic.paired_discriminator_loss(**logits).mean()
                 r1 = r1_penalty(real_images=real, real_logits=logits["real_logits"]).mean()
                 r2 = r1_penalty(real_images=fake, real_logits=logits["fake_logits"]).mean()
                 both = {"real_labels": labels, "fake_labels": labels}
-                extras = self.extras("discriminator", real=real.detach(), fake=fake.detach(), **both, **logits)
+                extras = self.regularization("discriminator", real=real.detach(), fake=fake.detach(), **both, **logits)
                 step(loss + 0.5 * self.gamma(self.images_seen) * (r1 + r2) + extras)
                 self.record("loss/d", loss)
                 self.record("reg/r1", r1)
                 self.record("reg/r2", r2)
-                self.notice(**logits)
+                self.record_logits(**logits)
         if not self.generator_turn():
             return
         with self.updating("generator") as step:
-            for count in self.generator_pieces():
+            for count in self.generator_micro_batches():
                 fresh, latents = self.reals(count), self.latents(count)
                 real, labels = fresh["real"], fresh["labels"]
                 fake = self.generator(latents, labels)
                 with torch.no_grad():
-                    real_logits = self.discriminator(self.seen(real, instead=fake), labels)
-                logits = {"real_logits": real_logits, "fake_logits": self.discriminator(self.seen(fake), labels)}
-                loss = self.best(relativistic.paired_generator_loss(**logits), fake_logits=logits["fake_logits"])
+                    real_logits = self.discriminator(self.augmented(real, instead=fake), labels)
+                logits = {"real_logits": real_logits, "fake_logits": self.discriminator(self.augmented(fake), labels)}
+                loss = self.top_k_mean(relativistic.paired_generator_loss(**logits), fake_logits=logits["fake_logits"])
                 both = {"real_labels": labels, "fake_labels": labels}
-                step(loss + self.extras("generator", real=real, fake=fake, latents=latents, **both, **logits))
+                step(loss + self.regularization("generator", real=real, fake=fake, latents=latents, **both, **logits))
                 self.record("loss/g", loss)

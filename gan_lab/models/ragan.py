@@ -22,27 +22,27 @@ class RaGAN(GANModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         with self.updating("discriminator") as step:
-            for piece in self.pieces(batch):
-                real = piece["real"]
+            for micro_batch in self.micro_batches(batch):
+                real = micro_batch["real"]
                 with torch.no_grad():
                     fake = self.generator(self.latents(len(real)))
                 logits = {
-                    "real_logits": self.discriminator(self.seen(real, instead=fake)),
-                    "fake_logits": self.discriminator(self.seen(fake)),
+                    "real_logits": self.discriminator(self.augmented(real, instead=fake)),
+                    "fake_logits": self.discriminator(self.augmented(fake)),
                 }
                 loss = relativistic.average_discriminator_loss(**logits).mean()
-                step(loss + self.extras("discriminator", real=real, fake=fake, **logits))
+                step(loss + self.regularization("discriminator", real=real, fake=fake, **logits))
                 self.record("loss/d", loss)
-                self.notice(**logits)
+                self.record_logits(**logits)
         if not self.generator_turn():
             return
         with self.updating("generator") as step:
-            for count in self.generator_pieces():
+            for count in self.generator_micro_batches():
                 real, latents = self.reals(count)["real"], self.latents(count)
                 fake = self.generator(latents)
                 with torch.no_grad():
-                    real_logits = self.discriminator(self.seen(real, instead=fake))
-                logits = {"real_logits": real_logits, "fake_logits": self.discriminator(self.seen(fake))}
-                loss = self.best(relativistic.average_generator_loss(**logits), fake_logits=logits["fake_logits"])
-                step(loss + self.extras("generator", real=real, fake=fake, latents=latents, **logits))
+                    real_logits = self.discriminator(self.augmented(real, instead=fake))
+                logits = {"real_logits": real_logits, "fake_logits": self.discriminator(self.augmented(fake))}
+                loss = self.top_k_mean(relativistic.average_generator_loss(**logits), fake_logits=logits["fake_logits"])
+                step(loss + self.regularization("generator", real=real, fake=fake, latents=latents, **logits))
                 self.record("loss/g", loss)

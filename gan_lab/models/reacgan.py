@@ -14,7 +14,7 @@ from gan_lab.models.conditional import ConditionalGANModule
 class ReACGAN(ConditionalGANModule):
     """ReACGAN (Kang et al. 2021, section 3): an auxiliary classifier of unit vectors, with easy pairs left alone.
 
-    With D2D(x, y) the loss of equation 7 among the samples of a batch, over all ranks (with micro-batches, of a piece):
+    With D2D(x, y) the loss of equation 7 among the samples of a batch, over all ranks (with micro-batches, of one):
 
     D and its embedding, every batch: mean[h(1 - D(x)) + h(1 + D(G(z, c)))] + lambda * mean[D2D(x, y)], where h = relu.
     G, every n_critic-th batch: -mean[D(G(z, c))] + lambda * mean[D2D(G(z, c), c)].
@@ -57,31 +57,31 @@ class ReACGAN(ConditionalGANModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         with self.updating("discriminator") as step:
-            for piece in self.pieces(batch):
-                real, labels = piece["real"], piece["labels"]
+            for micro_batch in self.micro_batches(batch):
+                real, labels = micro_batch["real"], micro_batch["labels"]
                 with torch.no_grad():
                     fake_labels = self.labels(len(real))
                     fake = self.generator(self.latents(len(real)), fake_labels)
-                features = self.features(self.seen(real, instead=fake))
-                logits = {"real_logits": self.judged(features), "fake_logits": self.discriminator(self.seen(fake))}
+                features = self.features(self.augmented(real, instead=fake))
+                logits = {"real_logits": self.judged(features), "fake_logits": self.discriminator(self.augmented(fake))}
                 loss = hinge.discriminator_loss(**logits).mean()
                 classes = self.class_loss(features, labels)
                 tensors = {"real": real, "fake": fake, "real_labels": labels, "fake_labels": fake_labels}
-                step(loss + self.class_weight * classes + self.extras("discriminator", **tensors, **logits))
+                step(loss + self.class_weight * classes + self.regularization("discriminator", **tensors, **logits))
                 self.record("loss/d", loss)
                 self.record("loss/d_class", classes)
-                self.notice(**logits)
+                self.record_logits(**logits)
         if not self.generator_turn():
             return
         with self.updating("generator") as step:
-            for count in self.generator_pieces():
+            for count in self.generator_micro_batches():
                 latents, labels = self.latents(count), self.labels(count)
                 fake = self.generator(latents, labels)
-                features = self.features(self.seen(fake))
+                features = self.features(self.augmented(fake))
                 logits = {"fake_logits": self.judged(features)}
-                loss = self.best(hinge.generator_loss(**logits), **logits)
+                loss = self.top_k_mean(hinge.generator_loss(**logits), **logits)
                 classes = self.class_loss(features, labels)
-                extras = self.extras("generator", fake=fake, latents=latents, fake_labels=labels, **logits)
+                extras = self.regularization("generator", fake=fake, latents=latents, fake_labels=labels, **logits)
                 step(loss + self.class_weight * classes + extras)
                 self.record("loss/g", loss)
                 self.record("loss/g_class", classes)

@@ -19,7 +19,7 @@ class SSGAN(GANModule):
     D, every batch: mean[h(1 - D(x)) + h(1 + D(G(z)))] - beta * mean[log Q(r | x^r)], where h = relu.
     G, every n_critic-th batch: -mean[D(G(z))] - alpha * mean[log Q(r | G(z)^r)].
 
-    So both work together on the second task: D learns it on reals alone, and G makes pictures whose turns can be told.
+    So both work together on the second task: D learns it on reals alone, and G makes pictures whose rotation shows.
     Each sample is turned by one angle, a quarter of the batch by each, and judged as real or fake upright alone.
     Departure, with Mimicry: the authors turn a quarter of the batch in all four ways.
 
@@ -64,38 +64,38 @@ class SSGAN(GANModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         with self.updating("discriminator") as step:
-            for piece in self.pieces(batch):
-                real = piece["real"]
+            for micro_batch in self.micro_batches(batch):
+                real = micro_batch["real"]
                 with no_grad():
                     fake = self.generator(self.latents(len(real)))
                 logits = {
-                    "real_logits": self.discriminator(self.seen(real, instead=fake)),
-                    "fake_logits": self.discriminator(self.seen(fake)),
+                    "real_logits": self.discriminator(self.augmented(real, instead=fake)),
+                    "fake_logits": self.discriminator(self.augmented(fake)),
                 }
                 loss = hinge.discriminator_loss(**logits).mean()
                 rotation, accuracy = self.rotation(real)
-                extras = self.extras("discriminator", real=real, fake=fake, **logits)
+                extras = self.regularization("discriminator", real=real, fake=fake, **logits)
                 step(loss + self.rotation_weight_d * rotation + extras)
                 self.record("loss/d", loss)
                 self.record("loss/rotation_d", rotation)
                 self.record("accuracy/rotation", accuracy)
-                self.notice(**logits)
+                self.record_logits(**logits)
         if not self.generator_turn():
             return
         with self.updating("generator") as step:
-            for count in self.generator_pieces():
+            for count in self.generator_micro_batches():
                 latents = self.latents(count)
                 fake = self.generator(latents)
-                logits = {"fake_logits": self.discriminator(self.seen(fake))}
-                loss = self.best(hinge.generator_loss(**logits), **logits)
+                logits = {"fake_logits": self.discriminator(self.augmented(fake))}
+                loss = self.top_k_mean(hinge.generator_loss(**logits), **logits)
                 rotation, _ = self.rotation(fake)
-                extras = self.extras("generator", fake=fake, latents=latents, **logits)
+                extras = self.regularization("generator", fake=fake, latents=latents, **logits)
                 step(loss + self.rotation_weight_g * rotation + extras)
                 self.record("loss/g", loss)
                 self.record("loss/rotation_g", rotation)
 
     def rotation(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean loss of telling how far (B, C, H, H) images are turned, and (B,) 1 where it was told rightly."""
+        """The mean loss of D's rotation head on turned (B, C, H, H) images, and (B,) 1 where it was right."""
         turns = quarter_turns(len(images)).to(images.device, non_blocking=True)
-        logits = self.rotation_head(self.discriminator.features(self.seen(turned(images, turns))))  # type: ignore[operator]
+        logits = self.rotation_head(self.discriminator.features(self.augmented(turned(images, turns))))  # type: ignore[operator]
         return rotation_loss(logits, turns).mean(), (logits.argmax(1) == turns).float()

@@ -64,25 +64,25 @@ class StyleGAN2(GANModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         with self.updating("discriminator") as step:
-            for piece in self.pieces(batch):
-                real = piece["real"]
+            for micro_batch in self.micro_batches(batch):
+                real = micro_batch["real"]
                 with torch.no_grad():
                     fake = self.fakes(self.latents(len(real)))
                 logits = {
-                    "real_logits": self.discriminator(self.seen(real, instead=fake)),
-                    "fake_logits": self.discriminator(self.seen(fake)),
+                    "real_logits": self.discriminator(self.augmented(real, instead=fake)),
+                    "fake_logits": self.discriminator(self.augmented(fake)),
                 }
                 loss = minimax.discriminator_loss(**logits).mean()
-                step(loss + self.extras("discriminator", real=real, fake=fake, **logits))
+                step(loss + self.regularization("discriminator", real=real, fake=fake, **logits))
                 self.record("loss/d", loss)
-                self.notice(**logits)
+                self.record_logits(**logits)
         if not self.generator_turn():
             return
         with self.updating("generator") as step:
-            for count in self.generator_pieces():
+            for count in self.generator_micro_batches():
                 latents = self.latents(count)
                 fake = self.fakes(latents)
-                logits = {"fake_logits": self.discriminator(self.seen(fake))}
-                loss = self.best(minimax.generator_loss_non_saturating(**logits), **logits)
-                step(loss + self.extras("generator", fake=fake, latents=latents, **logits))
+                logits = {"fake_logits": self.discriminator(self.augmented(fake))}
+                loss = self.top_k_mean(minimax.generator_loss_non_saturating(**logits), **logits)
+                step(loss + self.regularization("generator", fake=fake, latents=latents, **logits))
                 self.record("loss/g", loss)

@@ -25,7 +25,7 @@ class UnrolledGAN(GANModule):
     The steps are Adam's, as in the paper, and go on from the moments of D's own optimizer, as in the authors' demo.
     All k see the same samples, as there: the fakes of G's loss, and as many fresh reals. They are simulated: D, its
     buffers and its optimizer stay. D's configured regularizers have no part in them, and with micro-batches those of a
-    piece see that piece alone.
+    micro-batch see that micro-batch alone.
 
     Args:
         generator_loss: "saturating", as in the authors' demo on Gaussians, or "non_saturating".
@@ -66,30 +66,30 @@ class UnrolledGAN(GANModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         with self.updating("discriminator") as step:
-            for piece in self.pieces(batch):
-                real = piece["real"]
+            for micro_batch in self.micro_batches(batch):
+                real = micro_batch["real"]
                 with torch.no_grad():
                     fake = self.generator(self.latents(len(real)))
                 logits = {
-                    "real_logits": self.discriminator(self.seen(real, instead=fake)),
-                    "fake_logits": self.discriminator(self.seen(fake)),
+                    "real_logits": self.discriminator(self.augmented(real, instead=fake)),
+                    "fake_logits": self.discriminator(self.augmented(fake)),
                 }
                 loss = minimax.discriminator_loss(**logits, real_target=self.real_target).mean()
-                step(loss + self.extras("discriminator", real=real, fake=fake, **logits))
+                step(loss + self.regularization("discriminator", real=real, fake=fake, **logits))
                 self.record("loss/d", loss)
-                self.notice(**logits)
+                self.record_logits(**logits)
         if not self.generator_turn():
             return
         with self.updating("generator") as step:
-            for count in self.generator_pieces():
+            for count in self.generator_micro_batches():
                 latents = self.latents(count)
                 fake = self.generator(latents)
-                shown = self.seen(fake)
-                fresh = self.seen(self.reals(count)["real"], instead=fake) if self.unrolled_steps else None
+                shown = self.augmented(fake)
+                fresh = self.augmented(self.reals(count)["real"], instead=fake) if self.unrolled_steps else None
                 judge = self.unrolled(fresh, shown)
                 logits = {"fake_logits": judge(shown)}
-                loss = self.best(self.generator_losses(judge, fresh, **logits), **logits)
-                step(loss + self.extras("generator", fake=fake, latents=latents, **logits))
+                loss = self.top_k_mean(self.generator_losses(judge, fresh, **logits), **logits)
+                step(loss + self.regularization("generator", fake=fake, latents=latents, **logits))
                 self.record("loss/g", loss)
 
     def generator_losses(self, judge: Judge, real: Tensor | None, *, fake_logits: Tensor) -> Tensor:

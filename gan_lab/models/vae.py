@@ -79,8 +79,8 @@ class VAE(GenerativeModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         with self.updating("autoencoder") as step:
-            for piece in self.pieces(batch):
-                real = piece["real"]
+            for micro_batch in self.micro_batches(batch):
+                real = micro_batch["real"]
                 mean, log_variance = (code.to(real.dtype) for code in self.encoder(real))
                 noise = self.draws.normal("posterior", len(mean), mean.shape[1:]).to(mean)
                 latents = mean + (0.5 * log_variance).exp() * noise
@@ -88,7 +88,7 @@ class VAE(GenerativeModule):
                 misfit = self.misfit(real, fake).mean()
                 divergence = gaussian.divergence_from_standard(mean=mean, log_variance=log_variance).mean()
                 loss = misfit + self.beta * divergence
-                step(loss + self.extras("autoencoder", real=real, fake=fake, latents=latents))
+                step(loss + self.regularization("autoencoder", real=real, fake=fake, latents=latents))
                 self.record("loss/autoencoder", loss)
                 self.record("loss/reconstruction", misfit)
                 self.record("loss/divergence", divergence)

@@ -54,47 +54,47 @@ class VAEGAN(GANModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         with self.updating("discriminator") as step:
-            for piece in self.pieces(batch):
-                real = piece["real"]
+            for micro_batch in self.micro_batches(batch):
+                real = micro_batch["real"]
                 with torch.no_grad():
                     decoded = self.generator(self.posterior(real)[0])
                     fake = self.generator(self.latents(len(real)))
                 logits = {
-                    "real_logits": self.discriminator(self.seen(real, instead=fake)),
-                    "fake_logits": self.discriminator(self.seen(fake)),
+                    "real_logits": self.discriminator(self.augmented(real, instead=fake)),
+                    "fake_logits": self.discriminator(self.augmented(fake)),
                 }
-                decoded_logits = self.discriminator(self.seen(decoded))
+                decoded_logits = self.discriminator(self.augmented(decoded))
                 of_decoded = -minimax.generator_loss_saturating(fake_logits=decoded_logits)
                 loss = (minimax.discriminator_loss(**logits) + of_decoded).mean()
-                step(loss + self.extras("discriminator", real=real, fake=fake, **logits))
+                step(loss + self.regularization("discriminator", real=real, fake=fake, **logits))
                 self.record("loss/d", loss)
                 self.record("logits/decoded", decoded_logits)
-                self.notice(**logits)
+                self.record_logits(**logits)
         if not self.generator_turn():
             return
         with self.updating("encoder") as step:
-            for piece in self.pieces(batch):
-                real = piece["real"]
+            for micro_batch in self.micro_batches(batch):
+                real = micro_batch["real"]
                 latents, divergence = self.posterior(real)
                 decoded = self.generator(latents)
                 loss = (divergence + self.misfit(real, decoded)).mean()
-                step(loss + self.extras("encoder", real=real, fake=decoded, latents=latents))
+                step(loss + self.regularization("encoder", real=real, fake=decoded, latents=latents))
                 self.record("loss/encoder", loss)
                 self.record("loss/divergence", divergence)
         with self.updating("generator") as step:
-            for piece in self.pieces(batch):
-                real = piece["real"]
+            for micro_batch in self.micro_batches(batch):
+                real = micro_batch["real"]
                 with torch.no_grad():
                     posterior, _ = self.posterior(real)
                 decoded = self.generator(posterior)
                 latents = self.latents(len(real))
                 fake = self.generator(latents)
-                logits = {"fake_logits": self.discriminator(self.seen(fake))}
-                of_fake = self.best(minimax.generator_loss_non_saturating(**logits), **logits)
-                decoded_logits = self.discriminator(self.seen(decoded))
+                logits = {"fake_logits": self.discriminator(self.augmented(fake))}
+                of_fake = self.top_k_mean(minimax.generator_loss_non_saturating(**logits), **logits)
+                decoded_logits = self.discriminator(self.augmented(decoded))
                 of_decoded = minimax.generator_loss_non_saturating(fake_logits=decoded_logits).mean()
                 misfit = self.misfit(real, decoded).mean()
-                extras = self.extras("generator", fake=fake, latents=latents, **logits)
+                extras = self.regularization("generator", fake=fake, latents=latents, **logits)
                 step(self.gamma * misfit + of_fake + of_decoded + extras)
                 self.record("loss/g", of_fake + of_decoded)
                 self.record("loss/reconstruction", misfit)
@@ -110,7 +110,7 @@ class VAEGAN(GANModule):
         """(B,) -log p(F(x) | z) of reals and of what z was decoded to."""
         moment = self.draws.state_dict()
         with torch.no_grad():
-            target = self.discriminator.features(self.seen(real))  # type: ignore[operator]
+            target = self.discriminator.features(self.augmented(real))  # type: ignore[operator]
         self.draws.load_state_dict(moment)  # the same draws, hence the same augmentation
-        features = self.discriminator.features(self.seen(decoded))  # type: ignore[operator]
+        features = self.discriminator.features(self.augmented(decoded))  # type: ignore[operator]
         return gaussian.negative_log_likelihood(values=target, mean=features, deviation=1.0)

@@ -40,27 +40,27 @@ class WGANGP(GANModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         with self.updating("discriminator") as step:
-            for piece in self.pieces(batch):
-                real = piece["real"]
+            for micro_batch in self.micro_batches(batch):
+                real = micro_batch["real"]
                 with torch.no_grad():
                     fake = self.generator(self.latents(len(real)))
-                shown = {"real": self.seen(real, instead=fake), "fake": self.seen(fake)}
+                shown = {"real": self.augmented(real, instead=fake), "fake": self.augmented(fake)}
                 logits = {f"{kind}_logits": self.discriminator(images) for kind, images in shown.items()}
                 loss = wasserstein.discriminator_loss(**logits).mean()
                 mix = self.draws.uniform("mix", len(real), (1,)).to(real.device, non_blocking=True)
                 penalty = gradient_penalty(self.discriminator, interpolate(**shown, mix=mix), target=1.0).mean()
-                extras = self.extras("discriminator", real=real, fake=fake, **logits)
+                extras = self.regularization("discriminator", real=real, fake=fake, **logits)
                 step(loss + self.gradient_penalty_weight * penalty + extras)
                 self.record("loss/d", loss)
                 self.record("reg/gradient_penalty", penalty)
-                self.notice(**logits)
+                self.record_logits(**logits)
         if not self.generator_turn():
             return
         with self.updating("generator") as step:
-            for count in self.generator_pieces():
+            for count in self.generator_micro_batches():
                 latents = self.latents(count)
                 fake = self.generator(latents)
-                logits = {"fake_logits": self.discriminator(self.seen(fake))}
-                loss = self.best(wasserstein.generator_loss(**logits), **logits)
-                step(loss + self.extras("generator", fake=fake, latents=latents, **logits))
+                logits = {"fake_logits": self.discriminator(self.augmented(fake))}
+                loss = self.top_k_mean(wasserstein.generator_loss(**logits), **logits)
+                step(loss + self.regularization("generator", fake=fake, latents=latents, **logits))
                 self.record("loss/g", loss)

@@ -53,14 +53,14 @@ class VectorBlock(Conditioned):
 
 
 class BigGANGenerator(nn.Module):
-    """A linear layer onto a grid, a residual block per doubling, each told a part of the latent and the class.
+    """A linear layer onto a grid, a residual block per doubling, each with a part of the latent and the class.
 
     The latent is cut into equal chunks, one for the linear layer (which also takes what a division leaves over) and one
     for each block. A block's batch normalizations are linear in its chunk, joined to an embedding of the class that all
     blocks share; without classes, in the chunk alone. Every layer but the embedding is spectrally normalized.
 
     Departure, as in `ResNetGenerator`: the blocks have no biases. Batch normalization removes what they would add; only
-    the attention could have told it.
+    the attention could have been conditioned on it.
 
     Args:
         sample_shape: (C, H, W); C 1, 3 or 4; H and W divisible by 2 per block. Images are made in [-1, 1].

@@ -19,7 +19,7 @@ class SAGANGenerator(ResNetGenerator):
     """The residual generator, with self-attention after one of its blocks and every layer spectrally normalized.
 
     Departure, as in `ResNetGenerator`: the blocks have no biases. Batch normalization removes what they would add; only
-    the attention could have told it.
+    the attention could have been conditioned on it.
 
     Args:
         sample_shape, latent_dim, width, multipliers, initialization, conditioning, num_classes: see `ResNetGenerator`.

@@ -11,7 +11,7 @@ from gan_lab.schedules import Schedule, as_schedule
 
 @dataclass
 class Phase:
-    """What a model tells its regularizers of one piece of a phase; None is what this model or phase has not.
+    """What a model tells its regularizers of one micro-batch of a phase; None is what this model or phase has not.
 
     Attributes:
         real, fake: (B, *sample_shape) before augmentation; `fake` has G's graph in G's phase alone.

@@ -67,7 +67,7 @@ class _OfImages(Regularizer):
 
         Where D has a logit for each place, of their means: each is of another place once the sample has moved.
         """
-        shown = full_precision(module.seen(samples).detach())
+        shown = full_precision(module.augmented(samples).detach())
         changed = self._changed(module, shown)
         with without_autocast(shown):
             logits = [per_sample(module.logits(images, labels)) for images in (changed, shown)]
@@ -144,7 +144,7 @@ class _OfLatents(Regularizer):
             )
 
     def neighbours(self, module: Any, count: int) -> tuple[Inputs, Inputs]:
-        """What G eats for `count` samples, twice: the same but for the noise on latents."""
+        """G's inputs for `count` samples, twice: the same but for the noise on latents."""
         inputs = module.inputs.draw(module.draws, count)
         noise = module.draws.normal("latent consistency", count, inputs["latents"].shape[1:])
         noise[:, getattr(module.inputs, "noise", module.inputs).latent_dim :] = 0  # codes stay what they are
@@ -180,9 +180,9 @@ class LatentConsistency(_OfLatents):
         with torch.no_grad():
             fake, moved = _made(module, here), _made(module, near)
             moment = module.draws.state_dict()
-            fake = module.seen(fake)
+            fake = module.augmented(fake)
             module.draws.load_state_dict(moment)  # the draws of the other's augmentation, once more
-            moved = module.seen(moved)
+            moved = module.augmented(moved)
         labels = here.get("labels")
         with without_autocast(fake):
             return squared_difference(*(module.logits(full_precision(images), labels) for images in (moved, fake)))

@@ -17,7 +17,7 @@ def dragan_points(*, real: Tensor, noise: Tensor, scale: float) -> Tensor:
     """Reals moved by noise: x + scale * std(x) * noise, where DRAGAN looks at D's slope.
 
     The paper draws x + N(0, c I). Here sqrt(c) is `scale` times the standard deviation of all values of the reals of
-    all ranks (with micro-batches, of the piece's), as in the authors' code. Departure from that code: its noise is
+    all ranks (with micro-batches, of one of them), as in the authors' code. Departure from that code: its noise is
     uniform on [0, 1), which moves all values up (the authors' own notes call that an oversight), and is shortened by a
     random factor per sample.
 
@@ -58,7 +58,7 @@ class Dragan(Regularizer):
 
     def forward(self, module: Any, phase: Phase) -> Tensor:
         """(B,) penalties."""
-        real = module.seen(needed(self, module, phase, "real"))
+        real = module.augmented(needed(self, module, phase, "real"))
         noise = module.draws.normal_by_blocks("dragan", len(real), real.shape[1:])
         points = dragan_points(real=real, noise=noise.to(real.device, non_blocking=True), scale=self.scale)
         return gradient_penalty(lambda images: module.logits(images, phase.real_labels), points, target=self.target)

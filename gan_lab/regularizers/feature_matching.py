@@ -27,7 +27,7 @@ class FeatureMatching(Regularizer):
     """The distance between D's mean features of fresh reals and of fakes, in G's step (Salimans et al. 2016, 3.1).
 
     f is what D's last layer sees. Departure: in the paper this is the whole of G's loss; here it joins the model's.
-    With micro-batches the means are those of a piece.
+    With micro-batches the means are those of one.
 
     Args:
         weight: 0 or more, or a schedule of it.
@@ -51,6 +51,6 @@ class FeatureMatching(Regularizer):
         with torch.no_grad():
             batch = module.reals(len(fake))
             real_labels = None if phase.fake_labels is None else batch["labels"]
-            real_features = module.discriminator.features(module.seen(batch["real"]), real_labels)
-        fake_features = module.discriminator.features(module.seen(fake), phase.fake_labels)
+            real_features = module.discriminator.features(module.augmented(batch["real"]), real_labels)
+        fake_features = module.discriminator.features(module.augmented(fake), phase.fake_labels)
         return feature_distance(real_features=real_features, fake_features=fake_features)

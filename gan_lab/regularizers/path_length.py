@@ -41,7 +41,7 @@ class PathLength(Regularizer):
         weight, every: see `Regularizer` (the authors' code: 2, every 4th step; as y is divided by r and squares are
             averaged over 2 log2(r) - 2 layers, that is appendix B's ln 2 / (r^2 (ln r - ln 2)) for r x r pixels).
         decay: share of the old mean that stays at each update, in [0, 1) (the authors' code: 0.99); with micro-batches
-            each piece is one.
+            each of them is one.
         batch_shrink: each so-manieth of G's samples counts, which saves memory (the authors' code: 2).
     """
 
@@ -59,13 +59,13 @@ class PathLength(Regularizer):
         self.register_buffer("mean_length", torch.zeros(()))
 
     def check(self, module: Any) -> None:
-        """Raise ValueError for points, and where a G step's pieces cannot be shrunk alike on all ranks."""
+        """Raise ValueError for points, and where a G step's micro-batches cannot be shrunk alike on all ranks."""
         shape = tuple(getattr(module.generator, "sample_shape", (1, 1, 1)))
         if len(shape) != 3:
             raise ValueError(
                 f"regularizer path_length is of pictures (C, H, W), got samples of shape {shape}; leave it out"
             )
-        for count in module.generator_pieces():
+        for count in module.generator_micro_batches():
             if count % self.batch_shrink:
                 raise ValueError(
                     f"regularizer path_length: batch_shrink={self.batch_shrink} does not divide the {count} samples "

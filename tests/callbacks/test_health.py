@@ -55,7 +55,7 @@ class Judged(HingeGAN):
     boundary = 0.0
 
     def judge(self, images, labels=None):
-        return self.discriminator(self.seen(images))
+        return self.discriminator(self.augmented(images))
 
 
 class Painter(nn.Module):
@@ -342,7 +342,7 @@ def test_a_look_moves_nothing(monkeypatch, tmp_path):
     fit(module, monkeypatch, tmp_path, [looks])
     module.train()
     module.generator.norm.eval()
-    module.seen(torch.zeros(2, 1, 1, 2))
+    module.augmented(torch.zeros(2, 1, 1, 2))
     before = {name: value.clone() for name, value in module.state_dict().items()}
     modes = [part.training for part in module.modules()]
     moment, counts = states(), module.draws.state_dict()
@@ -363,7 +363,7 @@ def test_a_look_depends_on_the_moment_alone(monkeypatch, tmp_path):
         looks.held_out = "test"
         with health.undisturbed(module):
             found.append(looks.look(data, module))
-        torch.rand(3), module.seen(torch.zeros(2, 1, 1, 2))
+        torch.rand(3), module.augmented(torch.zeros(2, 1, 1, 2))
     assert found[0] == found[1]
     module.images_seen += 2
     with health.undisturbed(module):

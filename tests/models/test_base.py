@@ -165,20 +165,20 @@ def spectral_line() -> nn.Module:
     return layers
 
 
-def test_pieces_of_a_generator_step(monkeypatch):
+def test_micro_batches_of_a_generator_step(monkeypatch):
     def module(**given):
         return HingeGAN(**settings(batch_size=8, **given))
 
-    assert module(generator_batch_size=6).generator_pieces() == [6]
-    assert module(generator_batch_size=6, micro_batch_size=4).generator_pieces() == [3, 3]
-    assert module(generator_batch_size=2, micro_batch_size=4).generator_pieces() == [2]
-    with pytest.raises(ValueError, match="generator_batch_size=5 cannot be cut into 2 equal pieces on 1 ranks"):
-        module(generator_batch_size=5, micro_batch_size=4).generator_pieces()
+    assert module(generator_batch_size=6).generator_micro_batches() == [6]
+    assert module(generator_batch_size=6, micro_batch_size=4).generator_micro_batches() == [3, 3]
+    assert module(generator_batch_size=2, micro_batch_size=4).generator_micro_batches() == [2]
+    with pytest.raises(ValueError, match="generator_batch_size=5 cannot be cut into 2 equal micro-batches on 1 ranks"):
+        module(generator_batch_size=5, micro_batch_size=4).generator_micro_batches()
     monkeypatch.setattr(collectives, "world", lambda: 2)
-    assert module(generator_batch_size=8, micro_batch_size=4).generator_pieces() == [2, 2]
-    assert [len(p["real"]) for p in module(micro_batch_size=4).pieces({"real": torch.zeros(4, 2)})] == [2, 2]
+    assert module(generator_batch_size=8, micro_batch_size=4).generator_micro_batches() == [2, 2]
+    assert [len(p["real"]) for p in module(micro_batch_size=4).micro_batches({"real": torch.zeros(4, 2)})] == [2, 2]
     with pytest.raises(ValueError, match="on 2 ranks"):
-        module(generator_batch_size=3).generator_pieces()
+        module(generator_batch_size=3).generator_micro_batches()
 
 
 def test_clipping_bounds_the_step_and_notes_the_norm_before_it():
@@ -447,7 +447,7 @@ class Doubling(Augmentation):
 def test_what_stands_in_for_reals_is_changed_too():
     apa = APA(p=1.0, target=None, interval=4, kimg=500, batch_size=2)
     module = HingeGAN(**settings(augment={"doubling": Doubling(), "apa": apa}))
-    assert torch.equal(module.seen(REAL, instead=LATENTS), 2 * LATENTS)
+    assert torch.equal(module.augmented(REAL, instead=LATENTS), 2 * LATENTS)
 
 
 def test_instance_noise_fades():

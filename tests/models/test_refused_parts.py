@@ -53,7 +53,7 @@ def test_points_have_no_pixels():
 
 @pytest.mark.parametrize("model", ["cgan", "projection_gan", "sagan", "biggan", "r3gan_conditional"])
 def test_labels_that_d_would_not_see(model):
-    with pytest.raises(Exception, match=r"judges samples as of a class, and .* is not told it"):
+    with pytest.raises(Exception, match=r"judges samples as of a class, and .* is not conditioned on it"):
         built(model, conditioning="none")
 
 
@@ -63,17 +63,17 @@ def test_labels_that_d_would_not_see(model):
 def test_labels_that_g_would_not_see(model):
     config = chosen_config(model)
     config.model.generator.conditioning = "none"
-    with pytest.raises(Exception, match=r"makes samples of a class, and .* is not told it"):
+    with pytest.raises(Exception, match=r"makes samples of a class, and .* is not conditioned on it"):
         instantiate(config.model, _convert_="all")
 
 
 @pytest.mark.parametrize("model", ["acgan", "contragan", "reacgan"])
 def test_a_discriminator_that_is_told_the_class(model):
-    with pytest.raises(Exception, match="asks D for the class, and D is told it"):
+    with pytest.raises(Exception, match="asks D for the class, and D is conditioned on it"):
         built(model, conditioning="concatenation", num_classes=10)
 
 
 def test_acgan_takes_a_projection_which_comes_after_the_features():
     assert built("acgan", conditioning="projection", num_classes=10)
-    with pytest.raises(Exception, match="asks D for the class, and D is told it"):
+    with pytest.raises(Exception, match="asks D for the class, and D is conditioned on it"):
         built("contragan", conditioning="projection", num_classes=10)

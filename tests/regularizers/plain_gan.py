@@ -48,7 +48,7 @@ class Asked:
         self.draws, self.inputs, self.labels = draws, inputs, []
         self.batch_size, self.images_seen = 2, 0
 
-    def seen(self, images: Tensor) -> Tensor:
+    def augmented(self, images: Tensor) -> Tensor:
         return images
 
     def logits(self, images: Tensor, labels: Tensor) -> Tensor:

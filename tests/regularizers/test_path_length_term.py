@@ -78,7 +78,7 @@ class AllOnes(Draws):
 
 
 def module_of(scale=3.0):
-    return SimpleNamespace(generator=Scaling(scale), draws=AllOnes(0), generator_pieces=lambda: [4])
+    return SimpleNamespace(generator=Scaling(scale), draws=AllOnes(0), generator_micro_batches=lambda: [4])
 
 
 def test_the_running_mean_by_hand():
@@ -153,7 +153,7 @@ def test_in_a_model_of_another_paper(monkeypatch):
 
 def test_refusals():
     with pytest.raises(ValueError, match="batch_shrink=2 does not divide the 3 samples"):
-        penalty_of().check(SimpleNamespace(generator=None, generator_pieces=lambda: [4, 3]))
+        penalty_of().check(SimpleNamespace(generator=None, generator_micro_batches=lambda: [4, 3]))
     penalty_of().check(module_of())
     with pytest.raises(ValueError, match=r"got 1\.0"):
         penalty_of(decay=1.0)
