@@ -29,8 +29,8 @@ from gan_lab import collectives
 from gan_lab.callbacks.stop import Stop
 from gan_lab.distributed.environment import Joined, joined, take_signals_from
 from gan_lab.distributed.launcher import run_ranks
-from gan_lab.distributed.place import find_place
 from gan_lab.distributed.strategy import PhaseStrategy
+from gan_lab.distributed.topology import find_topology
 from gan_lab.models.base import OneProcess
 from gan_lab.models.dcgan import DCGAN
 from gan_lab.networks.dcgan import DCGANDiscriminator, DCGANGenerator
@@ -157,7 +157,7 @@ def one_round(strategy: Any, n_critic: int, iterations: int) -> Clock:
         accelerator="cpu",
         devices=RANKS,
         strategy=strategy,
-        plugins=[Joined(find_place())],
+        plugins=[Joined(find_topology())],
         max_epochs=-1,
         callbacks=[Stop((WARM + iterations) * n_critic * BATCH / 1000), clock],
         logger=False,
@@ -173,7 +173,7 @@ def one_round(strategy: Any, n_critic: int, iterations: int) -> Clock:
 
 def as_rank(rounds: int, iterations: int, out: Path) -> None:
     torch.set_num_threads(1)
-    with joined(find_place(), "cpu"):
+    with joined(find_topology(), "cpu"):
         found: dict[str, Any] = {}
         for n_critic in CRITIC_STEPS:
             ours, theirs = [], []

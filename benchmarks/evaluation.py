@@ -31,7 +31,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gan_lab.data.reference import ReferenceSet
-from gan_lab.evaluation import Evaluation
+from gan_lab.evaluation.stage import Evaluation
 from gan_lab.extractors.inception import Inception
 from gan_lab.metrics.frechet import FrechetDistance
 from gan_lab.metrics.reference import Reference, ReferenceStatistics

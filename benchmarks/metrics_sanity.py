@@ -22,7 +22,7 @@ from torchvision.transforms.functional import gaussian_blur
 
 from gan_lab.config import register, shipped
 from gan_lab.data.reference import ReferenceSet
-from gan_lab.evaluation import Evaluation
+from gan_lab.evaluation.stage import Evaluation
 
 CPU = torch.device("cpu")
 EATEN = {"features", "logits", "images", "labels"}

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("gan_lab", "conf", "experiments", "tests", "benchmarks", "pyproject.toml", "README.md", "CONTRIBUTING.md")
 
 CONTRACT = "tests/contracts/test_evaluation_contract.py"
-STAGE = "tests/test_evaluation.py"
+STAGE = "tests/evaluation/test_stage.py"
 CACHE = "tests/metrics/test_reference_cache.py"
 FRECHET = "tests/metrics/test_frechet.py"
 MOMENTS = "tests/metrics/test_moments.py"
@@ -42,7 +42,7 @@ MUTATIONS = [
     # The seven of the acceptance tests.
     Mutation(
         "seed per rank",
-        "gan_lab/evaluation.py",
+        "gan_lab/evaluation/sources.py",
         "        draws.move_to(block)\n        reseed_default_generators(self.seed, block, across_ranks=False)\n",
         "        draws.move_to(block + 1000 * collectives.rank())\n"
         "        reseed_default_generators(self.seed, block, across_ranks=False)\n",
@@ -50,14 +50,14 @@ MUTATIONS = [
     ),
     Mutation(
         "seed per rank, of the generator's own noise",
-        "gan_lab/evaluation.py",
+        "gan_lab/evaluation/sources.py",
         "        reseed_default_generators(self.seed, block, across_ranks=False)\n        drawn",
         "        reseed_default_generators(self.seed, block, across_ranks=True)\n        drawn",
         (STAGE, f"{CONTRACT}::test_the_same_bits_on_any_number_of_ranks"),
     ),
     Mutation(
         "padding sampler: ranks filled up to equal numbers of blocks",
-        "gan_lab/evaluation.py",
+        "gan_lab/evaluation/stage.py",
         "        for block in range(collectives.rank(), -(-self.num_samples // self.block_size), "
         "collectives.world()):\n"
         "            made = source.make(block, self.block_size)\n"
@@ -70,7 +70,7 @@ MUTATIONS = [
     ),
     Mutation(
         "padding: the last block whole",
-        "gan_lab/evaluation.py",
+        "gan_lab/evaluation/stage.py",
         "            made.count = min(made.count, self.num_samples - block * self.block_size)\n",
         "",
         (STAGE, f"{CONTRACT}::test_every_sample_is_made_once_and_none_besides"),
@@ -134,7 +134,7 @@ MUTATIONS = [
     ),
     Mutation(
         "generator in train mode",
-        "gan_lab/evaluation.py",
+        "gan_lab/evaluation/isolation.py",
         "    network.eval()\n",
         "",
         (STAGE,),
@@ -148,7 +148,7 @@ MUTATIONS = [
     ),
     Mutation(
         "cache by the extractor's name",
-        "gan_lab/evaluation.py",
+        "gan_lab/evaluation/stage.py",
         '            "extractor": extractor.protocol(),\n            "block_size"',
         '            "extractor": extractor.name,\n            "block_size"',
         (CACHE, f"{CONTRACT}::test_other_weights_of_an_extractor_make_another_reference"),
@@ -169,21 +169,21 @@ MUTATIONS = [
     ),
     Mutation(
         "blocks in the order of their arrival",
-        "gan_lab/evaluation.py",
+        "gan_lab/evaluation/stage.py",
         "self._compute_one(name, blocks, sorted(blocks))",
         "self._compute_one(name, blocks, list(blocks))",
         (STAGE, f"{CONTRACT}::test_the_same_bits_on_any_number_of_ranks"),
     ),
     Mutation(
         "NumPy's random state not put back",
-        "gan_lab/evaluation.py",
+        "gan_lab/evaluation/isolation.py",
         "        np.random.set_state(numpy)\n",
         "",
         (STAGE,),
     ),
     Mutation(
         "autocast left on",
-        "gan_lab/evaluation.py",
+        "gan_lab/evaluation/isolation.py",
         "            torch.autocast(device.type, enabled=False),\n",
         "",
         (f"{CONTRACT}::test_autocast_around_the_stage_changes_no_bit",),

@@ -21,8 +21,9 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
-from gan_lab.compare import number_text
-from gan_lab.comparison import Row, compare, find_runs, read_run
+from gan_lab.comparison.rows import Row, compare
+from gan_lab.comparison.tables import number_text
+from gan_lab.runs.reading import find_runs, read_run
 
 EXPERIMENTS = Path(__file__).resolve().parent.parent / "experiments"
 RESULTS = "results.csv"

@@ -28,7 +28,7 @@ import torch
 from pytorch_lightning import Callback
 
 from gan_lab.callbacks.evaluation import Evaluate
-from gan_lab.records import scores_of
+from gan_lab.runs.records import scores_of
 
 ROOT = Path(__file__).resolve().parent.parent
 WARM = 128  # images

@@ -3,10 +3,7 @@
 The dataclasses have no values: those stand in `conf/`. They exist so that a stray or misspelt key is refused.
 """
 
-import hashlib
-import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -251,53 +248,3 @@ def register() -> str:
 def register_for_sweeps(plugin: type[Plugin]) -> None:
     """Make a launcher or sweeper known as `hydra_plugins.<its module>.<its name>`: Hydra makes no others."""
     Plugins.instance().class_name_to_class[f"hydra_plugins.{plugin.__module__}.{plugin.__name__}"] = plugin
-
-
-def run_name(config: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
-    """`<experiment, or model_data>/<digest>/seed<k>` for a resolved config and the groups chosen for it."""
-    title = choices.get("experiment") or f"{choices['model']}_{choices['data']}"
-    return f"{title}/{digest(config)}/seed{config['seed']}"
-
-
-# Settings that change neither weights nor scores: where things lie, what is drawn and kept, what the machine offers.
-INDIFFERENT = (
-    "paths",
-    "run_dir",
-    "report",
-    "logger",
-    "wandb",
-    "sweep",
-    "overwrite",
-    "stop",
-    "debug",
-    "on_nonfinite",
-    "total_kimg",
-    "seed",
-    "threads",
-)
-INDIFFERENT_DATA = ("download", "workers", "resident", "resident_limit_mb", "cache_dir", "seed")
-INDIFFERENT_EVALUATION = ("cache_dir", "extractors", "intervals", "watched")
-INDIFFERENT_TRAINER = ("precision",)  # the one key of `trainer` that does matter
-
-
-def digest(config: Mapping[str, Any]) -> str:
-    """Eight hexadecimal digits of the settings that change results (a run may grow, move and be watched otherwise)."""
-    return hashlib.sha256(json.dumps(decisive(config), sort_keys=True).encode()).hexdigest()[:8]
-
-
-def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that change results, of a resolved config; those of the callbacks under `every_kimg`."""
-    kept = {key: value for key, value in config.items() if key not in INDIFFERENT}
-    kept["trainer"] = {key: kept["trainer"][key] for key in INDIFFERENT_TRAINER if key in kept["trainer"]}
-    kept["model"] = {key: value for key, value in kept["model"].items() if key != "seed"}
-    # A set that can be downloaded is known by its name; a person's own folder only by its place.
-    named = "download" in kept["data"]
-    kept["data"] = {
-        key: value
-        for key, value in kept["data"].items()
-        if key not in INDIFFERENT_DATA and not (named and key == "root")
-    }
-    kept["evaluation"] = {key: value for key, value in kept["evaluation"].items() if key not in INDIFFERENT_EVALUATION}
-    callbacks = kept.pop("callbacks")
-    kept["every_kimg"] = {name: (callbacks.get(name) or {}).get("every_kimg") for name in ("metrics", "evaluation")}
-    return kept

@@ -6,15 +6,16 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from gan_lab.distributed.place import Place, find_place
-from gan_lab.doors import choose_device, door, plain
+from gan_lab.cli import run_command
+from gan_lab.distributed.topology import Topology, choose_device, find_topology
+from gan_lab.runs.settings import plain
 
 KINDS = ("checkpoint", "images", "run", "watch")
 
 
 def main() -> None:
     """The command."""
-    door("evaluate", run)
+    run_command("evaluate", run)
 
 
 def run(config: DictConfig) -> None:
@@ -31,26 +32,27 @@ def run(config: DictConfig) -> None:
         raise ValueError(f"give one of {', '.join(f'{kind}=...' for kind in KINDS)}; {found}")
     if config.threads is not None and config.threads < 1:
         raise ValueError(f"threads must be 1 or more (or null), got {config.threads}")
-    place = find_place()
-    count = processes(config, place)
-    if count > place.world:
+    topology = find_topology()
+    count = processes(config, topology)
+    if count > topology.world:
         from gan_lab.distributed.launcher import run_ranks
 
         if code := run_ranks("gan_lab.evaluate", sys.argv[1:], count):
             raise SystemExit(code)
         return
     from gan_lab.distributed.environment import joined
-    from gan_lab.watch import score_run, watch_run
+    from gan_lab.evaluation.snapshots import score_run
+    from gan_lab.evaluation.watcher import watch_run
 
-    with joined(place, config.device):
+    with joined(topology, config.device):
         device = choose_device(config.device)
-        if device.type == "cuda" and place.world > 1:
-            device = type(device)("cuda", place.local_rank)
+        if device.type == "cuda" and topology.world > 1:
+            device = type(device)("cuda", topology.local_rank)
         score = {"checkpoint": score_checkpoint, "images": score_images, "run": score_run, "watch": watch_run}
-        score[given[0]](config, place, device)
+        score[given[0]](config, topology, device)
 
 
-def processes(config: DictConfig, place: Place) -> int:
+def processes(config: DictConfig, topology: Topology) -> int:
     """How many processes share the work, on all machines.
 
     Raises:
@@ -60,22 +62,22 @@ def processes(config: DictConfig, place: Place) -> int:
     if devices == "auto":
         import torch
 
-        use = config.device in ("auto", "cuda") and place.world == 1
-        return max(1, torch.cuda.device_count()) if use else place.world
+        use = config.device in ("auto", "cuda") and topology.world == 1
+        return max(1, torch.cuda.device_count()) if use else topology.world
     if not isinstance(devices, int) or devices < 1:
         raise ValueError(f"devices must be 1 or more, or auto, got {devices!r}")
-    if place.world > 1 and devices not in (1, place.local_world):
+    if topology.world > 1 and devices not in (1, topology.local_world):
         raise ValueError(
-            f"{place.starter} started {place.local_world} processes here, but devices={devices}; leave it out"
+            f"{topology.starter} started {topology.local_world} processes here, but devices={devices}; leave it out"
         )
-    return max(devices, place.world)
+    return max(devices, topology.world)
 
 
-def score_checkpoint(config: DictConfig, place: Place, device: Any) -> None:
+def score_checkpoint(config: DictConfig, topology: Topology, device: Any) -> None:
     """One generator, by the protocol of its run unless told otherwise."""
-    from gan_lab.checkpoint import load_generator
-    from gan_lab.generation import asked
-    from gan_lab.scoring import Stage, refuse, settings_by, use_threads
+    from gan_lab.evaluation.command_line import Stage, refuse, settings_by, use_threads
+    from gan_lab.evaluation.requests import asked
+    from gan_lab.runs.checkpoint import load_generator
 
     refuse(config, "checkpoint", against=None, image_size=None)
     loaded = load_generator(config.checkpoint, config.weights, device=device, trust=config.trust)
@@ -83,11 +85,11 @@ def score_checkpoint(config: DictConfig, place: Place, device: Any) -> None:
     further = {name: settings[name] for name in ("truncation", "standing_statistics")}
     use_threads(settings, loaded.config)  # before any statistics are taken
     loaded = asked(loaded, **further)
-    scores = Stage(settings, loaded.config, place, device).score(loaded, config.weights)
+    scores = Stage(settings, loaded.config, topology, device).score(loaded, config.weights)
     finish(settings, f"{loaded.path} ({loaded.images_seen / 1000:.1f} kimg)", loaded.images_seen, scores, {})
 
 
-def score_images(config: DictConfig, place: Place, device: Any) -> None:
+def score_images(config: DictConfig, topology: Topology, device: Any) -> None:
     """Images of files against a data set or other files.
 
     Raises:
@@ -97,14 +99,15 @@ def score_images(config: DictConfig, place: Place, device: Any) -> None:
 
     from gan_lab import collectives
     from gan_lab.data.stored import Against, check_classes, check_first, stored_images
-    from gan_lab.scoring import Stage, progress_bar, refuse, say, with_changes
+    from gan_lab.evaluation.command_line import Stage, refuse, with_changes
+    from gan_lab.evaluation.display import progress_bar, say
 
     refuse(config, "images", weights="ema", truncation=None, standing_statistics=None)
     settings = with_changes(plain(with_defaults(config)))
     if ("_target_" in settings["data"]) == (settings["against"] is not None):
         raise ValueError("images=... needs one thing to compare with: data=cifar10 (say), or against=PATH")
     cache_dir = settings["paths"]["cache_dir"]
-    with collectives.first_ranks_first(place.local_rank):
+    with collectives.first_ranks_first(topology.local_rank):
         images = stored_images(settings["images"], settings["image_size"], cache_dir)
         if settings["against"] is not None:
             data = Against(stored_images(settings["against"], settings["image_size"], cache_dir))
@@ -118,7 +121,7 @@ def score_images(config: DictConfig, place: Place, device: Any) -> None:
     reference = data.reference(evaluation.reference)
     if any("labels" in metric.needs for metric in evaluation.metrics.values()):
         check_classes(images, data.class_names, data.name)
-    stage = Stage(settings, {}, place, device, data, evaluation)
+    stage = Stage(settings, {}, topology, device, data, evaluation)
     if images.images.shape[1:] != reference.images.shape[1:]:
         ours, theirs = ("x".join(map(str, found.images.shape[1:])) for found in (images, reference))
         say(f"images are {ours}, those of {reference.name} {theirs}: each extractor brings them to its own size")
@@ -145,8 +148,8 @@ def with_defaults(config: DictConfig) -> DictConfig:
 def finish(settings: dict[str, Any], title: str, images_seen: int, scores: Any, about: dict[str, Any]) -> None:
     """Print the table, and add to `out` if given; rank 0 alone."""
     from gan_lab import collectives
-    from gan_lab.records import append_scores, save_pictures
-    from gan_lab.scoring import print_scores
+    from gan_lab.evaluation.display import print_scores
+    from gan_lab.evaluation.scores import append_scores, save_pictures
 
     if collectives.rank() > 0:
         return

@@ -5,17 +5,18 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from gan_lab.doors import door, plain
+from gan_lab.cli import run_command
+from gan_lab.runs.settings import plain
 
 
 def main() -> None:
     """The command."""
-    door("export", run)
+    run_command("export", run)
 
 
 def run(config: DictConfig) -> None:
     """Write generator.safetensors and generator.json into `out`, and generator.onnx if asked for."""
-    from gan_lab.checkpoint import describe, load_generator, write_snapshot
+    from gan_lab.runs.checkpoint import describe, load_generator, write_snapshot
 
     settings = plain(config)
     if settings["tolerance"] <= 0:

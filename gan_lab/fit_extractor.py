@@ -6,12 +6,14 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from gan_lab.doors import choose_device, door, plain
+from gan_lab.cli import run_command
+from gan_lab.distributed.topology import choose_device
+from gan_lab.runs.settings import plain
 
 
 def main() -> None:
     """The command."""
-    door("fit_extractor", run)
+    run_command("fit_extractor", run)
 
 
 def run(config: DictConfig) -> float:
@@ -19,9 +21,9 @@ def run(config: DictConfig) -> float:
     import torch
     from rich.console import Console
 
-    from gan_lab.checkpoint import write_atomically
     from gan_lab.extractors.classifier import accuracy, save_classifier
     from gan_lab.extractors.naming import checked_name
+    from gan_lab.runs.checkpoint import write_atomically
 
     settings = plain(config)
     out = Path(settings["out"])

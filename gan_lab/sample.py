@@ -10,7 +10,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from gan_lab.doors import choose_device, door, plain
+from gan_lab.cli import run_command
+from gan_lab.distributed.topology import choose_device
+from gan_lab.runs.settings import plain
 
 FORMATS = ("png", "npz", "zip")
 GRID = 64
@@ -19,13 +21,13 @@ BLOCK = 50
 
 def main() -> None:
     """The command."""
-    door("sample", run)
+    run_command("sample", run)
 
 
 def run(config: DictConfig) -> None:
     """Write the images that `config` asks for, and a grid of the first ones; or points, and a scatter plot of them."""
-    from gan_lab.checkpoint import load_generator
-    from gan_lab.generation import asked
+    from gan_lab.evaluation.requests import asked
+    from gan_lab.runs.checkpoint import load_generator
 
     settings = plain(config)
     if settings["format"] not in FORMATS:
@@ -61,7 +63,7 @@ def rows_of(name: str, loaded: Any, seed: int) -> list[dict[str, Any]]:
     Raises:
         ValueError: no such picture, or one that this generator cannot make.
     """
-    from gan_lab.generation import by_class, interpolations
+    from gan_lab.evaluation.requests import by_class, interpolations
 
     makers = {"classes": by_class, "interpolation": interpolations}
     if name not in makers:
@@ -77,7 +79,7 @@ def draw_rows(loaded: Any, rows: list[dict[str, Any]], path: Path, seed: int) ->
 
     from gan_lab.data.images import to_uint8
     from gan_lab.data.pictures import grid, save_png
-    from gan_lab.evaluation import scoring_mode
+    from gan_lab.evaluation.isolation import scoring_mode
     from gan_lab.sampling import reseed_default_generators
 
     device, images = next(loaded.network.parameters()).device, []
@@ -105,7 +107,7 @@ def images(loaded: Any, *, count: int, seed: int, classes: list[int] | None = No
     import torch
 
     from gan_lab.data.images import to_uint8
-    from gan_lab.evaluation import scoring_mode
+    from gan_lab.evaluation.isolation import scoring_mode
     from gan_lab.sampling import Draws, reseed_default_generators
 
     if classes is not None:
@@ -175,9 +177,9 @@ def write_points(batches: Iterator[Any], out: Path, loaded: Any, trust: list[str
     import numpy as np
     from torch import cat
 
-    from gan_lab.checkpoint import build
     from gan_lab.data.base import Data
     from gan_lab.data.pictures import save_png
+    from gan_lab.runs.checkpoint import build
 
     points = cat(list(batches))
     picture, target = out / "scatter.png", out / "samples.npz"

@@ -5,21 +5,21 @@ import logging
 import sys
 import tempfile
 import time
-import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from gan_lab.config import digest, run_name
-from gan_lab.distributed.place import check_place, devices_named, find_place, note_failure, rank_among_others
+from gan_lab.cli import message, run_command
 from gan_lab.distributed.preemption import ENDING, REQUEUEING, requeue, signals
-from gan_lab.doors import door, message, plain
-from gan_lab.records import replace_text, scores_of
-from gan_lab.reports import best_score, is_pruned, monitored_scores, read_report, reported
+from gan_lab.distributed.topology import check_topology, devices_named, find_topology, note_failure, rank_among_others
+from gan_lab.runs.folder import logged, owned, refuse_other_settings
+from gan_lab.runs.records import replace_text, scores_of
+from gan_lab.runs.settings import digest, plain, run_name
+from gan_lab.runs.status import best_score, is_pruned, monitored_scores, read_status, status_kept
 
 log = logging.getLogger("gan_lab")
 ROLLBACKS = 3
@@ -28,7 +28,7 @@ ROLLBACKS = 3
 def main() -> None:
     """The command."""
     signals.note(REQUEUEING)  # by default they kill, and a time limit may fall into the start
-    door("train", run)
+    run_command("train", run)
 
 
 def run(config: DictConfig) -> float | None:
@@ -41,16 +41,16 @@ def run(config: DictConfig) -> float | None:
     """
     settings = plain(config)
     first = rank_among_others() in (None, 0)
-    with reported(settings["report"], total_kimg=settings["total_kimg"], describe=message, first_rank=first) as note:
+    with status_kept(settings["report"], total_kimg=settings["total_kimg"], describe=message, first_rank=first) as note:
         check(settings)
-        place = find_place()
-        count = check_place(settings, place)
-        if count > place.world:
+        topology = find_topology()
+        count = check_topology(settings, topology)
+        if count > topology.world:
             return launch(settings["report"], count, devices_named(settings["trainer"]))
         from gan_lab import collectives
         from gan_lab.distributed.environment import joined
 
-        with joined(place, settings["trainer"]["accelerator"]):
+        with joined(topology, settings["trainer"]["accelerator"]):
             try:
                 return run_as_rank(settings, note)
             except SystemExit as stopped:
@@ -59,7 +59,7 @@ def run(config: DictConfig) -> float | None:
                 number = stopped.code - 128
                 signals.note(ENDING)  # a requeued job gets TERM, which by default kills what is still at work here
                 # The others wait: whoever started the ranks ends them all when one of them has ended.
-                if (job := collectives.from_first_rank(lambda: requeue(number))) is not None and place.rank == 0:
+                if (job := collectives.from_first_rank(lambda: requeue(number))) is not None and topology.rank == 0:
                     print(f"job {job} is back in the queue", flush=True)
                 raise
             except Exception as error:
@@ -83,7 +83,7 @@ def launch(report: str | None, count: int, devices: list[int] | None) -> float |
         code = run_ranks("gan_lab.train", arguments, count, devices)
         if code:
             raise SystemExit(code)
-        return read_report(Path(report)).get("objective")
+        return read_status(Path(report)).get("objective")
 
 
 def run_as_rank(settings: dict[str, Any], note: Callable[..., None]) -> float | None:
@@ -91,7 +91,7 @@ def run_as_rank(settings: dict[str, Any], note: Callable[..., None]) -> float | 
     from hydra.core.hydra_config import HydraConfig
 
     from gan_lab import collectives
-    from gan_lab.origin import origin
+    from gan_lab.runs.provenance import origin
 
     settings = agreed(settings)
     folder = Path(
@@ -163,94 +163,6 @@ def check(settings: dict[str, Any]) -> None:
         )
 
 
-def refuse_other_settings(folder: Path, settings: dict[str, Any]) -> None:
-    """A folder holds one run: another one's checkpoints are not gone on with.
-
-    Raises:
-        ValueError: the folder's run has settings that give other results.
-    """
-    stored = folder / "config.yaml"
-    if not stored.is_file() or not any((folder / "checkpoints").glob("*.ckpt")):
-        return
-    earlier = digest(OmegaConf.to_container(OmegaConf.load(stored)))  # type: ignore[arg-type]
-    if earlier != digest(settings):
-        raise ValueError(
-            f"{folder} holds a run of other settings (digest {earlier}, these have {digest(settings)}; see {stored}); "
-            "choose another run_dir=..., or overwrite=true to move that run aside"
-        )
-
-
-@contextmanager
-def owned(folder: Path, *, overwrite: bool) -> Iterator[dict[str, Any]]:
-    """The run's folder, locked for this process; yields what run.json says and writes it back.
-
-    Raises:
-        RuntimeError: another process is writing to it.
-    """
-    from filelock import FileLock, Timeout
-
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.parent / f".{folder.name}.lock")
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise RuntimeError(
-            f"another process is training in {folder}; wait for it, or set run_dir=... or seed=..."
-        ) from error
-    except OSError as error:
-        raise OSError(
-            f"cannot use {folder}: {error}; set paths.runs_dir=... to a folder that can be written"
-        ) from error
-    try:
-        if overwrite and folder.exists():
-            aside = folder.with_name(f"{folder.name}.{time.strftime('%Y-%m-%d_%H-%M-%S')}")
-            folder.rename(aside)
-            print(f"moved the earlier run to {aside}")
-        folder.mkdir(exist_ok=True)
-        file = folder / "run.json"
-        about = json.loads(file.read_text()) if file.is_file() else {"id": uuid.uuid4().hex[:8]}
-        replace_text(file, json.dumps(about, indent=1))
-        yield about
-        replace_text(file, json.dumps(about, indent=1))
-    finally:
-        lock.release()
-
-
-@contextmanager
-def logged(folder: Path, *, first_rank: bool) -> Iterator[None]:
-    """Messages and warnings go to the terminal and to train.log in the run's folder; of other ranks, errors alone."""
-    root = logging.getLogger()
-    terminal = logging.StreamHandler()
-    terminal.setFormatter(logging.Formatter("%(message)s"))
-    handlers: list[logging.Handler] = [terminal]
-    if first_rank:
-        handlers.append(logging.FileHandler(folder / "train.log"))
-        handlers[-1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    else:
-        terminal.setLevel(logging.ERROR)
-    for name in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    log.setLevel(logging.INFO)
-    earlier, root.handlers = root.handlers, handlers
-    logging.captureWarnings(True)
-    logging.getLogger("py.warnings").addFilter(_shorten)
-    try:
-        yield
-    finally:
-        logging.captureWarnings(False)
-        logging.getLogger("py.warnings").removeFilter(_shorten)
-        root.handlers = earlier
-        for handler in handlers:
-            handler.close()
-
-
-def _shorten(record: logging.LogRecord) -> bool:
-    """Leaves the message of a warning, without the source line it came from."""
-    text = str(record.args[0]) if isinstance(record.args, tuple) and record.args else record.getMessage()
-    record.msg, record.args = f"Warning: {text.splitlines()[0].partition('Warning: ')[2] or text}", ()
-    return True
-
-
 def fit_or_roll_back(settings: dict[str, Any], folder: Path, about: dict[str, Any]) -> float | None:
     """`fit`, and once more from the last checkpoint after non-finite gradients where the config says so."""
     from gan_lab.callbacks.base import is_first_rank
@@ -280,21 +192,21 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any]) -> float 
     from gan_lab.callbacks.evaluation import Evaluate
     from gan_lab.callbacks.interruption import Interruption
     from gan_lab.callbacks.stop import Stop
-    from gan_lab.checkpoint import CheckpointIO, initialize, newest_sound
     from gan_lab.distributed.environment import Joined, take_signals_from
     from gan_lab.distributed.strategy import STRATEGY
+    from gan_lab.runs.checkpoint import CheckpointIO, initialize, newest_sound
 
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-    warnings.filterwarnings("ignore", message=".*srun.*")  # in an allocation, check_place has seen to it
+    warnings.filterwarnings("ignore", message=".*srun.*")  # in an allocation, check_topology has seen to it
     warnings.filterwarnings("ignore", message=".*Checkpoint directory.*exists.*")
-    place, config = find_place(), OmegaConf.create(settings)
+    topology, config = find_topology(), OmegaConf.create(settings)
     if settings["threads"] is not None:
         torch.set_num_threads(settings["threads"])
     seed_everything(settings["seed"], verbose=False)
     resume = collectives.from_first_rank(lambda: newest_sound(folder / "checkpoints"))
     data = instantiate(config.data, _convert_="all")
-    with collectives.first_ranks_first(place.local_rank):
+    with collectives.first_ranks_first(topology.local_rank):
         data.prepare_data()
         data.setup("fit")
     model = instantiate(config.model, _convert_="all")
@@ -316,10 +228,10 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any]) -> float 
         default_root_dir=str(folder),
         callbacks=callbacks,
         logger=loggers or False,
-        plugins=[CheckpointIO(), Joined(place)],
-        devices=place.local_world if place.world > 1 else devices_named(settings["trainer"]) or 1,
-        num_nodes=place.world // place.local_world,
-        strategy=STRATEGY if place.world > 1 else "auto",
+        plugins=[CheckpointIO(), Joined(topology)],
+        devices=topology.local_world if topology.world > 1 else devices_named(settings["trainer"]) or 1,
+        num_nodes=topology.world // topology.local_world,
+        strategy=STRATEGY if topology.world > 1 else "auto",
         max_epochs=-1,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -332,7 +244,7 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any]) -> float 
         if isinstance(callback, (Evaluate, Checkpointing)):
             callback.config = settings
         if isinstance(callback, Evaluate):
-            callback.evaluation = prepared_evaluation(config, data, trainer.strategy.root_device, place.local_rank)
+            callback.evaluation = prepared_evaluation(config, data, trainer.strategy.root_device, topology.local_rank)
             callback.watched = bool(settings["evaluation"].get("watched"))
     if is_first_rank():
         replace_text(folder / "config.yaml", OmegaConf.to_yaml(config))

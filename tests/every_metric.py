@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from gan_lab.data.images import to_uint8
 from gan_lab.data.reference import ReferenceSet
-from gan_lab.evaluation import Evaluation, Scores
+from gan_lab.evaluation.scores import Scores
+from gan_lab.evaluation.stage import Evaluation
 from gan_lab.extractors.base import Extractor
 from gan_lab.metrics.base import Block, BlockMetric
 

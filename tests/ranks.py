@@ -26,9 +26,9 @@ def _serve(rank: int, world: int, folder: str, pipe: Any) -> None:
     os.dup2(log, 2)
     torch.set_num_threads(1)
     from gan_lab.distributed.environment import joined
-    from gan_lab.distributed.place import find_place
+    from gan_lab.distributed.topology import find_topology
 
-    with joined(find_place(), "cpu"):
+    with joined(find_topology(), "cpu"):
         while (task := pipe.recv()) is not None:
             module, name, arguments = task
             try:

@@ -11,18 +11,19 @@ from conftest import ROOT, SMALL, _run_command
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
-from test_doors import assert_refused
+from test_cli import assert_refused
 
-from gan_lab import generation
-from gan_lab.checkpoint import CheckpointError, load_generator
 from gan_lab.config import register
 from gan_lab.data.images import to_uint8
 from gan_lab.data.stored import stored_images
-from gan_lab.distributed.place import find_place
+from gan_lab.distributed.topology import find_topology
 from gan_lab.evaluate import score_checkpoint
-from gan_lab.evaluation import Scores
-from gan_lab.records import append_scores, read_scores, save_pictures, snapshots_of
-from gan_lab.scoring import draw_curve, settings_by
+from gan_lab.evaluation import requests
+from gan_lab.evaluation.command_line import settings_by
+from gan_lab.evaluation.display import draw_curve
+from gan_lab.evaluation.scores import Scores, append_scores, save_pictures
+from gan_lab.runs.checkpoint import CheckpointError, load_generator
+from gan_lab.runs.records import read_scores, snapshots_of
 
 DIGITS = ["evaluation=default", "evaluation.metrics.kid.subset_size=10", "evaluation.block_size=10"]
 AGAINST_DIGITS = [*DIGITS, "data=digits", "data.image_size=16"]
@@ -45,7 +46,7 @@ def run(forkserver, tmp_path_factory) -> Path:
 def made(run) -> np.ndarray:
     """(20, 16, 16) uint8: the very images on which the run was scored at its end."""
     loaded = load_generator(snapshots_of(run)[96])
-    from gan_lab.evaluation import Generated
+    from gan_lab.evaluation.sources import Generated
 
     source = Generated(loaded.network, loaded.inputs, to_uint8, weights="ema", seed=0, device=torch.device("cpu"))
     return torch.cat([source.make(block, 10).images for block in range(2)])[:, 0].numpy()
@@ -77,10 +78,10 @@ def test_statistics_are_taken_with_the_threads_asked_for(run, monkeypatch):
         seen.append(torch.get_num_threads())
         raise StopIteration
 
-    monkeypatch.setattr(generation, "asked", notice)
+    monkeypatch.setattr(requests, "asked", notice)
     try:
         with pytest.raises(StopIteration):
-            score_checkpoint(config, find_place(), torch.device("cpu"))
+            score_checkpoint(config, find_topology(), torch.device("cpu"))
     finally:
         torch.set_num_threads(before)
     assert seen == [3]

@@ -5,13 +5,13 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from PIL import Image
-from test_doors import assert_refused
+from test_cli import assert_refused
 from torch import nn
 
-from gan_lab.checkpoint import CheckpointError
-from gan_lab.distributed.place import find_place
-from gan_lab.records import read_scores
-from gan_lab.scoring import Stage, settings_by
+from gan_lab.distributed.topology import find_topology
+from gan_lab.evaluation.command_line import Stage, settings_by
+from gan_lab.runs.checkpoint import CheckpointError
+from gan_lab.runs.records import read_scores
 
 SCORING = ["evaluation=default", "evaluation.metrics.kid.subset_size=10", "evaluation.block_size=10"]
 DIGITNET = [*SCORING, "+extractor@evaluation.extractor=digitnet"]
@@ -84,4 +84,4 @@ def test_the_same_in_a_stored_config_is_refused():
         settings_by(config, stored)
     settings = {"trust": [], "threads": None, "evaluation": evaluation}
     with pytest.raises(CheckpointError, match=r"trust=\[gan_lab\.extractors\.custom\]"):
-        Stage(settings, stored, find_place(), torch.device("cpu"), data=object())
+        Stage(settings, stored, find_topology(), torch.device("cpu"), data=object())

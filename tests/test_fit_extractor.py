@@ -1,4 +1,4 @@
-"""The door fit_extractor: digits end to end, folders with and without classes, and what it holds out."""
+"""The command fit_extractor: digits end to end, folders with and without classes, and what it holds out."""
 
 import json
 
@@ -14,8 +14,8 @@ from sklearn.datasets import load_digits
 from gan_lab import fit_extractor
 from gan_lab.config import register
 from gan_lab.data.digits import held_out_fifth
-from gan_lab.doors import plain
 from gan_lab.extractors.classifier import KEY, Classifier, accuracy
+from gan_lab.runs.settings import plain
 
 QUICK = ["threads=1", "device=cpu", "data.image_size=8"]
 

@@ -12,10 +12,10 @@ import torch
 from conftest import ROOT
 from torch import Tensor
 
-from gan_lab.checkpoint import load_generator
 from gan_lab.data.images import to_uint8
 from gan_lab.extractors.digitnet import DigitNet
-from gan_lab.records import read_rows, scores_of
+from gan_lab.runs.checkpoint import load_generator
+from gan_lab.runs.records import read_rows, scores_of
 from gan_lab.sampling import Draws
 
 SEED = 1  # another than that of the pictures in experiments/

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gan_lab.config import digest
+from gan_lab.runs.settings import digest
 
 SETTINGS = {
     "seed": 0,

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from gan_lab.augment.base import Augmentation
 from gan_lab.callbacks.stop import Stop
-from gan_lab.checkpoint import CheckpointIO
 from gan_lab.data.images import to_uint8
 from gan_lab.data.pictures import grid
 from gan_lab.distributed.preemption import signals
-from gan_lab.evaluation import Scores
+from gan_lab.evaluation.scores import Scores
 from gan_lab.regularizers.base import Phase, Regularizer
+from gan_lab.runs.checkpoint import CheckpointIO
 from gan_lab.sampling import Draws, LabelledInputs
 
 REAL = torch.tensor([[1.0, 0.0], [0.0, 1.0]])  # D = 3 and 4 with w = (3, 4)

@@ -6,7 +6,7 @@ from pytorch_lightning import Trainer
 
 from gan_lab.callbacks.base import TickCallback, callbacks_of, is_first_rank, run_dir
 from gan_lab.callbacks.evaluation import Evaluate
-from gan_lab.checkpoint import describe, second_name
+from gan_lab.runs.checkpoint import describe, second_name
 
 
 class Checkpointing(TickCallback):

@@ -6,7 +6,7 @@ from typing import Any
 from pytorch_lightning import Trainer
 
 from gan_lab.callbacks.base import TickCallback, is_first_rank, run_dir
-from gan_lab.records import read_rows, scores_of
+from gan_lab.runs.records import read_rows, scores_of
 
 
 class Curves(TickCallback):

@@ -8,18 +8,10 @@ from pytorch_lightning import Trainer
 from gan_lab import collectives
 from gan_lab.callbacks.base import TickCallback, is_first_rank, run_dir
 from gan_lab.callbacks.stop import stop_of
-from gan_lab.checkpoint import describe, write_snapshot
-from gan_lab.evaluation import Evaluation, Scores
-from gan_lab.records import (
-    append_scores,
-    best_of,
-    cut_scores,
-    read_scores,
-    save_pictures,
-    scores_of,
-    snapshots_of,
-    watched_scores,
-)
+from gan_lab.evaluation.scores import Scores, append_scores, save_pictures
+from gan_lab.evaluation.stage import Evaluation
+from gan_lab.runs.checkpoint import describe, write_snapshot
+from gan_lab.runs.records import best_of, cut_scores, read_scores, scores_of, snapshots_of, watched_scores
 
 
 class Evaluate(TickCallback):

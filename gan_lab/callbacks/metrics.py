@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning import Trainer
 
 from gan_lab.callbacks.base import TickCallback, is_first_rank, run_dir
-from gan_lab.records import CLOCK, append_row, cut_rows
+from gan_lab.runs.records import CLOCK, append_row, cut_rows
 
 
 class MetricsFile(TickCallback):

@@ -8,7 +8,7 @@ from pytorch_lightning import Trainer
 
 from gan_lab.callbacks.base import TickCallback, is_first_rank, run_dir
 from gan_lab.data.pictures import save_png
-from gan_lab.evaluation import scoring_mode
+from gan_lab.evaluation.isolation import scoring_mode
 from gan_lab.sampling import Draws, reseed_default_generators
 
 

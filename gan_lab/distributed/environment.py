@@ -12,7 +12,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.plugins.environments import ClusterEnvironment
 
 from gan_lab import collectives
-from gan_lab.distributed.place import Place
+from gan_lab.distributed.topology import Topology
 
 PATIENCE = timedelta(days=1)  # ranks may wait long for an evaluation; that one is dead is noticed by who started it
 
@@ -20,9 +20,9 @@ PATIENCE = timedelta(days=1)  # ranks may wait long for an evaluation; that one 
 class Joined(ClusterEnvironment):
     """Tells Lightning what is known already, so that it neither guesses nor starts or requeues anything."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, topology: Topology) -> None:
         super().__init__()
-        self._place = place
+        self._topology = topology
 
     @property
     def creates_processes_externally(self) -> bool:
@@ -41,22 +41,22 @@ class Joined(ClusterEnvironment):
         return False
 
     def world_size(self) -> int:
-        return self._place.world
+        return self._topology.world
 
     def set_world_size(self, size: int) -> None:
         pass
 
     def global_rank(self) -> int:
-        return self._place.rank
+        return self._topology.rank
 
     def set_global_rank(self, rank: int) -> None:
         pass
 
     def local_rank(self) -> int:
-        return self._place.local_rank
+        return self._topology.local_rank
 
     def node_rank(self) -> int:
-        return self._place.rank // self._place.local_world
+        return self._topology.rank // self._topology.local_world
 
 
 def take_signals_from(trainer: Trainer) -> None:
@@ -67,30 +67,30 @@ def take_signals_from(trainer: Trainer) -> None:
 
 
 @contextmanager
-def joined(place: Place, accelerator: str) -> Iterator[None]:
+def joined(topology: Topology, accelerator: str) -> Iterator[None]:
     """Inside, the ranks are one process group: NCCL where each has a GPU, else gloo.
 
     Raises:
         RuntimeError: this rank has no GPU of its own where others have.
     """
-    if place.world == 1:
+    if topology.world == 1:
         yield
         return
     gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     if gpu:
-        if torch.cuda.device_count() <= place.local_rank:
+        if torch.cuda.device_count() <= topology.local_rank:
             raise RuntimeError(
-                f"rank {place.rank} is number {place.local_rank} on its machine and sees "
+                f"rank {topology.rank} is number {topology.local_rank} on its machine and sees "
                 f"{torch.cuda.device_count()} GPUs; start one process per GPU, each seeing all of them"
             )
-        torch.cuda.set_device(place.local_rank)
-    if place.starter == "gan_lab":
+        torch.cuda.set_device(topology.local_rank)
+    if topology.starter == "gan_lab":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
     dist.init_process_group(
         "nccl" if gpu else "gloo",
-        init_method=place.meeting_point,
-        rank=place.rank,
-        world_size=place.world,
+        init_method=topology.meeting_point,
+        rank=topology.rank,
+        world_size=topology.world,
         timeout=PATIENCE,
     )
     with collectives.side_group(PATIENCE):

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from gan_lab.distributed.place import ERROR_FILE, MEETING_POINT
 from gan_lab.distributed.preemption import RANKING, signals
+from gan_lab.distributed.topology import ERROR_FILE, MEETING_POINT
 
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None

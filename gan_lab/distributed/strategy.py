@@ -6,7 +6,7 @@ from pytorch_lightning.strategies import DDPStrategy, StrategyRegistry
 from torch import Tensor, nn
 
 from gan_lab import collectives
-from gan_lab.distributed.place import STRATEGY
+from gan_lab.distributed.topology import STRATEGY
 from gan_lab.layers.normalization import synchronize_batch_norms
 from gan_lab.models.base import OneProcess
 

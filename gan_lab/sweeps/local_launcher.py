@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gan_lab.distributed.launcher import end_with, usable_cores
 from gan_lab.distributed.preemption import RANKING
-from gan_lab.reports import read_report, stop_file, update_report
+from gan_lab.runs.status import read_status, stop_file, update_status
 
 POLL_SECONDS, REDRAW_SECONDS, LINE_SECONDS = 0.1, 0.5, 30.0
 
@@ -65,7 +65,7 @@ class Job:
 
     def standing(self) -> str:
         """How far it is: from its report, or before that the last line it printed."""
-        report = read_report(self.report)
+        report = read_status(self.report)
         if not report.get("images_seen"):
             return _last_line(self.log) or "starting"
         score = f", {report['monitored']} {report['scores'][-1][1]:.4g}" if report["scores"] else ""
@@ -208,7 +208,7 @@ class LocalLauncher(Launcher):
                 self._pass_on(running)
                 for job in waiting:
                     job.state = "stopped"
-                    update_report(job.report, state="stopped")
+                    update_status(job.report, state="stopped")
                 waiting.clear()
             for job in [job for job in running if job.process.poll() is not None]:
                 running.remove(job)
@@ -256,7 +256,7 @@ class LocalLauncher(Launcher):
 
     def _end(self, job: Job) -> None:
         """Note how a job ended, in its report as well where it could not do so itself, and free its slot."""
-        code, report = job.process.returncode, read_report(job.report)
+        code, report = job.process.returncode, read_status(job.report)
         job.seconds = time.monotonic() - job.begun
         if code == 0:
             job.state = "finished"
@@ -265,7 +265,7 @@ class LocalLauncher(Launcher):
         else:
             job.state, job.error = "failed", _cause(code, report, job.log)
         if job.state != "finished" and report.get("state") in (None, "running"):
-            update_report(job.report, state=job.state, error=job.error or None)
+            update_status(job.report, state=job.state, error=job.error or None)
         with self._lock:
             self._running.remove(job)
             self._free.append(job.slot)
@@ -408,7 +408,7 @@ def _last_line(log: Path) -> str:
 def _outcome(job: Job) -> str:
     if job.state == "failed":
         return f"{job.name} FAILED after {job.seconds:.0f} s: {job.error}"
-    report = read_report(job.report)
+    report = read_status(job.report)
     objective = report.get("objective")
     score = "" if objective is None else f", {report.get('monitored') or 'objective'} {objective:.4g}"
     reason = report.get("reason") if job.state == "finished" else None
@@ -423,7 +423,7 @@ def _returns(jobs: Sequence[Job]) -> list[JobReturn]:
     error = JobError("\n  ".join([summary, *said]) if len(jobs) > 1 else summary)
     returns = []
     for job in jobs:
-        objective: Any = error if job.state == "failed" else read_report(job.report).get("objective")
+        objective: Any = error if job.state == "failed" else read_status(job.report).get("objective")
         status = JobStatus.FAILED if job.state == "failed" else JobStatus.COMPLETED
         returns.append(JobReturn(job.overrides, job.config, None, os.getcwd(), "train", status, objective))
     return returns

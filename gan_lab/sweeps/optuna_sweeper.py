@@ -17,7 +17,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from gan_lab.reports import PRUNED, is_pruned, read_report, stop_file
+from gan_lab.runs.status import PRUNED, is_pruned, read_status, stop_file
 from gan_lab.sweeps.search_space import Search, parse, written
 
 POLL_SECONDS = 1.0
@@ -364,7 +364,7 @@ class OptunaSweeper(Sweeper):
                 answer = self._launcher.launch([overrides], initial_job_idx=trial.number)[0]._return_value
             except (Exception, SystemExit, KeyboardInterrupt) as error:
                 answer = error
-            said = read_report(report)
+            said = read_status(report)
             if BUSY not in f"{said.get('error')}{answer}" or self._ending.wait(10 * POLL_SECONDS):
                 return judge(said, answer, ending=self._ending.is_set())
 
@@ -399,7 +399,7 @@ class OptunaSweeper(Sweeper):
 
     def _hand_on(self, trial: Any, known: set[int], last: bool) -> None:
         file = self._report(trial.number)
-        for kimg, value in read_report(file).get("scores", []):
+        for kimg, value in read_status(file).get("scores", []):
             step = round(kimg)
             if step in known:
                 continue

@@ -6,9 +6,9 @@ from tiny import ScriptedEvaluation, fit, settings
 
 from gan_lab.callbacks.checkpointing import Checkpointing
 from gan_lab.callbacks.evaluation import Evaluate
-from gan_lab.checkpoint import FORMAT, CheckpointError, find, read
 from gan_lab.models.base import NonFiniteError
 from gan_lab.models.hinge_gan import HingeGAN
+from gan_lab.runs.checkpoint import FORMAT, CheckpointError, find, read
 
 
 def run(folder, *, images=12, every=0.002, keep=2, values=None, module=None, score_every=0.002, resume=None):

@@ -33,10 +33,10 @@ from gan_lab.callbacks.metrics import MetricsFile
 from gan_lab.config import register
 from gan_lab.data.images import to_uint8
 from gan_lab.data.reference import ReferenceSet
-from gan_lab.evaluation import scoring_mode
+from gan_lab.evaluation.isolation import scoring_mode
 from gan_lab.layers.normalization import spectrally_normalize, synchronize_batch_norms
 from gan_lab.models.hinge_gan import HingeGAN
-from gan_lab.records import CLOCK, read_rows
+from gan_lab.runs.records import CLOCK, read_rows
 
 DEFAULT = {
     name: value

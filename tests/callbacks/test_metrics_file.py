@@ -5,7 +5,7 @@ from tiny import fit, fix_latents, settings
 
 from gan_lab.callbacks.metrics import MetricsFile
 from gan_lab.models.hinge_gan import HingeGAN
-from gan_lab.records import CLOCK, append_row, cut_rows, read_rows
+from gan_lab.runs.records import CLOCK, append_row, cut_rows, read_rows
 
 
 def test_rows_are_appended(tmp_path):

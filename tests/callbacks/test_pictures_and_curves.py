@@ -14,7 +14,7 @@ from gan_lab.callbacks.curves import draw
 from gan_lab.callbacks.pictures import Pictures
 from gan_lab.data.pictures import grid, save_png
 from gan_lab.models.hinge_gan import HingeGAN
-from gan_lab.records import append_row
+from gan_lab.runs.records import append_row
 
 
 class Painter(nn.Module):

@@ -11,10 +11,10 @@ from tiny import ScriptedEvaluation, fit, settings
 
 from gan_lab.callbacks.checkpointing import Checkpointing
 from gan_lab.callbacks.evaluation import Evaluate
-from gan_lab.evaluation import Scores
+from gan_lab.evaluation.scores import Scores, append_scores
 from gan_lab.models.base import NonFiniteError
 from gan_lab.models.hinge_gan import HingeGAN
-from gan_lab.records import append_line, append_scores, content_sha256, cut_scores, read_scores, snapshots_of
+from gan_lab.runs.records import append_line, content_sha256, cut_scores, read_scores, snapshots_of
 
 
 def scored(values, folder, *, images=10, patience=None, snapshots=None, n_critic=1, **script):

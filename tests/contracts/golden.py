@@ -87,7 +87,8 @@ def needed(data: str) -> list[str]:
 
 def run_names() -> dict[str, str]:
     """Command -> name of its run, but for places, which are made the same everywhere."""
-    from gan_lab.config import register, run_name
+    from gan_lab.config import register
+    from gan_lab.runs.settings import run_name
 
     found = {}
     elsewhere = patch.dict(os.environ, GAN_LAB_CACHE="cache")

@@ -25,7 +25,7 @@ from shrunk import partner, shrunk
 
 from gan_lab import train
 from gan_lab.config import register
-from gan_lab.doors import plain
+from gan_lab.runs.settings import plain
 
 GROUPS = sorted(path for path in (ROOT / "conf").glob("*/*.yaml"))
 RECIPES = sorted((ROOT / "experiments").glob("*.yaml"))

@@ -17,7 +17,7 @@ from test_imports import ROOMS, violations
 import gan_lab
 from gan_lab import train
 from gan_lab.config import register
-from gan_lab.doors import plain
+from gan_lab.runs.settings import plain
 
 BLOCK = re.compile(r"^```(?:python|yaml)\n# (?P<path>\S+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 FILES = {match["path"]: match["text"] for match in BLOCK.finditer((ROOT / "CONTRIBUTING.md").read_text())}

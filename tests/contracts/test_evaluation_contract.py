@@ -61,7 +61,7 @@ from torch.nn import functional as F
 from gan_lab import collectives
 from gan_lab.data.images import resize
 from gan_lab.data.reference import ReferenceSet
-from gan_lab.evaluation import Evaluation
+from gan_lab.evaluation.stage import Evaluation
 from gan_lab.extractors.digitnet import DigitNet
 from gan_lab.extractors.inception import Inception
 from gan_lab.metrics.base import BlockMetric

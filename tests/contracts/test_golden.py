@@ -8,10 +8,10 @@ import pytest
 import torch
 from golden import GOLDEN, PLAIN, RICH, RUN, final_weights, run_names, trainings
 
-from gan_lab.checkpoint import load_generator
 from gan_lab.compare import main as compare
-from gan_lab.records import read_rows, read_scores
 from gan_lab.report import main as report
+from gan_lab.runs.checkpoint import load_generator
+from gan_lab.runs.records import read_rows, read_scores
 from gan_lab.sampling import Draws
 
 RUNS = GOLDEN / "runs"

@@ -1,6 +1,7 @@
 """Imports point up the table of rooms in CONTRIBUTING.md, and go nowhere else."""
 
 import ast
+import importlib
 import re
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from typing import NamedTuple
 
 import pytest
 from conftest import ROOT
+
+import gan_lab
 
 HEADER = "| Room | What lives there | May import |"
 ALL_ABOVE = "all rooms above"
@@ -138,7 +141,7 @@ def test_every_row_allows_rooms_above_it_alone():
         ("models/bad.py", "from ..networks.dcgan import DCGANGenerator"),
         ("losses/bad.py", "import gan_lab.train"),
         ("metrics/bad.py", "if True:\n    import pytorch_lightning"),
-        ("checkpoint.py", "from gan_lab.doors import door"),
+        ("runs/bad.py", "from gan_lab.cli import run_command"),
         ("extractors/bad.py", "from gan_lab.data.base import ImageData"),
         ("cellar/bad.py", "import math"),
     ],
@@ -153,8 +156,49 @@ def test_a_bad_import_is_found(file, source):
         ("networks/good.py", "import math\nfrom torch import nn\nfrom gan_lab.layers.checks import at_least"),
         ("models/good.py", "from .base import GANModule\nfrom ..losses import hinge"),
         ("extractors/good.py", "from gan_lab.data.images import resize"),
-        ("checkpoint.py", "from gan_lab import __version__"),
+        ("runs/good.py", "from gan_lab import __version__"),
     ],
 )
 def test_a_good_import_passes(file, source):
     assert violations(source, file, ROOMS) == []
+
+
+def imported_at_once(file: str) -> set[str]:
+    """The package's files that importing `file` runs: those of imports outside of functions and type checking."""
+
+    def top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+        for node in body:
+            if isinstance(node, ast.If) and "TYPE_CHECKING" not in ast.unparse(node.test):
+                yield from top_level(node.body + node.orelse)
+            elif isinstance(node, (ast.Import, ast.ImportFrom, ast.ClassDef)):
+                yield from top_level(node.body) if isinstance(node, ast.ClassDef) else [node]
+
+    tree = ast.parse((ROOT / "gan_lab" / file).read_text())
+    names = imported(ast.unparse(ast.Module(list(top_level(tree.body)), [])), file)
+    return {file_of(name, ROOT / "gan_lab") for name in names if name.split(".")[0] == "gan_lab"} - {file}
+
+
+def height(file: str, below: dict[str, set[str]], path: tuple[str, ...] = ()) -> int:
+    """Files on the longest way down from `file`; a circle of imports is an AssertionError that names it."""
+    assert file not in path, f"a circle of imports: {' -> '.join([*path[path.index(file) :], file])}"
+    return 1 + max((height(other, below, (*path, file)) for other in below[file]), default=0)
+
+
+def test_no_circles():
+    below = {file: imported_at_once(file) for file in FILES}
+    for file in FILES:
+        assert height(file, below) < 20
+
+
+def test_modules_that_have_moved_are_found_under_their_old_names():
+    for old, new in gan_lab.MOVED.items():
+        with pytest.deprecated_call(match=re.escape(f"{old} is {new} now")):
+            assert importlib.import_module(old) is importlib.import_module(new)
+    from gan_lab import checkpoint, evaluation
+    from gan_lab.evaluation.stage import Evaluation
+    from gan_lab.runs.checkpoint import load_generator
+
+    assert checkpoint.load_generator is load_generator
+    assert evaluation.Evaluation is Evaluation
+    with pytest.raises(AttributeError, match="has no attribute Evaluator"):
+        evaluation.Evaluator  # noqa: B018

@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from gan_lab.config import register
-from gan_lab.doors import plain
+from gan_lab.runs.settings import plain
 
 DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "slurm/README.md", "experiments/README.md")]
 EXAMPLES = ("my_gan", "my_distance")  # of CONTRIBUTING.md, which has a test of its own
@@ -20,13 +20,13 @@ COMMAND = re.compile(r"python -m gan_lab\.(\w+)([^`\n#]*)")
 
 
 def commands() -> list[tuple[str, str]]:
-    """(door, arguments) of every command in the documents; a door's bare name in the text is none."""
+    """(name, arguments) of every command in the documents; a name's bare name in the text is none."""
     found = [match.groups() for path in DOCUMENTS for match in COMMAND.finditer(path.read_text())]
-    found = [(door, rest.strip()) for door, rest in found if not any(example in rest for example in EXAMPLES)]
-    return sorted({(door, rest) for door, rest in found if rest})
+    found = [(name, rest.strip()) for name, rest in found if not any(example in rest for example in EXAMPLES)]
+    return sorted({(name, rest) for name, rest in found if rest})
 
 
-def composed(door: str, arguments: str) -> list[dict]:
+def composed(name: str, arguments: str) -> list[dict]:
     """The resolved config of a command; one for each combination of a sweep, of an interval both ends."""
     words = [word for word in shlex.split(arguments) if word not in FLAGS and word not in ("--cfg", "job")]
     choices = [
@@ -37,7 +37,7 @@ def composed(door: str, arguments: str) -> list[dict]:
     ]
     register()
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
-        return [plain(compose(door, list(combination))) for combination in product(*choices)]
+        return [plain(compose(name, list(combination))) for combination in product(*choices)]
 
 
 def swept(override) -> list:
@@ -45,9 +45,9 @@ def swept(override) -> list:
     return [sweep.start, sweep.end] if override.is_interval_sweep() else list(override.sweep_string_iterator())
 
 
-@pytest.mark.parametrize(("door", "arguments"), commands())
-def test_every_command_composes(door, arguments):
-    assert composed(door, arguments)
+@pytest.mark.parametrize(("name", "arguments"), commands())
+def test_every_command_composes(name, arguments):
+    assert composed(name, arguments)
 
 
 def test_a_sweep_is_every_combination():

@@ -12,7 +12,7 @@ import torch
 from conftest import ROOT, SMALL
 from shrunk import groups_of, partner, shrunk
 
-from gan_lab.records import CLOCK, read_rows, read_scores
+from gan_lab.runs.records import CLOCK, read_rows, read_scores
 
 MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
 STEP = 32

@@ -69,7 +69,7 @@ def test_it_has_nothing_else(names):
     code = [name for name in ours if not name.startswith(("gan_lab/conf/", "gan_lab/experiments/"))]
     assert sorted(name for name in code if not name.endswith(".py")) == [
         "gan_lab/extractors/digitnet.safetensors",
-        "gan_lab/report.html.jinja",
+        "gan_lab/comparison/page.html.jinja",
     ]
 
 
@@ -80,6 +80,6 @@ def test_it_trains_from_another_folder(installed, tmp_path):
     assert "_target_: gan_lab.models.dcgan.DCGAN" in config
 
 
-@pytest.mark.parametrize("door", ["train", "sample", "evaluate", "export", "compare", "doctor"])
-def test_its_console_commands_answer(door, installed, tmp_path):
-    assert f"python -m gan_lab.{door}" in run(installed, tmp_path, str(installed / "bin" / f"gan-lab-{door}"), "--help")
+@pytest.mark.parametrize("name", ["train", "sample", "evaluate", "export", "compare", "doctor"])
+def test_its_console_commands_answer(name, installed, tmp_path):
+    assert f"python -m gan_lab.{name}" in run(installed, tmp_path, str(installed / "bin" / f"gan-lab-{name}"), "--help")

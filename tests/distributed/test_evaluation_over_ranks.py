@@ -14,7 +14,7 @@ from tiny import labelled_inputs
 
 from gan_lab import collectives
 from gan_lab.config import register
-from gan_lab.evaluation import EvaluationError
+from gan_lab.evaluation.stage import EvaluationError
 from gan_lab.metrics.frechet import FrechetDistance
 from gan_lab.models.averaging import MovingAverage
 

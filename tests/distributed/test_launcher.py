@@ -14,7 +14,7 @@ import torch
 from conftest import SMALL, _run_command
 
 from gan_lab.distributed.launcher import RankError, run_ranks, usable_cores
-from gan_lab.records import CLOCK, read_rows, read_scores
+from gan_lab.runs.records import CLOCK, read_rows, read_scores
 
 DDP = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
 RUN = [

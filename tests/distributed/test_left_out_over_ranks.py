@@ -4,11 +4,11 @@ import logging
 
 import pytest
 import torch
+from evaluation.test_stage import CPU, NoisyGenerator, Pictures, Projection
 from omegaconf import OmegaConf
-from test_evaluation import CPU, NoisyGenerator, Pictures, Projection
 
 from gan_lab import collectives
-from gan_lab.evaluation import Evaluation
+from gan_lab.evaluation.stage import Evaluation
 from gan_lab.extractors.base import MissingWeights
 from gan_lab.metrics.frechet import FrechetDistance
 from gan_lab.sampling import LatentInputs

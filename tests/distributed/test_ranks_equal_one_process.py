@@ -10,7 +10,7 @@ from ranks import Ranks, started
 from shrunk import partner, shrunk
 
 from gan_lab import train
-from gan_lab.doors import plain
+from gan_lab.runs.settings import plain
 
 MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
 SPECIAL = {"wgan": ["model.warmup_critic=2", "model.warmup_iterations=1"]}

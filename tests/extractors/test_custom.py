@@ -12,10 +12,10 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from gan_lab.checkpoint import CheckpointError, build
 from gan_lab.data.images import resize
 from gan_lab.extractors.base import DamagedWeights, MissingWeights
 from gan_lab.extractors.custom import Custom, exported_program
+from gan_lab.runs.checkpoint import CheckpointError, build
 
 CONFIG = Path(__file__).parents[2] / "conf" / "extractor" / "custom.yaml"
 INPUT = {"channels": 3, "size": [6, 8], "resize": "bicubic", "mean": [0.5, 0.25, 0.0], "std": [0.5, 1.0, 2.0]}

@@ -12,7 +12,7 @@ from tiny import train_on
 
 from gan_lab import train
 from gan_lab.config import register
-from gan_lab.doors import plain
+from gan_lab.runs.settings import plain
 
 BATCH, ITERATIONS, TOLERANCE = 24, 3, 1e-10
 

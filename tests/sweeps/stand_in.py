@@ -14,9 +14,9 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
+from gan_lab.cli import run_command
 from gan_lab.config import register_for_sweeps
-from gan_lab.doors import door
-from gan_lab.reports import read_report, stop_file, update_report
+from gan_lab.runs.status import read_status, stop_file, update_status
 
 STEPS = 5
 SECONDS = float(os.environ.get("STAND_IN_SECONDS", "0"))
@@ -54,13 +54,13 @@ def play(settings: dict[str, str], report: Path, number: int) -> float:
     reason = "total_kimg reached"
     for kimg in range(1, 1 + (100 if hopeless else 1) * STEPS):
         scores.append([kimg, 1e6 if hopeless else int(settings["seed"]) + STEPS - kimg])
-        update_report(report, state="running", scores=scores, higher_is_better=False)
+        update_status(report, state="running", scores=scores, higher_is_better=False)
         time.sleep(SECONDS)
         if stop_file(report).exists():
             reason = stop_file(report).read_text()
             break
-    update_report(report, state="finished", objective=min(value for _, value in scores), reason=reason)
-    return read_report(report)["objective"]
+    update_status(report, state="finished", objective=min(value for _, value in scores), reason=reason)
+    return read_status(report)["objective"]
 
 
 StandIn.play = staticmethod(play)
@@ -78,7 +78,7 @@ def main(*arguments: str) -> None:
     register_for_sweeps(StandIn)
     earlier, sys.argv = sys.argv, ["train", "--multirun", *FIXED, *arguments]
     try:
-        door("train", lambda config: None)
+        run_command("train", lambda config: None)
     finally:
         sys.argv = earlier
 

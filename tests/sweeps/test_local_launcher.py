@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 
 from gan_lab.config import register
 from gan_lab.distributed.preemption import RANKING
-from gan_lab.reports import read_report
+from gan_lab.runs.status import read_status
 from gan_lab.sweeps.local_launcher import JobError, LocalLauncher
 
 JOB = Path(__file__).with_name("job.py")
@@ -192,7 +192,7 @@ def test_a_failing_job_is_named_and_does_not_stop_the_others(launcher, tmp_path)
         f"job 2 (seed=2 wandb.project=killed): killed by SIGKILL (log: {sweep / '2.log'})",
         f"job 3 (seed=2 wandb.project=silent): nothing to read (log: {sweep / '3.log'})",
     ]
-    killed = read_report(sweep / "2.json")
+    killed = read_status(sweep / "2.json")
     assert (killed["state"], killed["error"]) == ("failed", "killed by SIGKILL")
 
 
@@ -249,14 +249,14 @@ def test_a_signal_reaches_each_job_once_and_no_other_job_begins(number, launcher
     thread.join()
     assert ended.value.code == 128 + number
     assert {job: note["signals"] for job, note in notes(tmp_path).items()} == {0: [number], 1: [number]}
-    assert [read_report(tmp_path / "sweep" / f"{job}.json")["state"] for job in range(4)] == ["stopped"] * 4
+    assert [read_status(tmp_path / "sweep" / f"{job}.json")["state"] for job in range(4)] == ["stopped"] * 4
     said = capfd.readouterr().out
     assert "4 stopped" in said
     assert f"stopped by signal {int(number)}; the same command goes on" in said
 
     with pytest.raises(SystemExit):
         made.launch([["trainer=cpu", "seed=4"]], 4)
-    assert read_report(tmp_path / "sweep" / "4.json") == {"state": "stopped"}
+    assert read_status(tmp_path / "sweep" / "4.json") == {"state": "stopped"}
     assert 4 not in notes(tmp_path)
 
 
@@ -296,7 +296,7 @@ def test_two_models_with_two_seeds_and_one_that_fails(command, tmp_path):
     written = [OmegaConf.load(path) for path in (tmp_path / "runs").rglob("config.yaml")]
     found = sorted((config.model._target_.rpartition(".")[2], config.seed, config.total_kimg) for config in written)
     assert found == [("GAN", 0, 0.032), ("GAN", 1, 0.032), ("LSGAN", 0, 0.032), ("LSGAN", 1, 0.032)]
-    reports = [read_report(tmp_path / "sweep" / f"{job}.json") for job in range(6)]
+    reports = [read_status(tmp_path / "sweep" / f"{job}.json") for job in range(6)]
     assert [report["state"] for report in reports] == ["finished", "finished", "failed"] * 2
     for report in reports:
         assert (report["objective"] is not None) == (report["state"] == "finished")
@@ -343,13 +343,13 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(paused_sweep, command, tmp_pa
     again = command("train", *PAUSED)
     assert again.code == 0, again.output
     assert f"going on from {saved.name}" in (tmp_path / "sweep" / "0.log").read_text()
-    assert [read_report(tmp_path / "sweep" / f"{job}.json")["images_seen"] for job in (0, 1)] == [96, 96]
+    assert [read_status(tmp_path / "sweep" / f"{job}.json")["images_seen"] for job in (0, 1)] == [96, 96]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's end")
 def test_jobs_of_a_launcher_that_was_killed_save_and_end(paused_sweep, tmp_path):
     paused_sweep.kill()
-    wait_for(lambda: read_report(tmp_path / "sweep" / "0.json")["state"] == "stopped", 100)
+    wait_for(lambda: read_status(tmp_path / "sweep" / "0.json")["state"] == "stopped", 100)
     assert list((tmp_path / "runs").rglob("0*.ckpt"))
 
 

@@ -21,7 +21,7 @@ from conftest import ROOT, SMALL
 from omegaconf import OmegaConf
 
 from gan_lab import train
-from gan_lab.reports import stop_file, update_report
+from gan_lab.runs.status import stop_file, update_status
 from gan_lab.sweeps import optuna_sweeper, study
 
 SEEDS = "seed=range(0,1000)"
@@ -72,7 +72,7 @@ def runs(monkeypatch):
 
 
 def finished(report: Path, objective: float, **more) -> float:
-    update_report(report, **{"state": "finished", "objective": objective, "reason": "total_kimg reached", **more})
+    update_status(report, **{"state": "finished", "objective": objective, "reason": "total_kimg reached", **more})
     return objective
 
 
@@ -116,7 +116,7 @@ def test_the_space_may_stand_in_the_config_and_the_command_line_comes_after(runs
 def test_a_bad_run_is_a_bad_trial_and_no_more(runs):
     def play(settings, report, number):
         if number == 1:
-            update_report(report, state="failed", error="loss/g is not finite (nan) at 0.3 kimg")
+            update_status(report, state="failed", error="loss/g is not finite (nan) at 0.3 kimg")
             raise RuntimeError("exit code 1")
         if number == 2:
             return finished(report, float("nan"))
@@ -175,7 +175,7 @@ def test_a_hopeless_trial_is_pruned(runs, capsys):
         for kimg in range(1, 200):
             value = 1e6 if number == 3 else 10.0 - kimg
             scores = [[step, value] for step in range(1, kimg + 1)]
-            update_report(report, state="running", scores=scores)
+            update_status(report, state="running", scores=scores)
             if number == 3:
                 time.sleep(0.02)
             elif kimg == 4:
@@ -194,7 +194,7 @@ def test_a_hopeless_trial_is_pruned(runs, capsys):
 
 def test_without_a_pruner_it_runs_to_its_end(runs):
     def play(settings, report, number):
-        update_report(report, state="running", scores=[[1, 1e6 if number == 3 else 1.0]])
+        update_status(report, state="running", scores=[[1, 1e6 if number == 3 else 1.0]])
         time.sleep(0.1)
         assert not stop_file(report).exists()
         return finished(report, 1.0)
@@ -209,7 +209,7 @@ def test_an_interrupted_study_goes_on_with_the_trial(runs, capsys, how):
     def play(settings, report, number):
         if len(runs.launched) == 3:
             if how == "report":
-                update_report(report, state="stopped")
+                update_status(report, state="stopped")
                 raise SystemExit(130)
             if how == "interrupt":
                 raise KeyboardInterrupt

@@ -1,0 +1,154 @@
+"""What scoring from the command line shares: the settings of a stored config, and its stage on all ranks."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from gan_lab import collectives
+from gan_lab.data.base import Data
+from gan_lab.distributed.topology import Topology
+from gan_lab.evaluation.display import progress_bar, say
+from gan_lab.evaluation.scores import Scores
+from gan_lab.evaluation.stage import Evaluation
+from gan_lab.runs.checkpoint import LoadedGenerator, build, check, load_generator
+from gan_lab.runs.settings import plain
+
+
+def refuse(config: DictConfig, kind: str, **usual: Any) -> None:
+    """Keys that mean nothing here must have their usual values.
+
+    Raises:
+        ValueError: one has another.
+    """
+    for key, value in usual.items():
+        if config[key] != value:
+            shown = "..." if isinstance(value, dict) else config[key]
+            raise ValueError(f"{key}={shown} has no meaning with {kind}=...; leave it out")
+
+
+def settings_by(config: DictConfig, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The command's settings, resolved, where `data` and `evaluation` are those of a stored config but for its changes.
+
+    A data set chosen on the command line leaves the protocol's feature space as it was.
+
+    Raises:
+        CheckpointError: the stored config names what it may not.
+        ValueError: neither names an evaluation, or an extractor.
+    """
+    for name in ("data", "evaluation"):
+        check(stored.get(name), config.trust)
+    data: dict[str, Any] = OmegaConf.to_container(config.data, resolve=False)  # type: ignore[assignment]
+    evaluation: dict[str, Any] = OmegaConf.to_container(config.evaluation, resolve=False)  # type: ignore[assignment]
+    if "_target_" not in evaluation:
+        if "_target_" not in stored["evaluation"]:
+            raise ValueError(
+                "this run was trained with evaluation=none and names no protocol to score by; evaluation=default does"
+            )
+        if "_target_" in data:
+            evaluation.pop("extractor", None)
+        evaluation = _merged(stored["evaluation"], evaluation)
+    elif "_target_" not in evaluation.get("extractor", {}):
+        evaluation["extractor"] = _merged(stored["evaluation"].get("extractor", {}), evaluation.get("extractor", {}))
+        if "_target_" not in evaluation["extractor"]:
+            raise ValueError("this run names no extractor; give one: +extractor@evaluation.extractor=inception, say")
+    if "_target_" not in data:
+        data = _merged(stored["data"], data)
+    with open_dict(config):
+        config.data, config.evaluation = data, evaluation
+    return with_changes(plain(config))
+
+
+def _merged(stored: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(stored)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
+
+
+def with_changes(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with the changes of single keys worked into `data` and `evaluation`."""
+    data, evaluation = settings["data"], settings["evaluation"]
+    if data.get("seed", 0) is None:
+        data["seed"] = 0  # of the order in training, which nobody asks for here
+    if settings["data_root"] is not None:
+        data["root"] = settings["data_root"]
+    if settings["extractor_weights"] is not None:
+        evaluation["extractor"]["weights"] = settings["extractor_weights"]
+    for key in ("num_samples", "seed"):
+        if settings[key] is not None:
+            evaluation[key] = settings[key]
+    return settings
+
+
+def use_threads(settings: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+    """As many threads on the CPU as the command asks for, or as the run of the `stored` config had.
+
+    Sums depend on their number: whatever becomes part of a score comes after this.
+    """
+    threads = settings["threads"] if settings["threads"] is not None else stored.get("threads")
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+class Stage:
+    """A data set and its evaluation, at hand on every rank.
+
+    What is built here may come of a stored config, and is built as such: see `gan_lab.checkpoint.build`. Where the
+    command line alone names it, the caller builds it.
+
+    Args:
+        settings: of the command, with nodes `data` and `evaluation`.
+        stored: the config of a run, for the layout of its weights and the number of threads.
+        topology: of this process.
+        device: of this process.
+        data: the data set; None builds what `settings` name.
+        evaluation: likewise.
+    Raises:
+        MissingWeights: the extractor of the monitored score is not at hand.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        stored: Mapping[str, Any],
+        topology: Topology,
+        device: torch.device,
+        data: Any = None,
+        evaluation: Evaluation | None = None,
+    ) -> None:
+        self.trust, self.device, self.stored = settings["trust"], device, stored
+        use_threads(settings, stored)
+        if data is None:
+            data = build(settings["data"], self.trust, base=Data)
+            with collectives.first_ranks_first(topology.local_rank):
+                data.prepare_data()
+        self.data = data
+        if evaluation is None:
+            evaluation = build(settings["evaluation"], self.trust, base=Evaluation)
+        self.evaluation: Evaluation = evaluation
+        with progress_bar() as progress:
+            self.evaluation.prepare_everywhere(data, device, topology.local_rank, progress)
+        for name, reason in self.evaluation.left_out.items():
+            say(f"without the metric {name}: {reason}")
+
+    def score(self, path: Path | LoadedGenerator, weights: str, what: str = "scoring") -> Scores:
+        """Score a generator, or the one in a file."""
+        loaded = path
+        if isinstance(loaded, Path):
+            loaded = load_generator(loaded, weights, device=self.device, trust=self.trust)
+        if self.stored.get("channels_last"):
+            loaded.network.to(memory_format=torch.channels_last)
+        with progress_bar(what) as progress:
+            return self.evaluation.score(
+                loaded.network,
+                loaded.inputs,
+                self.data,
+                weights=loaded.weights,
+                device=self.device,
+                progress=progress,
+                asked=loaded.asked,
+            )

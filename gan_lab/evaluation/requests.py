@@ -1,0 +1,138 @@
+"""How a trained generator is asked for samples: truncated, and with statistics of batch norm made for sampling."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gan_lab.evaluation.isolation import scoring_mode
+from gan_lab.runs.checkpoint import LoadedGenerator
+from gan_lab.sampling import Draws, reseed_default_generators
+
+MOST_CLASSES = 20  # of a picture with a row per class
+COLUMNS = 9  # of pictures
+
+
+def asked(
+    loaded: LoadedGenerator, *, truncation: float | None, standing_statistics: Mapping[str, int] | None
+) -> LoadedGenerator:
+    """The generator with these settings, which become part of the protocol of its scores.
+
+    Args:
+        truncation: None for none. For a generator of styles psi, from 0 (the mean) to 1 (none); see `Truncated`. For
+            others the bound of normal latents, more than 0, beyond which values are drawn anew (Brock et al. 2019,
+            section 3.1).
+        standing_statistics: `{batches, batch_size}` over which batch norm takes its statistics once more; None for
+            those of training.
+    Raises:
+        ValueError: a value out of range, uniform latents, or a generator without batch norm.
+    """
+    settings: dict[str, Any] = {}
+    if truncation is not None:
+        settings["truncation"] = truncation
+        if hasattr(loaded.network, "truncate"):
+            loaded = replace(loaded, network=Truncated(loaded.network, truncation))
+        else:
+            loaded = replace(loaded, inputs=loaded.inputs.truncated(truncation))
+    if standing_statistics is not None:
+        settings["standing_statistics"] = dict(standing_statistics)
+        take_standing_statistics(loaded, **standing_statistics)
+    return replace(loaded, asked=settings)
+
+
+class Truncated(nn.Module):
+    """A generator whose styles are drawn towards their mean (Karras et al. 2019, appendix B).
+
+    Args:
+        network: with `styles`, `mapping`, `truncate`, `synthesis` and `noise_size`, as `gan_lab.networks.stylegan2`.
+        psi: 1 leaves styles as they are, 0 gives the mean.
+    Raises:
+        ValueError: psi out of range.
+    """
+
+    def __init__(self, network: Any, psi: float) -> None:
+        super().__init__()
+        if not 0 <= psi <= 1:
+            raise ValueError(f"truncation of styles is psi, from 0 to 1, got {psi}")
+        self.network, self.psi = network, psi
+        self.noise_size = network.noise_size
+
+    def mapping(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B, latent_dim), and (B,) int64 of a conditional one -> (B, w_dim), not yet truncated."""
+        return self.network.mapping(latents, labels)
+
+    def synthesis(self, w: Tensor, **others: Tensor) -> Tensor:
+        """Pictures (B, C, H, W) of (B, w_dim) or (B, num_layers, w_dim), truncated."""
+        return self.network.synthesis(self.network.truncate(w, self.psi), **others)
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None, **others: Tensor) -> Tensor:
+        """The network's inputs -> (B, C, H, W)."""
+        return self.synthesis(self.network.styles(latents, labels), **others)
+
+
+def take_standing_statistics(loaded: LoadedGenerator, *, batches: int, batch_size: int) -> None:
+    """Replace batch norm's running statistics by their means over batches of samples, in place (Brock et al. 2019).
+
+    Running statistics lag behind a moving average of weights, and depend on the batches of training.
+
+    Args:
+        batches: how many, 1 or more.
+        batch_size: samples of each, 2 or more.
+    Raises:
+        ValueError: a value out of range, or no batch norm with running statistics.
+    """
+    if batches < 1 or batch_size < 2:
+        raise ValueError(f"standing_statistics need batches >= 1 and batch_size >= 2, got {batches} and {batch_size}")
+    layers = [m for m in loaded.network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    layers = [layer for layer in layers if layer.track_running_stats]
+    if not layers:
+        raise ValueError("standing_statistics are of batch normalization, which this generator has not; leave them out")
+    momenta = [layer.momentum for layer in layers]
+    device, draws = next(loaded.network.parameters()).device, Draws(0, across_ranks=False)
+    with scoring_mode(loaded.network, device):
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None  # the mean of all
+            layer.train()
+        try:
+            for batch in range(batches):
+                draws.move_to(batch)
+                arguments = loaded.inputs.draw(draws, batch_size)
+                reseed_default_generators(0, batch, across_ranks=False)
+                loaded.network(**{name: value.to(device) for name, value in arguments.items()})
+        finally:
+            for layer, momentum in zip(layers, momenta, strict=True):
+                layer.momentum = momentum
+
+
+def by_class(loaded: LoadedGenerator, seed: int) -> list[dict[str, Tensor]]:
+    """The generator's inputs for each row of a picture: a class (the first 20), the same latents in all rows.
+
+    Raises:
+        ValueError: an unconditional generator.
+    """
+    if not loaded.inputs.num_classes:
+        raise ValueError("pictures=[classes] needs a conditional generator, and this one has no classes")
+    rows = []
+    for label in range(min(loaded.inputs.num_classes, MOST_CLASSES)):
+        draws = Draws(seed, across_ranks=False)  # from its beginning for each row
+        rows.append(loaded.inputs.draw(draws, COLUMNS, torch.full((COLUMNS,), label)))
+    return rows
+
+
+def interpolations(loaded: LoadedGenerator, seed: int, rows: int = 8) -> list[dict[str, Tensor]]:
+    """The generator's inputs for each row of a picture: from one latent to another, with one noise."""
+    draws = Draws(seed, across_ranks=False)
+    drawn = loaded.inputs.draw(draws, 2 * rows)
+    if (size := getattr(loaded.network, "noise_size", None)) is not None:
+        drawn["noise"] = draws.normal("noise", 2 * rows, (size,))
+    t = torch.linspace(0, 1, COLUMNS, dtype=torch.float64)
+    found = []
+    for row in range(rows):
+        one = {name: values[2 * row : 2 * row + 1].expand(COLUMNS, *values.shape[1:]) for name, values in drawn.items()}
+        other = drawn["latents"][2 * row + 1].expand(COLUMNS, -1)
+        one["latents"] = loaded.inputs.between(one["latents"].double(), other.double(), t).float()
+        found.append(one)
+    return found

@@ -1,0 +1,93 @@
+"""Scores with their protocols."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gan_lab.runs.records import CLOCK, append_line, replace_text
+
+SCHEMA = 1
+
+
+@dataclass
+class Scores:
+    """The outcome of one evaluation.
+
+    Attributes:
+        values: score name -> value; a name carries extractor and sample count.
+        intervals: score name -> lower and upper end of its interval, where asked for.
+        intervals_about: level and resamples of these intervals; empty where none were asked for.
+        protocols: score name -> hash of its protocol; values of different hashes are not comparable.
+        records: hash -> protocol in full.
+        monitored: the score by which checkpoints are ranked.
+        higher_is_better: its direction.
+        seconds: wall time, without the reference's where that was cached.
+        pictures: name -> (C, H, W) uint8, for people.
+        threads: CPU threads of one operation; another number may round differently.
+    """
+
+    values: dict[str, float]
+    protocols: dict[str, str]
+    records: dict[str, dict[str, Any]] = field(repr=False)
+    monitored: str
+    higher_is_better: bool
+    seconds: float
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    intervals_about: dict[str, Any] = field(default_factory=dict)
+    pictures: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    threads: int = field(default_factory=torch.get_num_threads)
+
+    @property
+    def monitored_value(self) -> float:
+        return self.values[self.monitored]
+
+    def line(self, images_seen: int) -> dict[str, Any]:
+        """What scores.jsonl says of this evaluation."""
+        line: dict[str, Any] = {
+            "images_seen": images_seen,
+            "scores": self.values,
+            "protocols": self.protocols,
+            "monitored": self.monitored,
+            "higher_is_better": self.higher_is_better,
+        }
+        if self.intervals:
+            line["intervals"] = {name: list(ends) for name, ends in self.intervals.items()}
+            line["intervals_about"] = self.intervals_about
+        return line | {f"{CLOCK}seconds": self.seconds, f"{CLOCK}threads": self.threads}
+
+
+def digest_of(protocol: Mapping[str, Any]) -> str:
+    """Twelve hexadecimal digits that tell protocols apart."""
+    return hashlib.sha256(json.dumps(protocol, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def append_scores(folder: Path, images_seen: int, scores: Scores, about: Mapping[str, Any] | None = None) -> None:
+    """Add a line to scores.jsonl: images seen, values, hashes of their protocols; protocols in full go beside it.
+
+    Args:
+        folder: made if missing.
+        about: what the line says of the samples besides.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    protocols = folder / "protocols.json"
+    known = json.loads(protocols.read_text()) if protocols.is_file() else {}
+    if not set(scores.records) <= set(known):
+        replace_text(protocols, json.dumps(known | scores.records, indent=1, sort_keys=True))
+    append_line(folder / "scores.jsonl", scores.line(images_seen) | dict(about or {}))
+
+
+def save_pictures(folder: Path, images_seen: int, scores: Scores) -> None:
+    """The pictures that came with the scores, as `<name>_<images seen>.png`."""
+    if not scores.pictures:
+        return
+    from gan_lab.data.pictures import grid, save_png
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, picture in scores.pictures.items():
+        save_png(grid(picture[None], 1, padding=0), folder / f"{name}_{images_seen:012d}.png")

@@ -1,0 +1,447 @@
+"""The evaluation stage: samples and a reference set in, scores with their protocols out; in training and alone.
+
+Work is cut into blocks of fixed size. Block b is made by rank b mod W with randomness from (seed, b), so N samples are
+exactly N on any number of ranks, and a shorter run is a prefix of a longer one. No collective runs inside the loop.
+"""
+
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gan_lab import collectives
+from gan_lab.evaluation.isolation import _undisturbed, scoring_mode
+from gan_lab.evaluation.scores import SCHEMA, Scores, digest_of
+from gan_lab.evaluation.sources import Generated, Source, Stored, about_generated
+from gan_lab.extractors.base import Extractor, MissingWeights
+from gan_lab.metrics.base import Block, BlockMetric
+from gan_lab.metrics.intervals import FEWEST_BLOCKS, block_interval, check_intervals
+from gan_lab.metrics.reference import Reference, cached_reference
+from gan_lab.sampling import reseed_default_generators
+
+Progress = Callable[[str, int, int], None]
+
+
+class Evaluation:
+    """Scores samples against a reference set with several metrics in one pass.
+
+    Args:
+        extractor: makes the main extractor (its weights may be missing, hence not made at once).
+        metrics: by name, in the order of the table.
+        num_samples: fakes, at least each metric's minimum.
+        block_size: samples of one call of the generator and of the extractor, 1 or more; part of the protocol.
+        seed: of the samples, 0 or more; part of the protocol.
+        reference: split of the data set that the fakes are held against.
+        monitor: the metric whose main value ranks checkpoints.
+        cache_dir: where statistics of references are kept; None for nowhere.
+        extractors: further ones by the names that metrics give; where the weights of one are missing, its metrics are
+            left out.
+        intervals: `{resamples, level}` of intervals for the scores that can have one, by bootstrap over blocks; None
+            for none.
+        watched: leave the scoring of a training run to another process, `python -m gan_lab.evaluate watch=RUN_DIR`.
+    Attributes:
+        left_out: name of a metric whose extractor is not at hand -> what is missing, with the remedy.
+    """
+
+    def __init__(
+        self,
+        *,
+        extractor: Callable[[], Extractor],
+        metrics: Mapping[str, BlockMetric],
+        num_samples: int,
+        block_size: int,
+        seed: int,
+        reference: str,
+        monitor: str,
+        cache_dir: str | Path | None,
+        extractors: Mapping[str, Callable[[], Extractor]] | None = None,
+        intervals: Mapping[str, Any] | None = None,
+        watched: bool = False,
+    ) -> None:
+        if block_size < 1:
+            raise ValueError(f"evaluation.block_size must be 1 or more, got {block_size}")
+        if monitor not in metrics:
+            raise ValueError(f"evaluation.monitor={monitor!r} is none of the metrics: {', '.join(metrics)}")
+        if metrics[monitor].higher_is_better is None:
+            raise ValueError(f"evaluation.monitor={monitor!r} cannot rank runs: neither high nor low is better")
+        further = {} if extractors is None else dict(extractors)
+        for name, metric in metrics.items():
+            if num_samples < metric.minimum:
+                raise ValueError(f"{name} needs num_samples >= {metric.minimum}, got {num_samples}")
+            if metric.extractor is not None and metric.extractor not in further:
+                known = ", ".join(further) or "none"
+                raise ValueError(f"{name}.extractor={metric.extractor!r} is none of evaluation.extractors: {known}")
+        blocks = -(-num_samples // block_size)
+        if intervals is not None:
+            if set(intervals) != {"resamples", "level"}:
+                raise ValueError(f"evaluation.intervals has the keys resamples and level, got {', '.join(intervals)}")
+            check_intervals(**intervals)
+        if intervals is not None and blocks < FEWEST_BLOCKS and any(metric.intervals for metric in metrics.values()):
+            raise ValueError(
+                f"evaluation.intervals need {FEWEST_BLOCKS} blocks, and num_samples={num_samples} in blocks of "
+                f"{block_size} are {blocks}; take more samples, smaller blocks, or intervals=null"
+            )
+        self._makers: dict[str | None, Callable[[], Extractor]] = {None: extractor} | further
+        self.metrics = dict(metrics)
+        self.num_samples, self.block_size, self.seed = num_samples, block_size, seed
+        self.reference, self.monitor, self.watched = reference, monitor, watched
+        self.intervals = None if intervals is None else dict(intervals)
+        self.cache_dir = None if cache_dir is None else Path(cache_dir)
+        self.left_out: dict[str, str] = {}
+        self._extractors: dict[str | None, Extractor] = {}
+        self._references: dict[str, Reference] = {}
+        self._reference_key: dict[str, Any] = {}
+        self._prepared = False
+
+    def prepare(self, data: Any, device: torch.device, progress: Progress | None = None) -> None:
+        """Load the extractors and the reference's statistics (from the cache, or made and cached).
+
+        Raises:
+            MissingWeights: those of the monitored metric's extractor are not at hand; the message has the remedy.
+            ValueError: the data set has no such split; a metric asks for what its extractor does not give.
+        """
+        if self._prepared:
+            self._extractors = {key: extractor.to(device) for key, extractor in self._extractors.items()}
+            return
+        self._load(device)
+        self._prepared = True
+        referring = {name: metric for name, metric in self.metrics.items() if metric.uses_reference}
+        if not referring:
+            return
+        reference = data.reference(self.reference)
+        self._reference_key = {
+            "data": data.name,
+            "split": reference.split,
+            "content": reference.digest,
+            "count": len(reference),
+        }
+        labels = None if reference.labels is None else torch.from_numpy(reference.labels)
+        for name, metric in referring.items():
+            if "labels" in metric.needs and labels is None:
+                raise ValueError(f"metric {name} goes by classes, but {data.name} has no labels")
+            try:
+                metric.check_reference(len(reference), labels)
+            except ValueError as error:
+                raise ValueError(f"metric {name}: {error}") from error
+        if collectives.rank() > 0:  # rank 0 computes
+            return
+        in_features = {metric.extractor for metric in referring.values() if "features" in metric.needs}
+        statistics = {key: self._statistics(key, reference, device, progress) for key in in_features}
+        self._references = {
+            name: Reference(
+                statistics[metric.extractor] if "features" in metric.needs else None, reference.images, labels
+            )
+            for name, metric in referring.items()
+        }
+
+    def prepare_everywhere(
+        self, data: Any, device: torch.device, local_rank: int, progress: Progress | None = None
+    ) -> None:
+        """`prepare` on every rank, rank 0 first; a metric whose extractor one rank lacks is left out by all.
+
+        Raises:
+            MissingWeights: as `prepare`, on all ranks where it is so on any.
+        """
+        problem = None
+        with collectives.first_ranks_first(local_rank):
+            try:
+                self.prepare(data, device, progress)
+            except MissingWeights as error:
+                problem = str(error)
+        found = collectives.broadcast_object(collectives.gather_objects((problem, self.left_out)))
+        for problem, _ in found:
+            if problem is not None:
+                raise MissingWeights(problem)
+        for _, lost in found:
+            self.leave_out({name: reason for name, reason in lost.items() if name not in self.left_out})
+
+    def _load(self, device: torch.device) -> None:
+        for key in dict.fromkeys(metric.extractor for metric in self.metrics.values() if metric.in_space):
+            try:
+                self._extractors[key] = self._makers[key]().to(device)
+            except MissingWeights as error:
+                lost = {name: str(error) for name, m in self.metrics.items() if m.in_space and m.extractor == key}
+                if self.monitor in lost:
+                    raise
+                self.leave_out(lost)
+        called: dict[str, str] = {}
+        for name, metric in self.metrics.items():
+            if metric.in_space:
+                self._check_space(name, metric, self._extractors[metric.extractor])
+            if (twin := called.setdefault(self.name_of(metric), name)) != name:
+                raise ValueError(f"metrics {twin} and {name} are both called {self.name_of(metric)}; leave one out")
+
+    def _check_space(self, name: str, metric: BlockMetric, extractor: Extractor) -> None:
+        lacking = {"features", "logits"}.intersection(metric.needs).difference(extractor.outputs)
+        if lacking:
+            given = ", ".join(extractor.outputs) or "neither features nor logits"
+            raise ValueError(f"metric {name} needs {lacking.pop()}; {extractor.name} gives {given}")
+        if "features" in metric.needs and self.num_samples < (least := metric.minimum_in(extractor.feature_dim)):
+            raise ValueError(
+                f"metric {name} needs num_samples >= {least} for the {extractor.feature_dim} features of "
+                f"{extractor.name}, got {self.num_samples}"
+            )
+
+    @property
+    def extractor(self) -> Extractor | None:
+        """The main one, once it is prepared."""
+        return self._extractors.get(None)
+
+    def leave_out(self, metrics: Mapping[str, str]) -> None:
+        """Go on without these metrics: name -> reason."""
+        self.left_out |= metrics
+        self.metrics = {name: metric for name, metric in self.metrics.items() if name not in metrics}
+
+    def _statistics(self, key: str | None, reference: Any, device: torch.device, progress: Progress | None) -> Any:
+        extractor = self._extractors[key]
+
+        def compute() -> Tensor:
+            rows, done = [], 0
+            for images in reference.blocks(self.block_size):
+                rows.append(extractor(images.to(device))["features"].cpu())
+                done += len(images)
+                if progress is not None:
+                    progress("reference", done, len(reference))
+            return torch.cat(rows)
+
+        about = {
+            "schema": SCHEMA,
+            "extractor": extractor.protocol(),
+            "block_size": self.block_size,
+            "reference": self._reference_key,
+        }
+        with _undisturbed(device):
+            return cached_reference(about, compute, self.cache_dir)
+
+    def score(
+        self,
+        network: nn.Module,
+        inputs: Any,
+        data: Any,
+        *,
+        weights: str,
+        device: torch.device,
+        progress: Progress | None = None,
+        asked: Mapping[str, Any] | None = None,
+    ) -> Scores:
+        """Generate, extract and compute. Training is not disturbed: modes and all random states are put back.
+
+        Args:
+            network: makes samples from what `inputs` draws; scored in eval mode, without autocast.
+            inputs: see `gan_lab.sampling.LatentInputs`.
+            data: renders samples as uint8 images, and has the reference.
+            weights: "ema" or "live": which ones these are, for the protocol.
+            device: where the network is.
+            progress: called with (activity, samples done, samples in all) after every block of this rank.
+            asked: further settings of network and inputs, see `gan_lab.evaluation.requests`; part of the protocol.
+        Raises:
+            EvaluationError: an error on any rank, on all of them.
+        """
+        source = Generated(network, inputs, data.render, weights=weights, seed=self.seed, device=device, asked=asked)
+        with scoring_mode(network, device):
+            return self._score(source, data, device, progress)
+
+    def score_images(self, images: Any, data: Any, *, device: torch.device, progress: Progress | None = None) -> Scores:
+        """As `score`, of images that are there already.
+
+        Args:
+            images: a `gan_lab.data.reference.ReferenceSet` of at least `num_samples`; the first so many are scored. Its
+                `split` says how they were brought to their size, and is part of the protocol.
+        """
+        if len(images) < self.num_samples:
+            raise ValueError(f"evaluation.num_samples={self.num_samples}, but {images.name} has {len(images)} images")
+        self._leave_out_what_files_lack(images, data)
+        with torch.no_grad(), _undisturbed(device):
+            return self._score(Stored(images, seed=self.seed, device=device), data, device, progress)
+
+    def _leave_out_what_files_lack(self, images: Any, data: Any) -> None:
+        lost = {}
+        for name, metric in self.metrics.items():
+            if metric.needs_network or "samples" in metric.needs:
+                lost[name] = "it needs the generator, and these are images of files"
+            elif "labels" in metric.needs and images.labels is None:
+                lost[name] = f"it goes by classes, and {images.name} has no labels"
+            elif "images" in metric.needs and metric.uses_reference:
+                shape, other = images.images.shape[1:], data.reference(self.reference).images.shape[1:]
+                if shape != other:
+                    lost[name] = f"its images are {shape}, those of the reference {other}"
+        if self.monitor in lost:
+            raise ValueError(f"the monitored metric {self.monitor} has no score here: {lost[self.monitor]}")
+        for name, reason in lost.items():
+            warnings.warn(f"metric {name} is left out: {reason}", stacklevel=3)
+        self.leave_out(lost)
+
+    def rehearse(self, network: nn.Module, inputs: Any, data: Any, *, device: torch.device) -> None:
+        """Two samples through all of it but `compute`, so that what cannot be scored is said before training.
+
+        Args: as of `score`.
+        Raises:
+            ValueError: a metric does not suit these samples; the message names it.
+        """
+        source = Generated(network, inputs, data.render, weights="live", seed=self.seed, device=device)
+        with scoring_mode(network, device):
+            values = self._values(source.make(0, 2), 0)
+        for name, metric in self.metrics.items():
+            try:
+                metric.check(*(values[place] for place in self._places(name)))
+            except ValueError as error:
+                raise ValueError(f"metric {name}: {error}") from error
+
+    def _score(self, source: Source, data: Any, device: torch.device, progress: Progress | None) -> Scores:
+        self.prepare(data, device, progress)
+        start = time.perf_counter()
+        problem, blocks = None, {}
+        try:
+            blocks = self._make_blocks(source, progress)
+        except Exception as error:
+            problem = f"rank {collectives.rank()}: {type(error).__name__}: {error}"
+        gathered = collectives.gather_objects((problem, blocks))
+        outcome: Any = None
+        if gathered is not None:
+            problems = [problem for problem, _ in gathered if problem]
+            together = {block: values for _, part in gathered for block, values in part.items()}
+            outcome = problems[0] if problems else self._compute(together)
+        outcome = collectives.broadcast_object(outcome)
+        if isinstance(outcome, str):
+            raise EvaluationError(f"the evaluation failed on {outcome}")
+        return self._label(outcome, source, time.perf_counter() - start)
+
+    def _make_blocks(self, source: Source, progress: Progress | None) -> dict[int, dict[str, Tensor]]:
+        blocks = {}
+        for block in range(collectives.rank(), -(-self.num_samples // self.block_size), collectives.world()):
+            made = source.make(block, self.block_size)
+            made.count = min(made.count, self.num_samples - block * self.block_size)
+            blocks[block] = self._values(made, block)
+            if progress is not None:
+                progress("scoring", min((block + 1) * self.block_size, self.num_samples), self.num_samples)
+        return blocks
+
+    def _values(self, made: Block, block: int) -> dict[str, Tensor]:
+        """All that the metrics take of a block, by the names of `_places`."""
+        given = {"images": made.images, "samples": made.samples, "labels": made.labels}
+        values: dict[str, Tensor] = {}
+        for key in self._extractors:
+            if any(need in self._extractors[key].outputs for need in self._needs(key)):
+                values |= {f"{key}/{name}": value for name, value in self._extractors[key](made.images).items()}
+        for name, metric in self.metrics.items():
+            for need, place in zip(metric.needs, self._places(name), strict=True):
+                if need == "probe":
+                    reseed_default_generators(self.seed, block, across_ranks=False)
+                    made.extractor = self._extractors[metric.extractor] if metric.in_space else None
+                    try:
+                        values[place] = metric.probe(made)
+                    except ValueError as error:
+                        raise ValueError(f"metric {name}: {error}") from error
+                elif place not in values:
+                    if (value := given[need]) is None:
+                        raise ValueError(f"metric {name} needs {need}, which these samples do not have")
+                    values[place] = value
+        wanted = {place for name in self.metrics for place in self._places(name)}
+        return {place: values[place][: made.count].cpu() for place in sorted(wanted)}
+
+    def _needs(self, key: str | None) -> set[str]:
+        return {need for metric in self.metrics.values() if metric.extractor == key for need in metric.needs}
+
+    def _places(self, name: str) -> list[str]:
+        """Under which names the values of a block are that a metric takes."""
+        metric = self.metrics[name]
+        owners = {"features": metric.extractor, "logits": metric.extractor, "probe": f"probe of {name}"}
+        return [f"{owners[need]}/{need}" if need in owners else need for need in metric.needs]
+
+    def _compute(self, blocks: Mapping[int, Mapping[str, Tensor]]) -> "Results | str":
+        """What the metrics say, on rank 0; a string on failure, for all ranks to raise."""
+        results = Results({}, {}, {})
+        for name, metric in self.metrics.items():
+            try:
+                if metric.uses_reference:
+                    metric.set_reference(self._references[name])
+                results.values[name] = self._compute_one(name, blocks, sorted(blocks))
+                space = f"_{self._extractors[metric.extractor].name}" if metric.in_space else ""
+                results.pictures |= {f"{kind}{space}": picture for kind, picture in metric.pictures().items()}
+                self._add_interval(results, name, blocks)
+            except Exception as error:
+                return f"rank 0, metric {name}: {type(error).__name__}: {error}"
+            finally:
+                metric.reset()
+        return results
+
+    def _add_interval(self, results: "Results", name: str, blocks: Mapping[int, Mapping[str, Tensor]]) -> None:
+        """Where one is asked for; a score whose parts have no score (of too few pairs, say) goes without, aloud."""
+        if self.intervals is None or not self.metrics[name].intervals:
+            return
+        try:
+            main_value = partial(self._main_value, name, blocks)
+            results.intervals[name] = block_interval(main_value, len(blocks), **self.intervals, seed=self.seed)
+        except ValueError as error:
+            warnings.warn(f"metric {name} has no interval: {error}", stacklevel=2)
+
+    def _compute_one(
+        self, name: str, blocks: Mapping[int, Mapping[str, Tensor]], chosen: Sequence[int]
+    ) -> dict[str, float]:
+        metric, places = self.metrics[name], self._places(name)
+        metric.reset()
+        for block in chosen:
+            metric.update(*(blocks[block][place] for place in places))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*compute.*method.*was called before.*")
+            return metric.compute()
+
+    def _main_value(self, name: str, blocks: Mapping[int, Mapping[str, Tensor]], chosen: Sequence[int]) -> float:
+        return self._compute_one(name, blocks, chosen)[""]
+
+    def _label(self, results: "Results", source: Source, seconds: float) -> Scores:
+        scores = Scores({}, {}, {}, "", False, seconds, pictures=results.pictures)
+        scores.intervals_about = dict(self.intervals or {})
+        for name, metric in self.metrics.items():
+            protocol = self.protocol(metric, source.protocol())
+            digest = digest_of(protocol)
+            scores.records[digest] = protocol
+            for suffix, value in results.values[name].items():
+                label = self.name_of(metric) + suffix
+                scores.values[label], scores.protocols[label] = value, digest
+            if name in results.intervals:
+                scores.intervals[self.name_of(metric)] = results.intervals[name]
+            if name == self.monitor:
+                scores.monitored, scores.higher_is_better = self.name_of(metric), bool(metric.higher_is_better)
+        return scores
+
+    def digests(self, weights: str) -> dict[str, str]:
+        """Main score of each metric -> hash of its protocol, for "ema" or "live" weights; after `prepare`."""
+        about = about_generated(self.seed, weights)
+        return {self.name_of(metric): digest_of(self.protocol(metric, about)) for metric in self.metrics.values()}
+
+    def protocol(self, metric: BlockMetric, source: Mapping[str, Any]) -> dict[str, Any]:
+        """All that decides a score of `metric`, as plain JSON values; `source` is the protocol of the samples."""
+        return {
+            "schema": SCHEMA,
+            "metric": metric.name,
+            "parameters": metric.protocol(),
+            "extractor": self._extractors[metric.extractor].protocol() if metric.in_space else None,
+            "quantization": "clamp to [-1, 1], round to uint8",
+            "reference": self._reference_key if metric.uses_reference else None,
+            "fakes": {"count": self.num_samples, "block_size": self.block_size, **source},
+        }
+
+    def name_of(self, metric: BlockMetric) -> str:
+        """`fid50k` for Inception's last pooling layer and 50,000 fakes; other feature spaces say so in the name."""
+        count = f"{self.num_samples // 1000}k" if self.num_samples % 1000 == 0 else str(self.num_samples)
+        return (self._extractors[metric.extractor].label(metric.name) if metric.in_space else metric.name) + count
+
+
+@dataclass
+class Results:
+    """What rank 0 computed: metric -> suffix -> value, metric -> interval of its main value, pictures by name."""
+
+    values: dict[str, dict[str, float]]
+    intervals: dict[str, tuple[float, float]]
+    pictures: dict[str, Tensor]
+
+
+class EvaluationError(RuntimeError):
+    """The stage failed; the message names the rank and the cause."""

@@ -1,0 +1,378 @@
+"""What a checkpoint holds, how it is written so that it cannot be lost, and how it is read so that it runs no code."""
+
+import contextlib
+import importlib
+import json
+import os
+import pickle
+import shutil
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from gan_lab import __version__
+
+FORMAT = 3  # 1 had one rank's records, 2 nothing of what inputs learn
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be written, read or trusted; the message names the file and the remedy."""
+
+
+# Writing --------------------------------------------------------------------------------------------------------
+
+
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` fill a temporary file beside `path`, sync it and move it into place; on failure nothing is left.
+
+    Raises:
+        CheckpointError: the disk is full or the folder cannot be written; earlier files are untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        with contextlib.suppress(OSError):  # where there is no folder, there is nothing to remove either
+            temporary.unlink()
+        raise CheckpointError(
+            f"cannot write {path}: {error}. What was saved before is untouched; make room or choose another folder "
+            "(paths.runs_dir=...), then run the same command to go on"
+        ) from error
+
+
+class CheckpointIO(TorchCheckpointIO):
+    """Lightning's way to the disk and back, for going on: atomic, and reading nothing but tensors and plain values."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        write_atomically(Path(path), lambda temporary: torch.save(checkpoint, temporary))
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        found = read(path, map_location)
+        if found["format"] < FORMAT:
+            raise CheckpointError(
+                f"{path} has format {found['format']}, and this gan_lab {__version__} goes on from {FORMAT} alone; "
+                f"run_dir=... init_from={path} begins anew, in another folder, from its weights"
+            )
+        return found
+
+
+def describe(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What every checkpoint and snapshot says of itself: format, versions and the resolved config."""
+    versions = {"gan_lab": __version__, "torch": str(torch.__version__)}
+    return {"format": FORMAT, "versions": versions, "config": dict(config)}
+
+
+def write_snapshot(path: Path, network: nn.Module, about: Mapping[str, Any]) -> None:
+    """A generator alone: safetensors with `about` (see `describe`) beside it as JSON, in `path` with suffix .json."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    write_atomically(path.with_suffix(".json"), lambda file: Path(file).write_text(json.dumps(about, indent=1)))
+    write_atomically(path, lambda file: save_file(tensors, file))
+
+
+def second_name(path: Path, other: Path) -> None:
+    """Give a file another name, in one move; a copy where the file system has no hard links.
+
+    Raises:
+        FileNotFoundError: it was deleted.
+    """
+    temporary = other.with_name(f".{other.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(path, temporary)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(path, temporary)
+    os.replace(temporary, other)
+
+
+# Reading --------------------------------------------------------------------------------------------------------
+
+
+def read(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
+    """The content of a checkpoint: tensors and plain values only, on `map_location`.
+
+    Raises:
+        CheckpointError: no such file, cut or damaged, made of more than tensors and plain values, or of a later format.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint at {path}")
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path} is damaged (cut short, perhaps) or no checkpoint at all")
+    try:
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} was refused: it holds objects beyond tensors and plain values, and loading those could run code"
+        ) from error
+    except Exception as error:  # damaged bytes make the unpickler raise anything at all
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint or "config" not in checkpoint:
+        raise CheckpointError(f"{path} is not a checkpoint of gan_lab (it lacks 'state_dict' or 'config')")
+    _check_format(path, checkpoint)
+    return checkpoint
+
+
+def _check_format(path: Path, about: Mapping[str, Any]) -> None:
+    if about.get("format", 0) > FORMAT:
+        raise CheckpointError(
+            f"{path} has format {about['format']}; this gan_lab {__version__} reads up to {FORMAT}: upgrade it"
+        )
+
+
+def newest_sound(folder: Path) -> Path | None:
+    """The newest readable periodic checkpoint in `folder`; damaged ones are passed over, loudly."""
+    for path in sorted(folder.glob("[0-9]*.ckpt"), reverse=True):
+        try:
+            read(path)
+        except CheckpointError as error:
+            warnings.warn(f"{error}; falling back to the checkpoint before it", stacklevel=2)
+            continue
+        return path
+    return None
+
+
+def find(path: str | Path) -> Path:
+    """`path` itself if a file; of a run's folder, its best checkpoint or watched snapshot by score, else its newest.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    path = Path(path)
+    if path.is_dir():
+        # A run may have been scored both ways; the later choice knew of the earlier one. A snapshot may share its file
+        # with an older name, so its time is that of its description.
+        best, watched = path / "checkpoints" / "best.ckpt", path / "watch" / "best.json"
+        chosen = max(
+            (file for file in (best, watched) if file.is_file()), key=lambda f: f.stat().st_mtime, default=None
+        )
+        if chosen == watched:
+            chosen = watched.with_suffix(".safetensors")
+        found = chosen or newest_sound(path / "checkpoints")
+        if found is None:
+            raise CheckpointError(f"{path} holds no checkpoint (looked in its folder checkpoints/)")
+        return found
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint at {path}")
+    return path
+
+
+# Building from a stored config ----------------------------------------------------------------------------------
+
+
+def build(node: Any, trust: Sequence[str] = (), base: type = object) -> Any:
+    """Instantiate a node of a stored config, which may name only gan_lab's own classes or what lies under `trust`.
+
+    Args:
+        node: a plain mapping with `_target_`.
+        trust: dotted prefixes that are allowed as well.
+        base: the class that the outermost target must derive from.
+    Raises:
+        CheckpointError: any target within is neither, or the outermost is no `base`.
+    """
+    check(node, trust)
+    if not issubclass(target_class(node, trust), base):
+        raise CheckpointError(f"the stored config names {node['_target_']!r} where a {base.__name__} is expected")
+    return instantiate(node, _convert_="all")
+
+
+def target_class(node: Mapping[str, Any], trust: Sequence[str] = ()) -> type:
+    """The class that a node of a stored config names, under the same rule as `build`."""
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        raise CheckpointError(f"the stored config has {node!r} where a node with _target_ is expected")
+    check(node["_target_"], trust, is_target=True)
+    found = _locate(node["_target_"])
+    if not isinstance(found, type):
+        raise CheckpointError(f"the stored config names {node['_target_']!r}, which is no class")
+    return found
+
+
+def check(node: Any, trust: Sequence[str], is_target: bool = False) -> None:
+    """Refuse a part of a stored config that names what it may not, see `build`, or holds an interpolation."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            check(value, trust, is_target=key == "_target_")
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            check(value, trust)
+    elif isinstance(node, str) and "${" in node:
+        raise CheckpointError(f"the stored config holds the interpolation {node!r}; a saved one is resolved")
+    elif is_target and not any(node == prefix or str(node).startswith(f"{prefix}.") for prefix in trust):
+        found = _locate(node) if str(node).startswith("gan_lab.") else None
+        if not (isinstance(found, type) and found.__module__.startswith("gan_lab.")):
+            raise CheckpointError(
+                f"the stored config asks to run {node!r}, which is not a class of gan_lab; if you know it and trust "
+                f"this file, say trust=[{str(node).rpartition('.')[0]}]"
+            )
+
+
+def _locate(target: str) -> Any:
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name, None)
+    except ImportError as error:
+        raise CheckpointError(f"the stored config names {target!r}, which cannot be imported: {error}") from error
+
+
+# A generator alone ----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class LoadedGenerator:
+    """A generator with all that sampling and scoring need to know of it.
+
+    Attributes:
+        network: in eval mode on its device, without gradients.
+        inputs: draws its inputs, see `gan_lab.sampling.LatentInputs`.
+        config: the resolved config of the run that trained it.
+        images_seen: how long it was trained.
+        weights: "ema" or "live", whichever these are.
+        path: the file it came from.
+        name: what its model calls this network.
+        asked: what its samples are asked for with, see `gan_lab.evaluation.requests`; part of the protocol of scores.
+    """
+
+    network: nn.Module
+    inputs: Any
+    config: dict[str, Any]
+    images_seen: int
+    weights: str
+    path: Path
+    name: str
+    asked: dict[str, Any] = field(default_factory=dict)
+
+
+def load_generator(
+    path: str | Path, weights: str = "ema", *, device: str | torch.device = "cpu", trust: Sequence[str] = ()
+) -> LoadedGenerator:
+    """Load a generator from a checkpoint, a snapshot (.safetensors) or a run's folder. No data, logger or network.
+
+    Args:
+        path: see `find`.
+        weights: "ema" (the live ones where the recipe has no average) or "live".
+        device: where to put it.
+        trust: see `build`.
+    Raises:
+        CheckpointError: unreadable or untrusted, or a snapshot that lacks the weights asked for.
+    """
+    if weights not in ("ema", "live"):
+        raise CheckpointError(f"weights must be 'ema' or 'live', got {weights!r}")
+    path = find(path)
+    if path.suffix == ".safetensors":
+        state, about = _read_snapshot(path)
+        kind = about["weights"]
+        if weights == "live" and kind == "ema":
+            raise CheckpointError(f"{path} holds the averaged weights alone; take the checkpoint for weights=live")
+        config, images_seen, learnt = about["config"], about["images_seen"], about.get("inputs", {})
+        name = about["network"]
+    else:
+        checkpoint = read(path)
+        config, images_seen = checkpoint["config"], checkpoint["counters"]["images_seen"]
+        learnt = checkpoint.get("inputs", {})
+        name = _model_class(path, config, trust).sampled_network
+        averaged = f"averages.{name}.module."
+        kind = "ema" if weights == "ema" and any(k.startswith(averaged) for k in checkpoint["state_dict"]) else "live"
+        state = _under(checkpoint["state_dict"], averaged if kind == "ema" else f"{name}.")
+    network = build(config["model"][name], trust, base=nn.Module)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(f"the weights in {path} do not fit the network in its config: {error}") from error
+    inputs = _model_class(path, config, trust).inputs_from(config["model"])
+    inputs.load_state_dict(learnt)
+    network = network.to(device).eval().requires_grad_(False)
+    return LoadedGenerator(network, inputs, config, images_seen, kind, path, name)
+
+
+def _model_class(path: Path, config: Any, trust: Sequence[str]) -> Any:
+    """The model that the stored config of `path` names."""
+    model = target_class(config.get("model"), trust)
+    if not hasattr(model, "inputs_from"):
+        raise CheckpointError(f"the stored config of {path} names {model.__name__} where a model is expected")
+    return model
+
+
+def _read_snapshot(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    beside = path.with_suffix(".json")
+    try:
+        about = json.loads(beside.read_text())
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} needs its description {beside.name} beside it") from error
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"{beside} is damaged: {error}") from error
+    if not isinstance(about, dict) or not {"config", "images_seen", "network", "weights"} <= about.keys():
+        raise CheckpointError(f"{beside} is not the description of a snapshot of gan_lab")
+    _check_format(path, about)
+    return _read_tensors(path), about
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+
+
+def _under(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+# Starting from other weights ------------------------------------------------------------------------------------
+
+
+def initialize(module: Any, path: str | Path) -> list[str]:
+    """Copy into the networks of `module` what fits of a checkpoint, snapshot or plain safetensors file.
+
+    Averaged weights are taken where there are some; averages start again from what was loaded.
+
+    Returns:
+        Lines on what did not match: missing, left over, of another shape.
+    Raises:
+        CheckpointError: unreadable, or nothing in it fits.
+    """
+    path = find(path)
+    networks = sorted({name for names in module.groups.values() for name in names})
+    if path.suffix == ".safetensors":
+        state = _read_tensors(path)
+        prefixed = any(key.split(".")[0] in networks for key in state)
+        sources = {n: _under(state, f"{n}.") for n in networks} if prefixed else {module.sampled_network: state}
+    else:
+        state = read(path)["state_dict"]
+        sources = {n: _under(state, f"averages.{n}.module.") or _under(state, f"{n}.") for n in networks}
+    report, matched = [], 0
+    for name in networks:
+        own, source = getattr(module, name).state_dict(), sources.get(name, {})
+        if not source:
+            report.append(f"{name}: nothing in the file, keeps its own initialization")
+            continue
+        fits = {key: value for key, value in source.items() if key in own and own[key].shape == value.shape}
+        report += [f"{name}.{key}: not in the file" for key in own if key not in source]
+        report += [f"{name}.{key}: in the file alone" for key in source if key not in own]
+        report += [
+            f"{name}.{key}: {tuple(source[key].shape)} in the file, {tuple(own[key].shape)} here"
+            for key in own
+            if key in source and key not in fits
+        ]
+        getattr(module, name).load_state_dict(fits, strict=False)
+        matched += len(fits)
+        if name in module.averages:
+            module.averages[name].restart(getattr(module, name))
+    if not matched:
+        raise CheckpointError(f"nothing in {path} fits the networks {', '.join(networks)}: choose the same network=")
+    return report
