@@ -13,7 +13,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from gan_lab.config import register
 from gan_lab.runs.settings import plain
 
-DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "slurm/README.md", "experiments/README.md")]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+DOCUMENTS = [
+    ROOT / name for name in ("README.md", "CONTRIBUTING.md", "slurm/README.md", "experiments/README.md")
+] + PAGES
 EXAMPLES = ("my_gan", "my_distance")  # of CONTRIBUTING.md, which has a test of its own
 FLAGS = {"--multirun", "--resolve", "--help"}
 COMMAND = re.compile(r"python -m gan_lab\.(\w+)([^`\n#]*)")
@@ -64,7 +67,7 @@ def test_a_generator_is_loaded_as_documented(command, tmp_path):
     run = tmp_path / "run"
     done = command("train", *SMALL, "total_kimg=0.032", "callbacks.curves.every_kimg=null", f"run_dir={run}")
     assert done.code == 0, done.output
-    [block] = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    [block] = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/generators.md").read_text(), re.MULTILINE | re.DOTALL)
     assert '"PATH"' in block
     names = {}
     exec(block.replace('"PATH"', repr(str(run))), names)
@@ -90,3 +93,22 @@ def test_no_document_installs_somebody_elses_package():
     assert wrong.search("pip install gan-lab")
     assert wrong.search("pip install -U 'gan_lab' now")
     assert not wrong.search("pip install 'gan-lab-platform[onnx]'")
+
+
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(path):
+    assert [link for link in LINK.findall(path.read_text()) if not (path.parent / link).exists()] == []
+
+
+def test_every_page_is_linked_from_the_readme():
+    linked = {(ROOT / link).resolve() for link in LINK.findall((ROOT / "README.md").read_text())}
+    reached = linked | {
+        (page.parent / link).resolve()
+        for page in linked
+        if page.suffix == ".md"
+        for link in LINK.findall(page.read_text())
+    }
+    assert [page.name for page in PAGES if page not in reached] == []
