@@ -190,6 +190,7 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any]) -> float 
     from gan_lab.callbacks.base import is_first_rank
     from gan_lab.callbacks.checkpointing import Checkpointing
     from gan_lab.callbacks.evaluation import Evaluate
+    from gan_lab.callbacks.hang import HangDetection
     from gan_lab.callbacks.interruption import Interruption
     from gan_lab.callbacks.stop import Stop
     from gan_lab.distributed.environment import Joined, take_signals_from
@@ -223,10 +224,12 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any]) -> float 
     name = str(folder)
     nodes = config.logger.values() if is_first_rank() else ()
     loggers = [instantiate(node, folder=name, run_id=about["id"], name=name) for node in nodes]
+    asked = dict(settings["trainer"])
+    hang = HangDetection(asked.pop("hang_minutes"))
     trainer = instantiate(
-        config.trainer,
+        asked,
         default_root_dir=str(folder),
-        callbacks=callbacks,
+        callbacks=hang.around(callbacks),
         logger=loggers or False,
         plugins=[CheckpointIO(), Joined(topology)],
         devices=topology.local_world if topology.world > 1 else devices_named(settings["trainer"]) or 1,

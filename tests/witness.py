@@ -71,7 +71,7 @@ class BranchingLoss(DCGAN):
 
 
 class Sabotage(Callback):
-    """At `images`, on `rank`: raise, kill (by SIGKILL), poison (NaN for reals); or sleep a little at every step."""
+    """At `images`, on `rank`: raise, kill (by SIGKILL), poison (NaN for reals), stall; or sleep at every step."""
 
     def __init__(self, rank: int, images: int, how: str) -> None:
         self.rank, self.images, self.how = rank, images, how
@@ -85,10 +85,10 @@ class Sabotage(Callback):
             os.kill(os.getpid(), 9)
         if self.how == "poison":
             batch["real"].fill_(float("nan"))
-        if self.how == "sleep":
+        if self.how in ("sleep", "stall"):
             import time
 
-            time.sleep(0.05)
+            time.sleep(0.05 if self.how == "sleep" else 300)
 
 
 class Wrote(Callback):

@@ -82,6 +82,22 @@ def test_a_failing_rank_ends_the_run_with_its_cause(how, said, command, tmp_path
     assert torch.isfinite(torch.cat([value.flatten().float() for value in weights(tmp_path / "run").values()])).all()
 
 
+def test_a_stuck_rank_ends_the_run_on_all_of_them(command, tmp_path):
+    start = time.monotonic()
+    done = command("train", *RUN, sabotage("stall"), "trainer.hang_minutes=0.1")
+    assert done.code == 1
+    assert time.monotonic() - start < 120
+    assert "no progress for 0.1 minutes in the step after 2" in done.output
+    assert "trainer.hang_minutes=0.1" in done.output
+    stacks = [(tmp_path / "run" / "hang" / f"rank{rank}.txt").read_text() for rank in (0, 1)]
+    assert "witness.py" in stacks[1], "where rank 1 sleeps"
+    assert "witness.py" not in stacks[0]
+    assert "collectives.py" in stacks[0], "where rank 0 waits for it"
+    again = command("train", *RUN)
+    assert again.code == 0, again.output
+    assert "going on from 000000000160.ckpt" in again.output
+
+
 def test_all_ranks_roll_back_together(command):
     broken = "+model.regularizers.nan={_target_: tiny.NaNPenalty, images: 240}"
     done = command("train", *RUN, broken, "on_nonfinite=rollback")
