@@ -9,7 +9,7 @@ PY := .venv/bin/python
 .PHONY: help demo test test-slow test-slurm check clean
 
 help:
-	@echo 'make demo       train a GAN on handwritten digits (set-up and data included), score it, draw its samples'
+	@echo 'make demo       train a conditional R3GAN on handwritten digits in minutes (set-up and data included); write a report'
 	@echo 'make test       the tests: offline, on the CPU'
 	@echo 'make test-slow  the tests that take minutes each'
 	@echo 'make test-slurm the tests that start a SLURM cluster of their own'
@@ -26,7 +26,8 @@ help:
 	@touch $@
 
 demo: .venv/.installed
-	$(PY) -m gan_lab.train
+	$(PY) -m gan_lab.train experiment=r3gan_conditional_digits callbacks.pictures.columns=10 run_dir=runs/demo
+	$(PY) -m gan_lab.report runs/demo --out runs/demo/report.html
 
 test: .venv/.installed
 	$(PY) -m pytest -n 2

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gan_lab import collectives
 from gan_lab.data.images import to_uint8
-from gan_lab.data.pictures import grid
+from gan_lab.data.pictures import enlarged, grid
 from gan_lab.data.reference import ReferenceSet
 from gan_lab.data.stream import RealStream, Stream
 from gan_lab.sampling import numpy_generator
@@ -268,7 +268,7 @@ class ImageData(Data):
 
     def picture(self, samples: Tensor, columns: int) -> np.ndarray:
         """See `Data`: a grid."""
-        return grid(self.render(samples), columns)
+        return enlarged(grid(self.render(samples), columns))
 
     def reference(self, split: str) -> ReferenceSet:
         """Images in their stored order, without flips.

@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+LARGE_ENOUGH = 600
+
 
 def grid(images: Tensor, columns: int, padding: int = 2) -> np.ndarray:
     """One picture of many.
@@ -25,6 +27,18 @@ def grid(images: Tensor, columns: int, padding: int = 2) -> np.ndarray:
     if images.shape[1] == 1:
         return picture[0].numpy()
     return picture.permute(1, 2, 0).contiguous().numpy()
+
+
+def enlarged(picture: np.ndarray) -> np.ndarray:
+    """A picture of few pixels, each as a square of several, so that it is large enough to look at.
+
+    Args:
+        picture: (H, W) or (H, W, C) uint8.
+    Returns:
+        the same, both sides times the largest whole number with which neither exceeds `LARGE_ENOUGH` pixels.
+    """
+    factor = max(1, LARGE_ENOUGH // max(picture.shape[:2]))
+    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def scatter(*, real: Tensor, fake: Tensor, reach: float) -> np.ndarray:

@@ -123,7 +123,7 @@ def test_a_run_leaves_both(command, tmp_path):
     names = sorted(path.name for path in (tmp_path / "run" / "pictures").iterdir())
     assert names == ["000000000000.png", "000000000032.png", "000000000064.png", "latest.png"]
     with Image.open(tmp_path / "run" / "pictures" / "latest.png") as picture:
-        assert picture.size == (8 * 18 + 2, 8 * 18 + 2)
+        assert picture.size == (4 * (8 * 18 + 2), 4 * (8 * 18 + 2)), "enlarged"
         assert np.asarray(picture).std() > 0
     assert (tmp_path / "run" / "curves.png").is_file()
     for place in ("run/pictures/latest.png", "run/curves.png", "run/metrics.csv", "run/checkpoints/000000000064.ckpt"):
