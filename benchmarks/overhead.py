@@ -129,7 +129,7 @@ def measure(name: str, overrides: list[str], *, iterations: int, rounds: int) ->
     in_turn = InTurn(Bare(model, data).iteration, iterations=iterations, rounds=rounds)
     callbacks = [*(instantiate(config.callbacks[key], _convert_="all") for key in names), in_turn]
     trainer = instantiate(
-        config.trainer,
+        {str(key): value for key, value in config.trainer.items() if key != "hang_minutes"},
         default_root_dir=str(folder),
         callbacks=callbacks,
         logger=False,
