@@ -8,6 +8,8 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+from gan_lab.deferred import install
+
 __version__ = "0.1.0"
 
 # Modules that have moved: where they were -> where they are. Old imports go on working, with a DeprecationWarning.
@@ -40,3 +42,4 @@ class _Moved(MetaPathFinder, Loader):
 
 
 sys.meta_path.append(_Moved())
+install()

@@ -474,3 +474,17 @@ def test_lightning_fetches_no_batch_ahead_and_saves_the_position(tmp_path):
     saved = torch.load(tmp_path / "one.ckpt", weights_only=True)["Digits"]
     alone.load_state_dict(saved)
     assert alone.stream.position == 80
+
+
+def test_digits_are_those_of_scikit_learn(monkeypatch):
+    from sklearn.datasets import load_digits
+
+    from gan_lab.data import digits
+
+    theirs = load_digits()
+    from_file = digits.levels_and_labels()
+    monkeypatch.setattr(digits, "find_spec", lambda name: None)
+    for levels, labels in (from_file, digits.levels_and_labels()):
+        assert np.array_equal(levels, theirs.images)
+        assert np.array_equal(labels, theirs.target)
+        assert labels.dtype == np.int64
