@@ -22,6 +22,8 @@ def normalization_layer(name: str, channels: int, num_classes: int = 0, *, linea
     "layer" takes mean and deviation over (C, H, W) of a sample, at any H and W, and has a scale and an offset per
     channel (as the critic of Gulrajani et al. 2017). "spectral" concerns weights: see `spectrally_normalize`.
 
+    Epsilons are torch's, 1e-5. StudioGAN's batch normalization has 1e-4, which moves G's output by 2e-4 of it.
+
     Raises:
         ValueError: unknown `name`, or classes without batch normalization.
     """
