@@ -322,3 +322,14 @@ def test_baby_imagenet_has_studiogans_generator(name):
     assert round(by_hand / 1e6, 1) == 17.3
     if name != "biggan":
         assert config.embedding.width == 768
+
+
+def test_the_page_about_it_is_true():
+    """Its code runs, its command composes, and it names the records that say the same."""
+    page = (ROOT / "docs" / "rectified-shortcuts.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    exec(code, names := {})
+    assert (names["difference"] != 0).float().mean().item() == pytest.approx(0.5, abs=0.05), "where x is below 0"
+    (command,) = re.findall(r"^    python -m gan_lab\.train (.+)$", page, re.MULTILINE)
+    assert composed(*command.split()).model.discriminator.shortcut == "rectified"
+    assert set(re.findall(r"`(\w+_(?:cifar10|celeba|babyimagenet))`", page)) == {*MIMICRY, *STUDIOGAN}
