@@ -34,6 +34,6 @@ def refuse_unknown_weights(network: nn.Module, what: str) -> None:
     if unknown:
         raise ValueError(
             f"{what} is for linear layers and convolutions, and {type(network).__name__} has weights of another kind, "
-            f"which it would pass over: {', '.join(unknown)}; make this network of layers that it knows, or leave "
-            "the setting out"
+            f"which it would pass over: {', '.join(unknown)}; make this network of layers that it knows, name inputs "
+            "among them in the module's learnt_inputs, or leave the setting out"
         )
