@@ -39,7 +39,7 @@ def translation(images: Tensor, draws: Draws) -> Tensor:
 
 
 def _shift(uniform: Tensor, size: int) -> Tensor:
-    most = round(size / 8)
+    most = int(size / 8 + 0.5)  # halves go up, as in the authors' code
     return (uniform * (2 * most + 1)).floor().long() - most
 
 
@@ -52,7 +52,7 @@ def cutout(images: Tensor, draws: Draws) -> Tensor:
 
 def _within(places: Tensor, uniform: Tensor, size: int) -> Tensor:
     """Centres are pixels where half the size is odd, and else the corners between them, the outermost too."""
-    half = round(size / 2)
+    half = int(size / 2 + 0.5)
     first = (uniform * (size + 1 - half % 2)).floor() - half // 2
     return (places >= first) & (places < first + half)
 

@@ -6,19 +6,23 @@ from torch.nn.utils import parametrizations
 
 from gan_lab import collectives
 from gan_lab.layers.checks import one_of
-from gan_lab.layers.conditioning import ClassBatchNorm2d
+from gan_lab.layers.conditioning import ClassBatchNorm2d, LinearClassBatchNorm2d
+from gan_lab.layers.kinds import LINEAR_MAPS, refuse_unknown_weights
 
 NORMALIZATIONS = ("none", "batch", "layer", "instance", "spectral")
 FEATURE_NORMALIZATIONS = ("none", "batch", "layer", "spectral")
 
 
-def normalization_layer(name: str, channels: int, num_classes: int = 0) -> nn.Module:
+def normalization_layer(name: str, channels: int, num_classes: int = 0, *, linear: bool = False) -> nn.Module:
     """The layer that normalizes feature maps (B, channels, H, W); the identity for "none" and "spectral".
 
-    With `num_classes`, batch normalization has a scale and an offset per class: see `ClassBatchNorm2d`.
+    With `num_classes`, batch normalization has a scale and an offset per class: see `ClassBatchNorm2d`, and
+    `LinearClassBatchNorm2d` for `linear`.
 
     "layer" takes mean and deviation over (C, H, W) of a sample, at any H and W, and has a scale and an offset per
     channel (as the critic of Gulrajani et al. 2017). "spectral" concerns weights: see `spectrally_normalize`.
+
+    Epsilons are torch's, 1e-5. StudioGAN's batch normalization has 1e-4, which moves G's output by 2e-4 of it.
 
     Raises:
         ValueError: unknown `name`, or classes without batch normalization.
@@ -27,7 +31,7 @@ def normalization_layer(name: str, channels: int, num_classes: int = 0) -> nn.Mo
     if num_classes and name != "batch":
         raise ValueError(f"conditioning=batch_norm needs normalization=batch, got {name}")
     if num_classes:
-        return ClassBatchNorm2d(channels, num_classes)
+        return (LinearClassBatchNorm2d if linear else ClassBatchNorm2d)(channels, num_classes)
     if name == "batch":
         return nn.BatchNorm2d(channels)
     if name == "layer":
@@ -65,11 +69,15 @@ def spectrally_normalize(network: nn.Module) -> None:
     """Divide every convolution's and linear layer's weight by its largest singular value (Miyato et al. 2018, 2.1).
 
     So is the class embedding of a projection (as Miyato and Koyama 2018). One power iteration per forward in training
-    mode. Initialize the weights before: the singular vectors start here.
+    mode. Initialize the weights before: the singular vectors start here. Other embeddings are left as they are.
+
+    Raises:
+        ValueError: a network with weights of another kind.
     """
+    refuse_unknown_weights(network, "normalization=spectral")
     projection = getattr(network, "embedding", None)
     for layer in list(network.modules()):
-        if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)) or (layer is projection):
+        if isinstance(layer, LINEAR_MAPS) or (layer is projection):
             parametrizations.spectral_norm(layer)
 
 

@@ -41,6 +41,11 @@ def data_to_data_cross_entropy(
     of other classes, until theirs is 1 - `margin`: beyond these, easy pairs have no gradient. (The paper has a margin
     for each; one number for both follows the authors' settings.)
 
+    Departure of StudioGAN, not followed here: for numerical stability, which a log-sum-exp has anyway, it divides the
+    negatives, but not the positive, by the exponential of the row's maximum. Equation 7 has no such factor. Its loss is
+    20 to 30 % lower; its gradient has the same direction and 0.95 to 1 of the length at CIFAR-10's settings, 0.79 at a
+    temperature of 0.25.
+
     Args:
         embeddings: (B, E) of unit length.
         proxies: (B, E) of unit length: the vector of each sample's class.

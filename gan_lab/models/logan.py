@@ -20,6 +20,9 @@ class LOGAN(GANModule):
     D, every batch: mean[h(1 - D(x)) + h(1 + D(G(z')))] + w * mean|dz|^2, where h = relu.
     G, every n_critic-th batch: -mean[D(G(z'))] + w * mean|dz|^2.
 
+    |dz|^2 is 0 for latents that do not move. Departure of StudioGAN, not followed here: it counts the step that these
+    would have taken, so that with 80 % of them moved its cost of the step is 1.25 times ours.
+
     Samples and scores are of latents as they are drawn: D is not there any more.
 
     Args:

@@ -8,13 +8,15 @@ from gan_lab.layers.conditioning import checked_classes, given
 class Discriminator(nn.Module):
     """What discriminators of one logit share: features, then a linear unit, which may know the class.
 
-    A subclass has `features` and sets `output`, a linear layer of one unit.
+    A subclass has `features` and sets `output`, a linear layer of one unit; one with a conditioning of its own also has
+    `judge`.
 
     Args:
         conditioning: "none"; "concatenation": labels enter as further channels, or columns, of the sample (Mirza and
             Osindero 2014); "projection": the inner product of the features with an embedding of the class is added to
             the logit (Miyato and Koyama 2018, equation 3).
         num_classes: of the labels; None or 0 without any.
+        further: ways of conditioning that the subclass has besides.
     Attributes:
         label_channels: how many channels labels add to the sample.
         output: from features to the logit.
@@ -27,9 +29,10 @@ class Discriminator(nn.Module):
     judgement = "logits"
     output: nn.Linear
 
-    def __init__(self, conditioning: str, num_classes: int | None) -> None:
+    def __init__(self, conditioning: str, num_classes: int | None, *, further: tuple[str, ...] = ()) -> None:
         super().__init__()
-        classes = checked_classes("discriminator", conditioning, num_classes, ("none", "concatenation", "projection"))
+        choices = ("none", "concatenation", "projection", *further)
+        classes = checked_classes("discriminator", conditioning, num_classes, choices)
         self.label_channels = classes if conditioning == "concatenation" else 0
         self._projected_classes = classes if conditioning == "projection" else 0
         self.embedding: nn.Embedding | None = None
@@ -39,11 +42,15 @@ class Discriminator(nn.Module):
         """Columns of `features`, for the heads of further losses."""
         return self.output.in_features
 
-    def embed_classes(self) -> None:
-        """Make the embedding of a projection, once `output` is there."""
+    def embed_classes(self, initialization: str = "xavier") -> None:
+        """Make the embedding of a projection, once `output` is there.
+
+        With `initialization` "orthogonal" it begins so, as in BigGAN's and StudioGAN's code, else by xavier.
+        """
         if self._projected_classes:
             self.embedding = nn.Embedding(self._projected_classes, self.feature_dim)
-            nn.init.xavier_uniform_(self.embedding.weight)
+            draw = nn.init.orthogonal_ if initialization == "orthogonal" else nn.init.xavier_uniform_
+            draw(self.embedding.weight)
 
     def features(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, *sample_shape), (B,) int64 -> (B, feature_dim): what the linear unit sees."""

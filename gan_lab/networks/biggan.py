@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -30,21 +31,32 @@ class VectorBlock(Conditioned):
     Args:
         condition_dim: length of the vector.
         initialization: a name of `gan_lab.layers.initialization`.
+        gain: of the weights beside a ReLU, see `initialize`; the shortcut's is 1.
+        bias: whether the convolutions have biases.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, condition_dim: int, initialization: str) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        condition_dim: int,
+        initialization: str,
+        gain: float = RELU_GAIN,
+        bias: bool = False,
+    ) -> None:
         super().__init__()
         self.residual = ConditionedSequential(
             VectorBatchNorm2d(inputs, condition_dim),
             nn.ReLU(),
             doubling(),
-            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+            nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias),
             VectorBatchNorm2d(outputs, condition_dim),
             nn.ReLU(),
-            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=bias),
         )
-        self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), doubling())
-        initialize(self.residual, initialization, gain=RELU_GAIN)
+        self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=bias), doubling())
+        initialize(self.residual, initialization, gain=gain)
         initialize(self.shortcut, initialization, gain=1.0)
 
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:
@@ -60,7 +72,7 @@ class BigGANGenerator(nn.Module):
     blocks share; without classes, in the chunk alone. Every layer but the embedding is spectrally normalized.
 
     Departure, as in `ResNetGenerator`: the blocks have no biases. Batch normalization removes what they would add; only
-    the attention could have been conditioned on it.
+    the attention could have been conditioned on it. `bias` brings them back, for weights of other libraries.
 
     Args:
         sample_shape: (C, H, W); C 1, 3 or 4; H and W divisible by 2 per block. Images are made in [-1, 1].
@@ -72,6 +84,8 @@ class BigGANGenerator(nn.Module):
         initialization: normal, he, xavier or orthogonal (paper).
         conditioning: none; or batch_norm.
         num_classes: of the labels, where there is conditioning.
+        gain: of the weights beside a ReLU, see `initialize`; 1 in the authors' code and StudioGAN.
+        bias: whether the convolutions of the blocks have biases (the authors' code, StudioGAN).
     Raises:
         ValueError: a value out of these ranges.
     """
@@ -88,6 +102,8 @@ class BigGANGenerator(nn.Module):
         initialization: str,
         conditioning: str = "none",
         num_classes: int | None = None,
+        gain: float = RELU_GAIN,
+        bias: bool = False,
     ) -> None:
         super().__init__()
         self.sample_shape = image_shape("biggan", sample_shape)
@@ -105,11 +121,9 @@ class BigGANGenerator(nn.Module):
         self.stem = nn.Sequential(
             nn.Linear(self.chunks[0], channels[0] * math.prod(grid)), nn.Unflatten(1, (channels[0], *grid))
         )
+        block = partial(VectorBlock, condition_dim=condition_dim, initialization=initialization, gain=gain, bias=bias)
         self.stages = nn.ModuleList(
-            ConditionedSequential(
-                VectorBlock(inputs, outputs, condition_dim=condition_dim, initialization=initialization)
-            )
-            for inputs, outputs in pairwise(channels)
+            ConditionedSequential(block(inputs, outputs)) for inputs, outputs in pairwise(channels)
         )
         if attention:
             stage = self.stages[attention - 1]

@@ -31,9 +31,10 @@ class DCGANGenerator(nn.Module):
         width: channels of the hidden stage of highest resolution (paper: 128).
         max_width: the most channels of any stage, `width` or more (paper: 1024).
         normalization: of every layer but the output: none, batch (paper), layer, instance or spectral.
-        initialization: normal (paper), he or xavier.
+        initialization: normal (paper), he, xavier or orthogonal.
         conditioning: none; concatenation of latent and label; or batch_norm, with a scale and an offset per class.
         num_classes: of the labels, where there is conditioning.
+        gain: of the weights beside a ReLU, see `initialize` (StudioGAN: 1).
     Raises:
         ValueError: a value out of these ranges.
     """
@@ -49,6 +50,7 @@ class DCGANGenerator(nn.Module):
         initialization: str,
         conditioning: str = "none",
         num_classes: int | None = None,
+        gain: float = RELU_GAIN,
     ) -> None:
         super().__init__()
         self.sample_shape = image_shape("dcgan", sample_shape)
@@ -74,8 +76,8 @@ class DCGANGenerator(nn.Module):
             self.stages.append(nn.ReLU())
         self.output = nn.ConvTranspose2d(channels[-1], self.sample_shape[0], 4, stride=2, padding=1, bias=bias)
 
-        initialize(self.stem, initialization, gain=RELU_GAIN)
-        initialize(self.stages, initialization, gain=RELU_GAIN)
+        initialize(self.stem, initialization, gain=gain)
+        initialize(self.stages, initialization, gain=gain)
         initialize(self.output, initialization, gain=1.0)
         if normalization == "spectral":
             spectrally_normalize(self)
@@ -94,9 +96,10 @@ class DCGANDiscriminator(Discriminator):
         width: channels of the first stage, doubling from stage to stage.
         max_width: the most channels of any stage, `width` or more.
         normalization: of every convolution but the first: none, batch (paper), layer, instance; or spectral, of all.
-        initialization: normal (paper), he or xavier.
+        initialization: normal (paper), he, xavier or orthogonal.
         conditioning, num_classes: see `Discriminator`.
         minibatch_std: samples in a group of `MinibatchStdDev`, before the linear unit; 0 for none.
+        gain: see `DCGANGenerator`.
     Raises:
         ValueError: a value out of these ranges.
     """
@@ -112,6 +115,7 @@ class DCGANDiscriminator(Discriminator):
         conditioning: str = "none",
         num_classes: int | None = None,
         minibatch_std: int = 0,
+        gain: float = RELU_GAIN,
     ) -> None:
         super().__init__(conditioning, num_classes)
         self.sample_shape = image_shape("dcgan", sample_shape)
@@ -130,9 +134,9 @@ class DCGANDiscriminator(Discriminator):
         if minibatch_std:
             self.stages.append(MinibatchStdDev(minibatch_std))
         self.output = nn.Linear((channels[-1] + bool(minibatch_std)) * math.prod(grid), 1, bias=bias)
-        self.embed_classes()
+        self.embed_classes(initialization)
 
-        initialize(self.stages, initialization, gain=RELU_GAIN)
+        initialize(self.stages, initialization, gain=gain)
         initialize(self.output, initialization, gain=1.0)
         if normalization == "spectral":
             spectrally_normalize(self)

@@ -13,12 +13,16 @@ from gan_lab.layers.normalization import spectrally_normalize
 class ClassEmbedding(nn.Module):
     """A linear layer on the features of a discriminator, and a vector per class; both scaled to unit length.
 
+    The vectors of the classes begin orthonormal (where there are no more of them than numbers in each), as StudioGAN's
+    do. Their length is free, but decides how fast they turn: Adam's steps do not shrink with the gradient, so that
+    vectors of torch's N(0, 1), of length sqrt(width), would turn that many times slower.
+
     Args:
         features: columns of the features, 1 or more.
         width: length of the vectors, 2 or more.
         num_classes: 2 or more.
         normalization: none or spectral, of the linear layer.
-        initialization: normal, he or xavier.
+        initialization: normal, he, xavier or orthogonal, of the linear layer.
     Raises:
         ValueError: a value out of these ranges.
     """
@@ -31,6 +35,7 @@ class ClassEmbedding(nn.Module):
         self.sample = nn.Linear(features, at_least("embedding.width", width, 2))
         self.proxies = nn.Embedding(classes, width)
         initialize(self.sample, initialization, gain=1.0)
+        nn.init.orthogonal_(self.proxies.weight)
         if one_of("normalization", normalization, ("none", "spectral")) == "spectral":
             spectrally_normalize(self)
 

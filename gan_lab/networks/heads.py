@@ -14,7 +14,7 @@ class LinearHead(nn.Module):
         features: columns of the features, 1 or more.
         outputs: 1 or more.
         normalization: none or spectral.
-        initialization: normal, he or xavier.
+        initialization: normal, he, xavier or orthogonal.
     Raises:
         ValueError: a value out of these ranges.
     """

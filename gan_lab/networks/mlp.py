@@ -104,7 +104,7 @@ class MLPDiscriminator(Discriminator):
         initialize(hidden, initialization, gain=RELU_GAIN)
         initialize(output, initialization, gain=1.0)
         self.layers = nn.Sequential(nn.Flatten(), hidden, output)
-        self.embed_classes()
+        self.embed_classes(initialization)
         if normalization == "spectral":
             spectrally_normalize(self)
 

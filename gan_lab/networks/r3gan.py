@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_lab.layers.checks import at_least, image_shape
-from gan_lab.layers.conditioning import checked_classes, with_one_hot
+from gan_lab.layers.conditioning import checked_classes, given, with_one_hot
 from gan_lab.layers.filtered_resampling import FilteredDoubling, FilteredHalving
 from gan_lab.layers.initialization import initialize
 from gan_lab.networks.base import Discriminator
@@ -65,6 +65,11 @@ class R3GANGenerator(nn.Module):
 
     Departure: the authors run all stages but the lowest in bfloat16; here all follow the trainer's precision.
 
+    Of conditional networks the authors' has `conditioning: embedding`: the class as 64 numbers beside the latent, and
+    in D (W f).e(y) for features f. The other ways (concatenation here, projection in D) make the same functions, but
+    begin elsewhere: the class has a third of the latent's share of the first layer by embedding, an eighth by
+    concatenation (of 10 classes); D's first logits are five times smaller.
+
     Args:
         sample_shape: (C, H, W); C 1, 3 or 4; H and W divisible by 2 per stage after the first.
         latent_dim: length of a latent, 1 or more (paper: 64).
@@ -72,11 +77,14 @@ class R3GANGenerator(nn.Module):
         multipliers: of the stages from the grid on; [1, 1, 1, 1] makes 32x32 from 4x4.
         blocks: residual blocks per stage, 1 or more (paper: 2).
         expansion, group_width: see `InvertedBottleneck` (paper: 2, and 16: 96 groups in a stage of 768).
-        conditioning: none, or concatenation of latent and label.
+        conditioning: none; concatenation of latent and label; or embedding (paper): of latent and the class's vector.
         num_classes: of the labels, where there is conditioning.
+        embedding_dim: length of that vector, 1 or more; needed for embedding (paper: 64), unused else.
     Raises:
         ValueError: a value out of these ranges.
     """
+
+    learnt_inputs = ("basis",)
 
     def __init__(
         self,
@@ -90,14 +98,18 @@ class R3GANGenerator(nn.Module):
         group_width: int,
         conditioning: str = "none",
         num_classes: int | None = None,
+        embedding_dim: int | None = None,
     ) -> None:
         super().__init__()
         self.sample_shape = image_shape("r3gan", sample_shape)
         self.latent_dim = at_least("latent_dim", latent_dim, 1)
-        self.num_classes = checked_classes("generator", conditioning, num_classes, ("none", "concatenation"))
+        choices = ("none", "concatenation", "embedding")
+        self.num_classes = classes = checked_classes("generator", conditioning, num_classes, choices)
         channels, grid = _stages(self.sample_shape, width, multipliers, "generator.multipliers")
 
-        self.weights = nn.Linear(latent_dim + self.num_classes, channels[0], bias=False)
+        self.classes = _class_vectors("generator", classes, embedding_dim) if conditioning == "embedding" else None
+        further = classes if self.classes is None else self.classes.embedding_dim
+        self.weights = nn.Linear(latent_dim + further, channels[0], bias=False)
         self.basis = nn.Parameter(torch.randn(channels[0], *grid))
         self.stages = nn.Sequential(_blocks(channels[0], blocks, expansion, group_width, len(channels)))
         for inputs, outputs in pairwise(channels):
@@ -110,14 +122,20 @@ class R3GANGenerator(nn.Module):
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, latent_dim), and (B,) int64 of a conditional one -> (B, C, H, W), about in [-1, 1]."""
-        weights = self.weights(with_one_hot(latents, labels, self.num_classes))
+        if self.classes is None:
+            joined = with_one_hot(latents, labels, self.num_classes)
+        else:
+            joined = torch.cat([latents, self.classes(given(labels)).to(latents.dtype)], dim=1)
+        weights = self.weights(joined)
         return self.output(self.stages(weights[..., None, None] * self.basis))
 
 
 class R3GANDiscriminator(Discriminator):
     """The generator mirrored: residual blocks per stage, halving between stages, and a basis for the whole grid.
 
-    The last layer but one takes the inner product of each channel with a learnt map, the linear unit sums these.
+    The last layer but one takes the inner product of each channel with a learnt map, the linear unit sums these. With
+    `conditioning: embedding` the linear layer has as many units as a vector of the class has numbers, and their inner
+    product is the logit, with no part that is the same for all classes.
 
     Args:
         sample_shape: (C, H, W); C 1, 3 or 4; H and W divisible by 2 per stage after the first.
@@ -126,7 +144,10 @@ class R3GANDiscriminator(Discriminator):
         blocks: residual blocks per stage, 1 or more (paper: 2).
         expansion, group_width: see `InvertedBottleneck` (paper: 2, and 16: 96 groups in a stage of 768).
         normalization: none; there is no other choice.
-        conditioning, num_classes: see `Discriminator`.
+        conditioning: see `Discriminator`; or embedding (paper).
+        num_classes: of the labels, where there is conditioning.
+        embedding_dim: length of the vector of a class, 1 or more; needed for embedding (paper: 768, as wide as a
+            stage), unused else.
     Raises:
         ValueError: a value out of these ranges.
     """
@@ -143,8 +164,9 @@ class R3GANDiscriminator(Discriminator):
         normalization: str,
         conditioning: str = "none",
         num_classes: int | None = None,
+        embedding_dim: int | None = None,
     ) -> None:
-        super().__init__(conditioning, num_classes)
+        super().__init__(conditioning, num_classes, further=("embedding",))
         self.sample_shape = image_shape("r3gan", sample_shape)
         if normalization != "none":
             raise ValueError(
@@ -160,14 +182,37 @@ class R3GANDiscriminator(Discriminator):
             self.stages.append(_transition(inputs, outputs))
             self.stages.append(_blocks(outputs, blocks, expansion, group_width, len(channels)))
         self.basis = nn.Conv2d(channels[-1], channels[-1], grid, groups=channels[-1], bias=False)
-        self.output = nn.Linear(channels[-1], 1, bias=False)
+        self.by_class = conditioning == "embedding"
+        vectors = _class_vectors("discriminator", num_classes, embedding_dim) if self.by_class else None
+        self.output = nn.Linear(channels[-1], 1 if vectors is None else vectors.embedding_dim, bias=False)
         for layer in (self.stem, self.basis, self.output):
             initialize(layer, "he", gain=1.0)
         self.embed_classes()
+        if vectors is not None:
+            self.embedding = vectors
 
     def features(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, C, H, W) -> (B, feature_dim)."""
         return self.basis(self.stages(self.stem(with_one_hot(samples, labels, self.label_channels)))).flatten(1)
+
+    def judge(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        """See `Discriminator`."""
+        if not self.by_class:
+            return super().judge(features, labels)
+        assert self.embedding is not None
+        return (self.output(features) * self.embedding(given(labels))).sum(1)
+
+
+def _class_vectors(network: str, classes: int | None, embedding_dim: int | None) -> nn.Embedding:
+    """A vector per class, which begins as the columns of a linear layer on one-hot vectors: N(0, 1 / classes)."""
+    if embedding_dim is None:
+        raise ValueError(
+            f"{network}.conditioning=embedding needs {network}.embedding_dim, how long a class's vector is"
+        )
+    assert classes is not None
+    vectors = nn.Embedding(classes, at_least(f"{network}.embedding_dim", embedding_dim, 1))
+    nn.init.normal_(vectors.weight, std=classes**-0.5)
+    return vectors
 
 
 def _blocks(channels: int, blocks: int, expansion: int, group_width: int, stages: int) -> nn.Sequential:

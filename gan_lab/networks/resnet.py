@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
@@ -21,6 +22,7 @@ from gan_lab.layers.resampling import doubling, halving
 from gan_lab.networks.base import Discriminator
 
 STEMS = ("block", "convolution")
+SHORTCUTS = ("plain", "rectified")
 POOLINGS = ("sum", "mean", "flatten")
 
 
@@ -28,15 +30,23 @@ class ResidualBlock(Conditioned):
     """Normalization, ReLU, 3x3 convolution, twice, beside a shortcut; doubling before the first or halving at the end.
 
     The shortcut is a 1x1 convolution where the block changes size or channels, else the identity. It works at the
-    lower resolution, which gives the same numbers, since a 1x1 convolution commutes with both resamplings.
+    lower resolution, which gives the same numbers, since a 1x1 convolution commutes with all three resamplings.
 
     Args:
         hidden: channels between the two convolutions.
         normalization: a name of `gan_lab.layers.normalization`.
         initialization: a name of `gan_lab.layers.initialization`.
+        gain: of the weights beside a ReLU, see `initialize`; the shortcut's is 1.
         resampling: what the block does to height and width.
+        doubling_by: a name of `gan_lab.layers.resampling.DOUBLINGS`.
         bias: whether what the block adds to its input has biases.
+        all_biases: whether all convolutions have biases, those that a normalization after them undoes, too.
+        shortcut: plain: the shortcut begins with the block's input (the papers); rectified: with its positive part, as
+            in code whose ReLU works in place (Mimicry, StudioGAN: see docs/rectified-shortcuts.md).
         num_classes: of conditional batch normalization; 0 for none.
+        linear_classes: whether its scales and offsets are `LinearClassBatchNorm2d`'s.
+    Raises:
+        ValueError: unknown names, or a rectified shortcut where the ReLU does not see the block's own input.
     """
 
     def __init__(
@@ -47,17 +57,31 @@ class ResidualBlock(Conditioned):
         *,
         normalization: str,
         initialization: str,
+        gain: float = RELU_GAIN,
         resampling: Literal["none", "double", "halve"],
+        doubling_by: str = "nearest",
         bias: bool,
+        all_biases: bool = False,
+        shortcut: str = "plain",
         num_classes: int = 0,
+        linear_classes: bool = False,
     ) -> None:
         super().__init__()
-        self.residual = ConditionedSequential(normalization_layer(normalization, inputs, num_classes), nn.ReLU())
+        if one_of("shortcut", shortcut, SHORTCUTS) == "rectified" and normalization not in ("none", "spectral"):
+            raise ValueError(
+                f"shortcut=rectified is of blocks whose ReLU sees their own input, and normalization={normalization} "
+                "stands between; set normalization=none or spectral, or shortcut=plain"
+            )
+        self.rectified = shortcut == "rectified"
+        bias = bias or all_biases
+        first_bias = all_biases or not brings_offset(normalization)
+        normalized = partial(normalization_layer, normalization, num_classes=num_classes, linear=linear_classes)
+        self.residual = ConditionedSequential(normalized(inputs), nn.ReLU())
         self.shortcut = nn.Sequential()
         if resampling == "double":
-            self.residual.append(doubling())
-        self.residual.append(nn.Conv2d(inputs, hidden, 3, padding=1, bias=not brings_offset(normalization)))
-        self.residual.append(normalization_layer(normalization, hidden, num_classes))
+            self.residual.append(doubling(doubling_by))
+        self.residual.append(nn.Conv2d(inputs, hidden, 3, padding=1, bias=first_bias))
+        self.residual.append(normalized(hidden))
         self.residual.append(nn.ReLU())
         self.residual.append(nn.Conv2d(hidden, outputs, 3, padding=1, bias=bias))
         if resampling == "halve":
@@ -66,19 +90,20 @@ class ResidualBlock(Conditioned):
         if resampling != "none" or inputs != outputs:
             self.shortcut.append(nn.Conv2d(inputs, outputs, 1, bias=bias))
         if resampling == "double":
-            self.shortcut.append(doubling())
-        initialize(self.residual, initialization, gain=RELU_GAIN)
+            self.shortcut.append(doubling(doubling_by))
+        initialize(self.residual, initialization, gain=gain)
         initialize(self.shortcut, initialization, gain=1.0)
 
     def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, inputs, H, W), and (B,) int64 of a conditional one -> (B, outputs, H', W')."""
-        return self.shortcut(features) + self.residual(features, labels)
+        passed = features.relu() if self.rectified else features
+        return self.shortcut(passed) + self.residual(features, labels)
 
 
 class FirstBlock(nn.Module):
     """The block that takes images and halves them: no normalization, and no ReLU on the image itself."""
 
-    def __init__(self, inputs: int, outputs: int, *, initialization: str) -> None:
+    def __init__(self, inputs: int, outputs: int, *, initialization: str, gain: float = RELU_GAIN) -> None:
         super().__init__()
         self.residual = nn.Sequential(
             nn.Conv2d(inputs, outputs, 3, padding=1),
@@ -87,7 +112,7 @@ class FirstBlock(nn.Module):
             halving(),
         )
         self.shortcut = nn.Sequential(halving(), nn.Conv2d(inputs, outputs, 1))
-        initialize(self.residual, initialization, gain=RELU_GAIN)
+        initialize(self.residual, initialization, gain=gain)
         initialize(self.shortcut, initialization, gain=1.0)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -99,7 +124,8 @@ class ResNetGenerator(nn.Module):
     """A linear layer onto a grid, a residual block per doubling, then normalization, ReLU, convolution and tanh.
 
     Departure: with batch or instance normalization the blocks have no biases, since the next normalization would
-    remove them and their gradient would be zero but for rounding. The function is the paper's.
+    remove them and their gradient would be zero but for rounding. The function is the paper's. `bias` brings them back,
+    for weights of other libraries.
 
     Args:
         sample_shape: (C, H, W); C 1, 3 or 4; H and W divisible by 2 per block. Images are made in [-1, 1].
@@ -107,9 +133,13 @@ class ResNetGenerator(nn.Module):
         width: channels of a stage whose multiplier is 1.
         multipliers: of the grid, then of the output of each block; [1, 1, 1, 1] makes 32x32 from 4x4.
         normalization: none, batch (both papers), layer, instance or spectral.
-        initialization: normal, he or xavier (both papers).
-        conditioning: none; concatenation of latent and label; or batch_norm, in the blocks (Miyato and Koyama 2018).
+        initialization: normal, he, xavier (both papers) or orthogonal (StudioGAN).
+        conditioning: none; concatenation of latent and label; batch_norm, in the blocks (Miyato and Koyama 2018); or
+            linear_batch_norm, the same with StudioGAN's scales (see `LinearClassBatchNorm2d`).
         num_classes: of the labels, where there is conditioning.
+        gain: of the weights beside a ReLU, see `initialize` (both papers: sqrt(2); StudioGAN: 1).
+        doubling: nearest, each pixel four times (both papers and their code); or bilinear (Mimicry).
+        bias: whether the convolutions of the blocks have biases in any case (Mimicry, StudioGAN).
     Raises:
         ValueError: a value out of these ranges.
     """
@@ -125,13 +155,16 @@ class ResNetGenerator(nn.Module):
         initialization: str,
         conditioning: str = "none",
         num_classes: int | None = None,
+        gain: float = RELU_GAIN,
+        doubling: str = "nearest",
+        bias: bool = False,
     ) -> None:
         super().__init__()
         self.sample_shape = image_shape("resnet", sample_shape)
         self.latent_dim = at_least("latent_dim", latent_dim, 1)
         channels = stage_channels(width, multipliers)
         grid = divided_grid("resnet", self.sample_shape, len(channels) - 1, "generator.multipliers")
-        choices = ("none", "concatenation", "batch_norm")
+        choices = ("none", "concatenation", "batch_norm", "linear_batch_norm")
         self.num_classes = classes = checked_classes("generator", conditioning, num_classes, choices)
         self.concatenated = classes if conditioning == "concatenation" else 0
 
@@ -147,9 +180,13 @@ class ResNetGenerator(nn.Module):
                     outputs,
                     normalization=normalization,
                     initialization=initialization,
+                    gain=gain,
                     resampling="double",
+                    doubling_by=doubling,
                     bias=not removes_channel_mean(normalization),
-                    num_classes=classes if conditioning == "batch_norm" else 0,
+                    all_biases=bias,
+                    num_classes=classes if conditioning in ("batch_norm", "linear_batch_norm") else 0,
+                    linear_classes=conditioning == "linear_batch_norm",
                 )
                 for inputs, outputs in pairwise(channels)
             )
@@ -182,9 +219,11 @@ class ResNetDiscriminator(Discriminator):
         pooling: what the linear unit sees: the sum (SNGAN) or mean (WGAN-GP at 32x32) of the rectified features over
             height and width; flatten: all features, not rectified (WGAN-GP at 64x64).
         normalization: of all blocks but one on the image: none, batch, layer, instance; or spectral, of all layers.
-        initialization: normal, he or xavier (both papers).
+        initialization: normal, he, xavier (both papers) or orthogonal (StudioGAN).
         conditioning, num_classes: see `Discriminator`.
         minibatch_std: samples in a group of `MinibatchStdDev`, before the last features are pooled; 0 for none.
+        gain: see `ResNetGenerator`.
+        shortcut: of all blocks but one on the image: plain (both papers) or rectified (Mimicry), see `ResidualBlock`.
     Raises:
         ValueError: a value out of these ranges.
     """
@@ -203,6 +242,8 @@ class ResNetDiscriminator(Discriminator):
         conditioning: str = "none",
         num_classes: int | None = None,
         minibatch_std: int = 0,
+        gain: float = RELU_GAIN,
+        shortcut: str = "plain",
     ) -> None:
         super().__init__(conditioning, num_classes)
         self.sample_shape = image_shape("resnet", sample_shape)
@@ -221,7 +262,7 @@ class ResNetDiscriminator(Discriminator):
         inputs = self.sample_shape[0] + self.label_channels
         self.stem: nn.Module
         if stem == "block":
-            self.stem = FirstBlock(inputs, channels[0], initialization=initialization)
+            self.stem = FirstBlock(inputs, channels[0], initialization=initialization, gain=gain)
         else:
             self.stem = nn.Conv2d(inputs, channels[0], 3, padding=1)
             initialize(self.stem, initialization, gain=1.0)
@@ -233,8 +274,10 @@ class ResNetDiscriminator(Discriminator):
                     outputs,
                     normalization=normalization,
                     initialization=initialization,
+                    gain=gain,
                     resampling="halve" if index < halvings else "none",
                     bias=True,
+                    shortcut=shortcut,
                 )
                 for index, (inputs, outputs) in enumerate(pairwise(channels), start=blocks_in_stem)
             )
@@ -244,7 +287,7 @@ class ResNetDiscriminator(Discriminator):
         features = channels[-1] + bool(minibatch_std)
         self.output = nn.Linear(features * (math.prod(grid) if pooling == "flatten" else 1), 1)
         initialize(self.output, initialization, gain=1.0)
-        self.embed_classes()
+        self.embed_classes(initialization)
         if normalization == "spectral":
             spectrally_normalize(self)
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from gan_lab.layers.attention import SelfAttention2d
 from gan_lab.layers.checks import divided_grid, image_shape, stage_channels
 from gan_lab.layers.conditioning import with_one_hot
-from gan_lab.layers.initialization import initialize
+from gan_lab.layers.initialization import RELU_GAIN, initialize
 from gan_lab.layers.minibatch_std import MinibatchStdDev
 from gan_lab.layers.normalization import spectrally_normalize
 from gan_lab.networks.base import Discriminator
@@ -19,10 +19,14 @@ class SAGANGenerator(ResNetGenerator):
     """The residual generator, with self-attention after one of its blocks and every layer spectrally normalized.
 
     Departure, as in `ResNetGenerator`: the blocks have no biases. Batch normalization removes what they would add; only
-    the attention could have been conditioned on it.
+    the attention could have been conditioned on it. `bias` brings them back.
+
+    Departure of StudioGAN's SAGAN: its class scales are spectrally normalized, too, so that they stay about 1
+    (`conditioning: linear_batch_norm`); the authors' are free tables (`batch_norm`).
 
     Args:
-        sample_shape, latent_dim, width, multipliers, initialization, conditioning, num_classes: see `ResNetGenerator`.
+        sample_shape, latent_dim, width, multipliers, initialization, conditioning, num_classes, gain, bias: see
+            `ResNetGenerator`.
         attention: the block, from 1 on, after which the attention stands; 0 for none. The authors': 3 of 5 blocks, at
             32x32 of 128x128.
     Raises:
@@ -40,6 +44,8 @@ class SAGANGenerator(ResNetGenerator):
         initialization: str,
         conditioning: str = "none",
         num_classes: int | None = None,
+        gain: float = RELU_GAIN,
+        bias: bool = False,
     ) -> None:
         super().__init__(
             sample_shape=sample_shape,
@@ -50,6 +56,8 @@ class SAGANGenerator(ResNetGenerator):
             initialization=initialization,
             conditioning=conditioning,
             num_classes=num_classes,
+            gain=gain,
+            bias=bias,
         )
         if place_of_attention("generator", attention, len(self.blocks)):
             self.blocks.insert(
@@ -77,6 +85,8 @@ class SAGANDiscriminator(Discriminator):
         initialization: normal, he, xavier (the authors') or orthogonal (BigGAN).
         conditioning, num_classes: see `Discriminator`.
         minibatch_std: samples in a group of `MinibatchStdDev`, before the last features are pooled; 0 for none.
+        gain: of the weights beside a ReLU, see `initialize`; 1 in the code of BigGAN's authors and StudioGAN.
+        shortcut: of all blocks but the first: plain (both papers) or rectified (StudioGAN), see `ResidualBlock`.
     Raises:
         ValueError: a value out of these ranges.
     """
@@ -94,6 +104,8 @@ class SAGANDiscriminator(Discriminator):
         conditioning: str = "none",
         num_classes: int | None = None,
         minibatch_std: int = 0,
+        gain: float = RELU_GAIN,
+        shortcut: str = "plain",
     ) -> None:
         super().__init__(conditioning, num_classes)
         self.sample_shape = image_shape("sagan", sample_shape)
@@ -102,7 +114,8 @@ class SAGANDiscriminator(Discriminator):
             raise ValueError(f"halvings must be from 1 to {len(multipliers)}, the number of blocks; got {halvings}")
         divided_grid("sagan", self.sample_shape, halvings, "discriminator.halvings")
 
-        first = FirstBlock(self.sample_shape[0] + self.label_channels, channels[0], initialization=initialization)
+        inputs = self.sample_shape[0] + self.label_channels
+        first = FirstBlock(inputs, channels[0], initialization=initialization, gain=gain)
         self.blocks = nn.Sequential(
             first,
             *(
@@ -112,8 +125,10 @@ class SAGANDiscriminator(Discriminator):
                     outputs,
                     normalization=normalization,
                     initialization=initialization,
+                    gain=gain,
                     resampling="halve" if index < halvings else "none",
                     bias=True,
+                    shortcut=shortcut,
                 )
                 for index, (inputs, outputs) in enumerate(pairwise(channels), start=1)
             ),
@@ -124,7 +139,7 @@ class SAGANDiscriminator(Discriminator):
             self.blocks.append(MinibatchStdDev(minibatch_std))
         self.output = nn.Linear(channels[-1] + bool(minibatch_std), 1)
         initialize(self.output, initialization, gain=1.0)
-        self.embed_classes()
+        self.embed_classes(initialization)
         if normalization == "spectral":
             spectrally_normalize(self)
 

@@ -41,7 +41,8 @@ class LeCam(Regularizer):
         weight: lambda, 0 or more, or a schedule of it (BigGAN on CIFAR-10: 0.3).
         every: 1.
         decay: of the averages per step of D, in [0, 1) (0.99).
-        start_kimg: thousands of images before it begins, 0 or more (authors' code: 1000 steps).
+        start_kimg: thousands of images before it begins, 0 or more (StudioGAN: 320, 1,000 steps of G, each with 5
+            of D at batch 64).
     """
 
     name = "lecam"

@@ -6,12 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from gan_lab.layers.equalized import EqualizedLinear
+from gan_lab.layers.kinds import LINEAR_MAPS, TRANSPOSED_CONVOLUTIONS, refuse_unknown_weights
 from gan_lab.layers.modulated_convolution import ModulatedConv2d
 from gan_lab.layers.precision import full_precision, without_autocast
 from gan_lab.regularizers.base import Phase, Regularizer
 from gan_lab.schedules import Schedule
-
-LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
 def off_diagonal_penalty(filters: Tensor) -> Tensor:
@@ -39,7 +38,7 @@ def raw_weight(layer: nn.Module) -> Tensor:
 def filters_of(layer: nn.Module) -> Tensor:
     """(groups, F, N) filters of a linear layer or a convolution, transposed or not."""
     by_group = raw_weight(layer).unflatten(0, (getattr(layer, "groups", 1), -1))
-    if isinstance(layer, nn.ConvTranspose2d):  # its weight is (inputs, outputs / groups, height, width)
+    if isinstance(layer, TRANSPOSED_CONVOLUTIONS):  # its weight is (inputs, outputs / groups, ...)
         by_group = by_group.transpose(1, 2)
     return by_group.flatten(2)
 
@@ -47,7 +46,9 @@ def filters_of(layer: nn.Module) -> Tensor:
 class Orthogonal(Regularizer):
     """beta * |W W^T o (1 - I)|_F^2 of all linear layers and convolutions of a network (Brock et al. 2019, equation 3).
 
-    Embeddings of classes are left out, as in the authors' code.
+    Embeddings of classes are left out, as in the authors' code. That code (BigGAN-PyTorch) does not differentiate the
+    penalty but adds 2 (W W^T o (1 - I)) W to the gradient, half of the equation's derivative, which is taken here: its
+    1e-4 is a weight of 5e-5 here.
 
     Args:
         weight: beta, 0 or more, or a schedule of it (paper: 1e-4).
@@ -69,6 +70,7 @@ class Orthogonal(Regularizer):
                 f"regularizer {self.name} compares filters as they are stored, and the {self.group} scales its filters "
                 "where it uses them (equalized learning rate); leave the regularizer out"
             )
+        refuse_unknown_weights(getattr(module, self.group), f"regularizer {self.name}")
         if not self._layers(module):
             raise ValueError(
                 f"regularizer {self.name} finds no linear layer or convolution in the {self.group} whose weights are "
@@ -83,5 +85,5 @@ class Orthogonal(Regularizer):
         return torch.stack(penalties).sum()
 
     def _layers(self, module: Any) -> list[nn.Module]:
-        layers = [layer for layer in getattr(module, self.group).modules() if isinstance(layer, LAYERS)]
+        layers = [layer for layer in getattr(module, self.group).modules() if isinstance(layer, LINEAR_MAPS)]
         return [layer for layer in layers if raw_weight(layer).requires_grad]

@@ -37,6 +37,11 @@ class PathLength(Regularizer):
     A model that has `paths(latents) -> (images, points)` says in which space (StyleGAN2: in the w of each layer). For
     any other one it is that of latents, of which the paper says nothing.
 
+    Departure: a is a number here, as the target that it stands for in equation 4. In the authors' PyTorch code (and
+    StudioGAN's) the newest mean, of which 1 - `decay` is this batch's, is differentiated as well, which takes 1 % of
+    the mean of the gradients of the lengths off: the penalty's gradient is about 1 % smaller there while all lengths
+    lie on one side of a.
+
     Args:
         weight, every: see `Regularizer` (the authors' code: 2, every 4th step; as y is divided by r and squares are
             averaged over 2 log2(r) - 2 layers, that is appendix B's ln 2 / (r^2 (ln r - ln 2)) for r x r pixels).

@@ -74,6 +74,22 @@ def test_translation(down, right, rows, columns, monkeypatch):
     assert torch.equal(DiffAugment(["translation"])(images, Draws(0)), expected)
 
 
+@pytest.mark.parametrize(("side", "most"), [(20, 3), (36, 5), (52, 7), (28, 4), (32, 4)])
+def test_half_a_pixel_is_rounded_up(side, most, monkeypatch):
+    """An eighth of 20 is 2.5, and the authors' code has 3; rounding to even would make 2."""
+    image = torch.zeros(1, 1, side, side)
+    image[:, :, side // 2, side // 2] = 1
+    fixed(monkeypatch, 0.0, 0.999)
+    (place,) = DiffAugment(["translation"])(image, Draws(0))[0, 0].nonzero().tolist()
+    assert place == [side // 2 - most, side // 2 + most]
+
+
+@pytest.mark.parametrize(("side", "cut"), [(5, 3), (7, 4), (9, 5)])
+def test_half_of_an_odd_side_is_rounded_up(side, cut, monkeypatch):
+    fixed(monkeypatch, 0.5, 0.5)
+    assert (DiffAugment(["cutout"])(torch.ones(1, 1, side, side), Draws(0)) == 0).sum() == cut**2
+
+
 def test_all_translations_are_as_likely():
     image = torch.zeros(5000, 1, 16, 8)
     image[:, :, 8, 4] = 1

@@ -46,6 +46,57 @@ def test_biases_begin_at_zero_and_normal_draws_scales_around_one():
     assert network[1].weight.std().item() == pytest.approx(0.02, rel=0.15)
 
 
+CONVOLUTIONS = {
+    "Conv1d": lambda: nn.Conv1d(16, 24, 5),
+    "Conv2d": lambda: nn.Conv2d(16, 24, 3),
+    "Conv3d": lambda: nn.Conv3d(16, 24, 3),
+    "ConvTranspose1d": lambda: nn.ConvTranspose1d(16, 24, 8, stride=4),
+    "ConvTranspose2d": lambda: nn.ConvTranspose2d(16, 24, 4, stride=2, groups=2),
+    "ConvTranspose3d": lambda: nn.ConvTranspose3d(16, 24, 4, stride=(2, 2, 1)),
+}
+FAN_IN = {
+    "Conv1d": 80,
+    "Conv2d": 144,
+    "Conv3d": 432,
+    "ConvTranspose1d": 32,
+    "ConvTranspose2d": 32,
+    "ConvTranspose3d": 256,
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_every_convolution_of_torch_is_drawn(name):
+    """Fan-in: input channels, of a group, times the taps that meet in an output."""
+    layer = CONVOLUTIONS[name]()
+    nn.init.ones_(layer.bias)
+    assert deviation("he", 1.0, layer) == pytest.approx(FAN_IN[name] ** -0.5, rel=0.05)
+    assert not layer.bias.any()
+
+
+@pytest.mark.parametrize("name", ["BatchNorm3d", "InstanceNorm1d", "RMSNorm"])
+def test_normal_draws_the_scales_of_every_normalization(name):
+    layer = nn.RMSNorm(512) if name == "RMSNorm" else getattr(nn, name)(512, affine=True)
+    assert deviation("normal", 1.0, layer) == pytest.approx(0.02, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("layer", "weights"),
+    [
+        (nn.LSTM(2, 3), r"1\.weight_ih_l0 \(LSTM\), 1\.weight_hh_l0 \(LSTM\)"),
+        (nn.MultiheadAttention(4, 2), r"1\.in_proj_weight \(MultiheadAttention\)"),
+        (nn.Bilinear(2, 2, 2), r"1\.weight \(Bilinear\)"),
+    ],
+)
+def test_weights_of_another_kind_are_refused(layer, weights):
+    """They would stay as torch draws them, in silence; tables and learnt inputs have owners that draw them."""
+    with pytest.raises(ValueError, match=f"initialization=he is for linear layers and conv.*Sequential has.*{weights}"):
+        initialize(nn.Sequential(nn.Linear(2, 2), layer), "he", gain=1.0)
+    known = nn.Sequential(nn.Linear(2, 2), nn.Embedding(3, 2), nn.LayerNorm([2, 2]), nn.PReLU())
+    table = known[1].weight.clone()
+    initialize(known, "he", gain=1.0)
+    assert torch.equal(known[1].weight, table)
+
+
 @pytest.mark.parametrize("layer", [nn.Linear(6, 4), nn.Linear(4, 6), nn.Conv2d(3, 8, 3), nn.ConvTranspose2d(4, 2, 4)])
 def test_orthogonal_weights_have_the_gain_as_every_singular_value(layer):
     initialize(layer, "orthogonal", gain=1.5)

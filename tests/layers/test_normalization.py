@@ -66,3 +66,36 @@ def test_spectral_weights_have_a_largest_singular_value_of_one():
     for weight in weights:
         assert torch.linalg.matrix_norm(weight, 2).item() == pytest.approx(1, abs=1e-3)
     assert torch.allclose(network[3].weight * torch.linalg.matrix_norm(before, 2), before, atol=1e-3)
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["Conv", "ConvTranspose"])
+def test_every_convolution_of_torch_is_spectrally_normalized(kind, dimensions):
+    torch.manual_seed(0)
+    layer = getattr(nn, f"{kind}{dimensions}d")(3, 4, 3)
+    spectrally_normalize(nn.Sequential(layer))
+    with torch.no_grad():
+        for _ in range(50):
+            weight = layer.weight
+    outputs_first = weight.transpose(0, 1) if kind == "ConvTranspose" else weight
+    assert torch.linalg.matrix_norm(outputs_first.flatten(1), 2).item() == pytest.approx(1, abs=1e-3)
+
+
+def test_weights_of_another_kind_are_not_left_as_they_are():
+    with pytest.raises(ValueError, match=r"normalization=spectral is for linear.*weight_ih_l0 \(GRU\)"):
+        spectrally_normalize(nn.Sequential(nn.Linear(2, 2), nn.GRU(2, 2)))
+    network = nn.Sequential(nn.Linear(2, 2), nn.Embedding(2, 2))
+    spectrally_normalize(network)
+    assert not hasattr(network[1], "parametrizations"), "tables are left as they are, as its documentation says"
+
+
+def test_class_scales_linear_in_the_class():
+    """Values 1, 3 of the one channel are normalized to -1, 1; scales 1 + W y and offsets U y."""
+    layer = normalization_layer("batch", 1, 3, linear=True)
+    vector = layer.normalization
+    vector.normalization.eps = 1e-12
+    vector.scale.weight.data = torch.tensor([[0.5, 0.0, 2.0]])
+    vector.offset.weight.data = torch.tensor([[10.0, 20.0, 30.0]])
+    features = torch.tensor([1.0, 3.0]).view(2, 1, 1, 1)
+    assert layer(features, torch.tensor([0, 2])).flatten().tolist() == pytest.approx([10 - 1.5, 30 + 3.0])
+    assert layer(features, torch.tensor([1, 0])).flatten().tolist() == pytest.approx([20 - 1.0, 10 + 1.5])

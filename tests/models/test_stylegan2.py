@@ -6,6 +6,7 @@ import pytest
 import torch
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 from logistic import softplus
 from tiny import REAL, LinearCritic, ScalingGenerator, fit, fix_latents, settings
 
@@ -143,3 +144,17 @@ def test_the_published_settings():
         correct_for_further_steps(optimizer, 1 / every)
         assert optimizer.param_groups[0]["lr"] == pytest.approx(lr)
         assert optimizer.param_groups[0]["betas"] == pytest.approx((0.0, beta))
+
+
+def test_cifar10_has_the_rates_of_the_authors_code():
+    """There G's Adam is corrected for path length, every 4th step, which is off: 4/5. D's for R1, every 16th: 16/17."""
+    register()
+    with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
+        model = compose("train", ["experiment=stylegan2_cifar10"]).model
+    assert model.regularizers.path_length is None
+    steps = {"generator": 0, "discriminator": 1 / model.regularizers.r1.every}
+    for group, share in (("generator", 4 / 5), ("discriminator", 16 / 17)):
+        optimizer = instantiate(model.optimizers[group])([torch.zeros(1, requires_grad=True)])
+        correct_for_further_steps(optimizer, steps[group])
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(0.0025 * share, rel=1e-9)
+        assert optimizer.param_groups[0]["betas"] == pytest.approx((0.0, 0.99**share), abs=1e-5)

@@ -11,10 +11,12 @@ from omegaconf import OmegaConf
 FOLDER = Path(__file__).parents[2] / "conf" / "network"
 
 
-def build(name, sample_shape):
+def build(name, sample_shape, **changes):
     network = OmegaConf.load(FOLDER / f"{name}.yaml")
     latents = OmegaConf.create({"latent_dim": 128})
-    config = OmegaConf.create({"data": {"sample_shape": sample_shape}, "model": OmegaConf.merge(network, latents)})
+    config = OmegaConf.create(
+        {"data": {"sample_shape": sample_shape}, "model": OmegaConf.merge(network, latents, changes)}
+    )
     with torch.device("meta"):
         return instantiate(config.model.generator), instantiate(config.model.get("discriminator"))
 

@@ -4,8 +4,11 @@ from itertools import pairwise
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 from torch import nn
 
+from gan_lab.config import register
 from gan_lab.networks.r3gan import InvertedBottleneck, R3GANDiscriminator, R3GANGenerator
 from gan_lab.regularizers.r1 import r1_penalty
 
@@ -164,6 +167,88 @@ def test_it_can_be_conditional():
     samples = made(latents, labels)
     assert not torch.allclose(samples, made(latents, labels.flip(0)))
     assert not torch.allclose(scored(samples, labels), scored(samples, labels.flip(0)))
+
+
+EMBEDDED = {"conditioning": "embedding", "num_classes": 3, "embedding_dim": 6}
+
+
+def test_the_published_network_of_cifar10_has_the_published_size():
+    """G: 20,732,160 without classes, 64 more inputs of 768 units, 10 x 64. D: 768 units for the one, 10 x 768.
+
+    Both as in the authors' code, whose D has 21.28 M parameters.
+    """
+    with initialize_config_dir(version_base="1.3", config_dir=register()):
+        model = compose("train", ["experiment=r3gan_cifar10"]).model
+    with torch.device("meta"):
+        made, scored = instantiate(model.generator), instantiate(model.discriminator)
+    assert parameters(made) == 20_732_160 + 64 * 768 + 10 * 64 == 20_781_952
+    assert parameters(scored) == 20_683_776 - 768 + 768 * 768 + 10 * 768 == 21_280_512
+
+
+def test_classes_enter_by_an_embedding():
+    """G is linear in the latent joined to e(y); D's score is (W f).e(y)."""
+    latents, images, labels = torch.randn(4, 5), torch.randn(4, 3, 4, 8), torch.tensor([0, 2, 1, 2])
+    made, scored = (
+        generator((3, 4, 8), multipliers=[2], **EMBEDDED),
+        discriminator((3, 4, 8), multipliers=[2], **EMBEDDED),
+    )
+    joined = torch.cat([latents, made.classes.weight[labels]], dim=1)
+    weights, output = made.weights.weight, made.output.weight[..., 0, 0]
+    by_hand = torch.einsum("oc,cl,bl,chw->bohw", output, weights, joined, made.basis)
+    torch.testing.assert_close(made(latents, labels), by_hand, rtol=1e-4, atol=1e-5)
+    features = scored.features(images)
+    expected = [(scored.output.weight @ f) @ scored.embedding.weight[y] for f, y in zip(features, labels, strict=True)]
+    torch.testing.assert_close(scored(images, labels), torch.stack(expected), rtol=1e-4, atol=1e-5)
+    assert made.num_classes == 3
+    assert scored.feature_dim == 8
+    for network, values in ((made, latents), (scored, images)):
+        with pytest.raises(ValueError, match="needs labels"):
+            network(values)
+
+
+def test_the_authors_weights_fold_into_the_other_ways_of_conditioning():
+    """The one-hot columns of G's first layer are W_e E, D's projection W'e(y), and its unit 0."""
+    torch.manual_seed(0)
+    made, scored = generator((3, 8, 8), **EMBEDDED).double(), discriminator((3, 8, 8), **EMBEDDED).double()
+    others = {"num_classes": 3}
+    joined = generator((3, 8, 8), conditioning="concatenation", **others).double()
+    projected = discriminator((3, 8, 8), conditioning="projection", **others).double()
+    state = {name: value for name, value in made.state_dict().items() if name != "classes.weight"}
+    latent, of_class = state["weights.weight"].split([5, 6], dim=1)
+    joined.load_state_dict(state | {"weights.weight": torch.cat([latent, of_class @ made.classes.weight.T], dim=1)})
+    state = scored.state_dict()
+    embedded = state["embedding.weight"] @ state["output.weight"]
+    projected.load_state_dict(
+        state | {"embedding.weight": embedded, "output.weight": torch.zeros(1, 8, dtype=torch.float64)}
+    )
+    latents, labels = torch.randn(4, 5, dtype=torch.float64), torch.tensor([0, 2, 1, 2])
+    images = made(latents, labels)
+    torch.testing.assert_close(joined(latents, labels), images, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(projected(images, labels), scored(images, labels), rtol=1e-12, atol=1e-12)
+
+
+def test_vectors_of_classes_begin_as_a_linear_layer_of_one_hot_vectors():
+    """Of 10 classes in 64 numbers: N(0, 1/10), whose share of the first layer is sqrt(6.4 / 64) of the latent's."""
+    torch.manual_seed(0)
+    settings = {"conditioning": "embedding", "num_classes": 10, "embedding_dim": 64}
+    made, scored = generator((3, 8, 8), latent_dim=64, width=64, **settings), discriminator((3, 8, 8), **settings)
+    assert made.classes.weight.std().item() == pytest.approx(0.1**0.5, rel=0.1)
+    assert scored.embedding.weight.std().item() == pytest.approx(0.1**0.5, rel=0.1)
+    latents, labels = torch.randn(2000, 64), torch.randint(10, (2000,))
+    of_latent = (latents @ made.weights.weight[:, :64].T).std().item()
+    of_class = (made.classes.weight[labels] @ made.weights.weight[:, 64:].T).std().item()
+    assert of_class / of_latent == pytest.approx(0.1**0.5, rel=0.1)
+
+
+@pytest.mark.parametrize(("make", "side"), [(generator, "generator"), (discriminator, "discriminator")])
+def test_an_embedding_needs_its_length(make, side):
+    settings = {"conditioning": "embedding", "num_classes": 3}
+    with pytest.raises(ValueError, match=f"{side}.conditioning=embedding needs {side}.embedding_dim"):
+        make((3, 8, 8), **settings)
+    with pytest.raises(ValueError, match=f"{side}.embedding_dim must be 1 or more; got 0"):
+        make((3, 8, 8), embedding_dim=0, **settings)
+    with pytest.raises(ValueError, match="needs 2 or more classes, got None"):
+        make((3, 8, 8), conditioning="embedding", embedding_dim=4)
 
 
 @pytest.mark.parametrize("make", [generator, discriminator])

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from conftest import ROOT
+from omegaconf import OmegaConf
 from plain_gan import plain_gan, weights_after
 from tiny import REAL, fit
 
@@ -90,3 +92,8 @@ def test_refusals():
     module = plain_gan()
     with pytest.raises(ValueError, match="lecam needs the fake_logits of the discriminator step, and that of WGAN has"):
         term()(module, Phase(real_logits=torch.zeros(2)))
+
+
+def test_it_begins_where_studiogans_does():
+    """1,000 steps of G, each with 5 critic steps of 64 images: 320 thousand."""
+    assert OmegaConf.load(ROOT / "conf" / "regularizer" / "lecam.yaml").start_kimg == 1000 * 5 * 64 / 1000

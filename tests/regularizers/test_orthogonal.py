@@ -7,6 +7,7 @@ from tiny import fit
 from torch import nn
 
 from gan_lab.layers.normalization import spectrally_normalize
+from gan_lab.networks.r3gan import R3GANGenerator
 from gan_lab.regularizers.base import Phase
 from gan_lab.regularizers.orthogonal import Orthogonal, filters_of, off_diagonal_penalty
 
@@ -44,11 +45,15 @@ def test_filters_of_layers():
     linear, plain = nn.Linear(5, 3), nn.Conv2d(4, 6, 3)
     grouped, transposed = nn.Conv2d(4, 6, 3, groups=2), nn.ConvTranspose2d(4, 6, 3)
     both = nn.ConvTranspose2d(4, 6, 3, groups=2)
+    sound, film = nn.Conv1d(4, 6, 3), nn.Conv3d(4, 6, 3)
+    back, forth = nn.ConvTranspose1d(4, 6, 3), nn.ConvTranspose3d(4, 6, 3)
     halves = {
         linear: [linear.weight],
         plain: [plain.weight],
         grouped: [grouped.weight[:3], grouped.weight[3:]],
         transposed: [transposed.weight.transpose(0, 1)],
+        **{layer: [layer.weight] for layer in (sound, film)},
+        **{layer: [layer.weight.transpose(0, 1)] for layer in (back, forth)},
         both: [both.weight[:2].transpose(0, 1), both.weight[2:].transpose(0, 1)],
     }
     for layer, groups in halves.items():
@@ -128,3 +133,32 @@ def test_not_in_half_precision():
     module = plain_gan(discriminator=linear)
     with torch.autocast("cpu", torch.bfloat16):
         assert abs(term(network="discriminator")(module, Phase()).item()) < 1e-3
+
+
+@pytest.mark.parametrize("dimensions", [1, 3])
+def test_convolutions_of_sounds_and_films_count(dimensions):
+    """A network of one such layer was refused as one without layers, and in a larger one passed over."""
+    convolution = getattr(nn, f"Conv{dimensions}d")(1, 2, 1, bias=False)
+    convolution.weight.data = torch.tensor([3.0, 2.0]).view_as(convolution.weight)
+    module = plain_gan(discriminator=convolution)
+    held = term(network="discriminator")
+    held.check(module)
+    assert held(module, Phase()).item() == pytest.approx(2 * 6.0**2)
+
+
+def test_weights_of_another_kind_are_refused():
+    critic = nn.Sequential(nn.Linear(2, 2), nn.MultiheadAttention(2, 1))
+    with pytest.raises(ValueError, match=r"regularizer orthogonal_discriminator is for linear.*1\.in_proj_weight"):
+        term(network="discriminator").check(plain_gan(discriminator=critic))
+
+
+def test_a_learnt_input_is_no_filter():
+    settings = {"latent_dim": 2, "width": 4, "multipliers": [1], "blocks": 1, "expansion": 2, "group_width": 4}
+    term().check(plain_gan(generator=R3GANGenerator(sample_shape=(1, 4, 4), **settings)))
+
+
+def test_the_gradient_is_that_of_the_equation():
+    """4 (W W^T o (1 - I)) W; BigGAN-PyTorch adds half of it."""
+    weight = torch.tensor([[3.0, 4.0], [1.0, 0.0]], requires_grad=True)
+    off_diagonal_penalty(weight).backward()
+    assert weight.grad.tolist() == [[4 * 3 * 1.0, 0.0], [4 * 3 * 3.0, 4 * 3 * 4.0]]
