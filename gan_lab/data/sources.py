@@ -182,11 +182,13 @@ class Walk:
             name, path = self._links.pop(self._links.index(min(self._links)))
             self._below(path, f"{name}/")
         if self.images:
-            self.sampled = sorted(folder.rstrip("/") for folder in self._samples)
+            self.sampled = [folder.rstrip("/") for folder in self._samples]
         else:
             for images in self._samples.values():
                 self.images |= images
         self.images = dict(sorted(self.images.items()))
+        for names in (self.others, self.loops, self.runs, self.sampled, self.environments, self.hidden, self.summaries):
+            names.sort()
 
     def _below(self, top: str, inside: str) -> None:
         folders = [(top, inside)]
