@@ -26,6 +26,7 @@ BESIDE = frozenset(TEXTS.split())
 LABELS = "dataset.json"  # of the layout of StyleGAN's data sets, see gan_lab.data.labelling
 FIRST_SAMPLE = re.compile(r"0{6,}\.png")  # what gan_lab.sample calls its first image
 SUMMARIES = ("grid.png", "classes.png", "interpolation.png")  # what it leaves beside its images
+OF_EVERY_RUN = frozenset(["config.yaml", "run.json", "train.log", "checkpoints"])  # two of these tell one
 OF_A_RUN = ("pictures", "checkpoints", "snapshots", "curves.png")  # what training leaves in a run's folder
 OF_SCORES = ("curve.png",)  # what evaluating leaves beside scores.jsonl
 MACOS = ("__MACOSX", "._")  # doubles of all files that a Mac adds
@@ -212,7 +213,7 @@ class Walk:
             self.broken[f"{inside}*"] = error.strerror or str(error)
             self.images[f"{inside}*"] = None
             return []
-        is_run = "config.yaml" in entries and ("run.json" in entries or "checkpoints" in entries)
+        is_run = len(OF_EVERY_RUN.intersection(entries)) > 1
         if inside and (is_run or "pyvenv.cfg" in entries):
             (self.runs if is_run else self.environments).append(inside.rstrip("/"))
             return []
@@ -228,7 +229,7 @@ class Walk:
         folders = []
         for name, entry in entries.items():
             if name.startswith((".", *MACOS)):
-                if not name.startswith(MACOS):
+                if not name.startswith(MACOS) and (is_image(name) or entry.is_dir()):
                     self.hidden.append(inside + name)
             elif name in ours:
                 self.summaries.append(inside + name)

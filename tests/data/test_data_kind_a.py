@@ -115,9 +115,10 @@ def test_what_the_run_itself_writes_below_the_root_is_no_data(tmp_path, caplog):
     write_plain(run / "pictures" / "latest.png")
     (run / "config.yaml").touch()
     (run / "run.json").touch()
+    (run.parent / ".seed0.lock").touch()
     write_plain(tmp_path / "mine" / "pictures" / "latest.png")
-    (tmp_path / "mine" / "checkpoints").mkdir()
-    (tmp_path / "mine" / "config.yaml").touch()
+    (tmp_path / "mine" / "run.json").touch()
+    (tmp_path / "mine" / "train.log").touch()
     for name in ("grid.png", "000000.png", "000001.png"):
         write_plain(tmp_path / "samples" / name)
     data = folder(tmp_path, tmp_path / "cache")
