@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from PIL import Image
 
@@ -31,6 +31,9 @@ OF_A_RUN = ("pictures", "checkpoints", "snapshots", "curves.png")  # what traini
 OF_SCORES = ("curve.png",)  # what evaluating leaves beside scores.jsonl
 MACOS = ("__MACOSX", "._")  # doubles of all files that a Mac adds
 SHOWN = 10  # names in a report
+# Size, modification and change in ns, and number of a file: whoever puts another in its place, as old and as long,
+# changes some. Plain tuples of numbers cost the garbage collector nothing, of which there may be a million.
+Marks = tuple[int, int, int, int]
 YOUNG_NS = 2 * 10**9  # the coarsest clock of file systems in use (FAT)
 
 
@@ -78,15 +81,6 @@ class Source(Protocol):
         return []
 
 
-class Marks(NamedTuple):
-    """Size, times and number of a file: whoever puts another one in its place, as old and as long, changes some."""
-
-    size: int
-    modified_ns: int
-    changed_ns: int
-    number: int
-
-
 class FolderSource(Source):
     """Image files at any depth below a folder, each real folder once, whatever links lead to it.
 
@@ -107,7 +101,7 @@ class FolderSource(Source):
         """See `Source`."""
         files = self.walk.images | self.walk.labels
         known = [marks for marks in files.values() if marks]
-        return [os.path.realpath(self._root), [*files.items()], *unless_settled(known)]
+        return [os.path.realpath(self._root), [*files], [*files.values()], *unless_settled(known)]
 
     def names(self) -> list[str]:
         """See `Source`."""
@@ -115,7 +109,7 @@ class FolderSource(Source):
 
     def outline(self) -> list[Any]:
         """See `Source`."""
-        return [[name, marks and marks.size] for name, marks in self.walk.images.items()]
+        return [[*self.walk.images], [marks and marks[0] for marks in self.walk.images.values()]]
 
     def read(self, name: str) -> bytes:
         """See `Source`."""
@@ -277,7 +271,7 @@ class ZipSource(Source):
 
     def outline(self) -> list[Any]:
         """See `Source`."""
-        return [[name, self._zip.getinfo(name).file_size] for name in self.names()]
+        return [self.names(), [self._zip.getinfo(name).file_size for name in self.names()]]
 
     def checksums(self) -> list[int] | None:
         """See `Source`: the zip's own."""
@@ -371,7 +365,7 @@ def identity_of(folder: str | Path) -> tuple[int, int]:
 
 def marks_of(found: os.stat_result) -> Marks:
     """Of a file's status."""
-    return Marks(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 def file_stamps(path: Path) -> list[Any]:
@@ -392,7 +386,7 @@ def unless_settled(files: Iterable[Marks]) -> list[int]:
     A second change within the clock's resolution leaves the same times, so that stamps this young prove nothing.
     """
     now = time.time_ns()
-    newest = max((max(marks.modified_ns, marks.changed_ns) for marks in files), default=0)
+    newest = max((max(marks[1:3]) for marks in files), default=0)
     return [now] if newest > now - YOUNG_NS else []
 
 

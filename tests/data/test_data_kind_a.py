@@ -571,7 +571,7 @@ def test_a_place_is_trusted_by_stamps_and_by_a_sample_of_the_content(tmp_path, m
     """aws-cdk#38500: of disk images of equal times even inode numbers are alike."""
     paths = [write_plain(tmp_path / "set" / f"{number}.bmp", 10) for number in range(3)]
     monkeypatch.setattr(sources, "YOUNG_NS", 0)
-    monkeypatch.setattr(sources, "marks_of", lambda found: sources.Marks(found.st_size, 1, 1, 1))
+    monkeypatch.setattr(sources, "marks_of", lambda found: (found.st_size, 1, 1, 1))
     images_of(folder(tmp_path / "set", tmp_path))
     with monkeypatch.context() as patched:
         patched.setattr("gan_lab.data.decoded.checksums_of", None)
