@@ -1,5 +1,6 @@
 """What data sets share: batches of reals for training, reference sets for evaluation, pictures of samples."""
 
+import logging
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,8 @@ from gan_lab.data.pictures import enlarged, grid
 from gan_lab.data.reference import ReferenceSet
 from gan_lab.data.stream import RealStream, Stream
 from gan_lab.sampling import numpy_generator
+
+log = logging.getLogger(__name__)
 
 SPLIT = re.compile(r"(?P<name>\w+)(\[(?P<first>-?\d*):(?P<last>-?\d*)\])?")
 
@@ -90,6 +93,13 @@ class Data(pl.LightningDataModule, ABC):
     @abstractmethod
     def reference(self, split: str) -> ReferenceSet:
         """What evaluation compares images with."""
+
+    def identity(self) -> str | None:
+        """A digest of what is trained on that is the same wherever it lies, without reading all of it.
+
+        None where the name of the set and its options say all.
+        """
+        return None
 
     def check_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Refuse metrics, by name, that cannot score samples like these, before training.
@@ -241,6 +251,10 @@ class ImageData(Data):
         samples = whole_split if self.limit is None else self.reference(f"train[:{self.limit}]")
         if self.subset is not None:
             samples = random_subset(whole_split, self.subset, self.subset_seed)
+        if collectives.rank() == 0:
+            of_all = "" if len(samples) == len(whole_split) else f" of {len(whole_split)}"
+            classes = "without labels" if self.num_classes is None else f"in {self.num_classes} classes"
+            log.info("training on %s%s images of %s, %s", len(samples), of_all, self.name, classes)
         resident = samples.images.nbytes <= self.resident_limit_mb * 2**20 if self.resident == "auto" else self.resident
         return RealStream(
             samples,

@@ -1,6 +1,6 @@
 """CelebA: 202,599 faces of celebrities, aligned and cropped to 178x218."""
 
-from collections.abc import Callable
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from gan_lab.data.base import truth
 from gan_lab.data.decoded import DecodedImages
 from gan_lab.data.download import open_set
-from gan_lab.data.image_files import FolderSource
+from gan_lab.data.sources import FolderSource, Walk
 
 PARTITIONS = {"train": "0", "valid": "1", "test": "2"}
 
@@ -56,7 +56,7 @@ class CelebA(DecodedImages):
             )
         lines = (line.split() for line in partition.read_text().splitlines())
         wanted = {name for name, number in lines if number == PARTITIONS[split]}
-        return ChosenFiles(images, f"celeba-{split}", wanted.__contains__)
+        return ChosenFiles(images, f"celeba-{split}", wanted)
 
     def _places(self) -> tuple[Path, Path]:
         folder = Path(self.root).expanduser().absolute() / "celeba"
@@ -68,12 +68,17 @@ class CelebA(DecodedImages):
 
 
 class ChosenFiles(FolderSource):
-    """Those image files of a folder whose relative paths are `chosen`."""
+    """Those files of a folder whose relative paths are `chosen`; one that is not there cannot be read."""
 
-    def __init__(self, root: Path, title: str, chosen: Callable[[str], bool]) -> None:
+    def __init__(self, root: Path, title: str, chosen: set[str]) -> None:
         super().__init__(root, title)
         self._chosen = chosen
 
-    def names(self) -> list[str]:
-        """See `Source`."""
-        return [name for name in super().names() if self._chosen(name)]
+    @cached_property
+    def walk(self) -> Walk:
+        """See `FolderSource`."""
+        walk = Walk(self._root)
+        absent = self._chosen.difference(walk.images)
+        walk.broken |= dict.fromkeys(absent, "not there")
+        walk.images = {name: walk.images.get(name) for name in sorted(self._chosen)}
+        return walk

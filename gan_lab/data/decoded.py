@@ -1,38 +1,67 @@
 """Images of files of any size, decoded once into a memory-mapped array that later starts find again."""
 
-import hashlib
 import json
 import logging
 import os
-import shutil
-import tempfile
 from abc import abstractmethod
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from gan_lab import collectives
 from gan_lab.data.base import ImageData, truth, whole
-from gan_lab.data.image_files import EXTENSIONS, ArrayWriter, Shape, Source, Survey, decode_all, listed
+from gan_lab.data.copies import (
+    DIGITS,
+    SAMPLE,
+    Copies,
+    content_of,
+    digest_of,
+    is_trusted,
+    open_copy,
+    sample_of,
+    trust,
+)
+from gan_lab.data.image_files import ArrayWriter, Shape, Survey, checksums_of, decode_all
+from gan_lab.data.labelling import Classes
 from gan_lab.data.reference import ReferenceSet, finish_digest
+from gan_lab.data.sources import Source, extensions, listed, spread
 
 log = logging.getLogger(__name__)
 
-CACHE_FORMAT = 1  # counts up when the same files would give another array
+CACHE_FORMAT = 2  # counts up when the same files would give another array
+SHOWN_KINDS = 3  # sizes and modes named at the start
+
+
+class Found(NamedTuple):
+    """A decoded copy, and what is to be said of its source (which is large, and not kept)."""
+
+    copy: Path
+    place: str
+    notes: list[str]
+    findings: list[str]
 
 
 class DecodedImages(ImageData):
     """Images that a subclass finds, in its order, by `source`.
 
-    The first start decodes everything into `cache_dir`, reporting odd files by name; later ones map that array until a
-    file, or an option, changes. What is not resident is read from it, at random, as training goes.
+    The first start decodes everything into `cache_dir`; later ones map that array. What is not resident is read from
+    it, at random, as training goes. Every start says what there is, and names odd files.
+
+    A copy is known by what it was made of: the options, the classes, and of each file the name, the size and the CRC-32
+    of the content. So the same images at another place, or in a zip, find it, and others never do. Reading all files
+    at every start would be slow: where a place was found to hold a copy's content, it is trusted while path, names,
+    sizes, both times and inodes are the same, and the content of 64 files. All files are read once more where a copy
+    of images with equal names and sizes is there, and this place is not known yet.
 
     Args:
         crop: cut a square of so many pixels out of the middle first; None for none.
         center_crop: then fit the shorter side and cut off what sticks out; otherwise squeeze.
         on_bad: `stop` at unreadable files, listing them, or `skip` them.
-        cache_dir: where decoded arrays are kept; it may be deleted at any time between runs.
+        cache_dir: where decoded arrays are kept; it may be deleted at any time between runs. Where it cannot be
+            written, they are kept in a temporary folder until the process ends.
         common: as `ImageData`.
     """
 
@@ -50,7 +79,8 @@ class DecodedImages(ImageData):
             raise ValueError(f"data.on_bad must be stop or skip, got {on_bad!r}")
         self.on_bad = on_bad
         self.cache_dir = Path(cache_dir).expanduser().absolute()
-        self._decoded: dict[str, Path] = {}
+        self._copies = Copies(self.cache_dir)
+        self._decoded: dict[str, Found] = {}
         crop = None if crop is None else whole("crop", crop, 1)
         self._shape = Shape(self.image_size, self.channels, truth("center_crop", center_crop), crop)
 
@@ -62,9 +92,21 @@ class DecodedImages(ImageData):
             OSError, ValueError: they do not; the message says where they are looked for, and the remedy.
         """
 
-    def classes(self, source: Source, names: list[str]) -> tuple[list[str], list[int] | None]:
+    def classes(self, source: Source, names: list[str]) -> tuple[list[str], list[int] | None] | Classes:
         """Class names in order, and the class of each of the `names` of `source`; none and None without labels."""
-        return [], None
+        return Classes([], None)
+
+    def labelling(self) -> Any:
+        """What `classes` depends on besides the source, as plain JSON values."""
+        return None
+
+    def identity(self) -> str:
+        """See `Data`: of names, sizes, classes, and the content of some files, evenly spread; nothing is decoded."""
+        source = self.source("train")
+        names = self._names(source)
+        class_names, labels = self.classes(source, names)[:2]
+        some = spread(names, SAMPLE)
+        return digest_of([source.outline(), class_names, labels, checksums_of(source, some, quietly=True)])
 
     def prepare_data(self) -> None:
         """Decode what is not in the cache yet."""
@@ -72,56 +114,57 @@ class DecodedImages(ImageData):
 
     def read(self, split: str) -> ReferenceSet:
         """See `ImageData.read`."""
-        folder = self._decode_once(split)
-        facts = json.loads((folder / "facts.json").read_text())
-        for finding in facts["findings"] if collectives.rank() == 0 else []:
-            log.warning("%s: %s", facts["place"], finding)
-        self.class_names = tuple(facts["class_names"]) or None
-        return ReferenceSet(
-            name=self.name,
-            split=split,
-            images=np.load(folder / "images.npy", mmap_mode="c"),
-            labels=np.load(folder / "labels.npy") if self.class_names else None,
-            digest=facts["digest"],
-            class_names=self.class_names,
-        )
+        found = self._decode_once(split)
+        images, facts = open_copy(found.copy, self.name, split)
+        self.class_names = images.class_names
+        if collectives.rank() == 0:
+            report(found, facts)
+        return images
 
-    def _decode_once(self, split: str) -> Path:
+    def _decode_once(self, split: str) -> Found:
         if split not in self._decoded:
-            self._decoded[split] = self._find_or_decode(split)
+            source = self.source(split)
+            copy = self._find_or_decode(source)
+            self._decoded[split] = Found(copy, source.place, source.notes(), source.findings())
         return self._decoded[split]
 
-    def _find_or_decode(self, split: str) -> Path:
-        source = self.source(split)
-        key = json.dumps([CACHE_FORMAT, source.stamps(), self._shape, self.on_bad])
-        folder = self.cache_dir / f"{source.title}-{hashlib.sha256(key.encode()).hexdigest()[:20]}"
-        if folder.is_dir():
-            return folder
+    def _find_or_decode(self, source: Source) -> Path:
+        outline = digest_of([CACHE_FORMAT, source.outline(), self._shape, self.on_bad])[:DIGITS]
+        place = digest_of([os.path.abspath(source.place), self.labelling()])[:DIGITS]
+        copies = self._copies.alike(outline)
+        for copy in copies:
+            if is_trusted(copy, source, place):
+                return copy
+        names = self._names(source)
+        classes = Classes(*self.classes(source, names))
+        if copies:
+            checksums = source.checksums() or checksums_of(source, names)
+            content = content_of(checksums, classes.names, classes.labels)
+            for copy in copies:
+                if copy.name.endswith(f"-{content}"):
+                    trust(copy, source, place)
+                    return copy
+        with self._copies.unfinished() as unfinished:
+            try:
+                content = self._decode_into(unfinished, source, names, classes)
+            except OSError as error:
+                raise OSError(f"no decoded copy in data.cache_dir={self._copies.folder}: {error}") from error
+            copy = self._copies.finish(unfinished, f"{source.title}-{outline}-{content}")
+        trust(copy, source, place)
+        return copy
+
+    def _names(self, source: Source) -> list[str]:
         names = source.names()
         if not names:
-            raise ValueError(f"no images in {source.place}; accepted are files in {', '.join(EXTENSIONS)}")
-        self.cache_dir.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=self.cache_dir))
-        try:
-            self._decode_into(unfinished, source, names)
-            os.rename(unfinished, folder)
-        except OSError as error:
-            if not folder.is_dir():  # else another process was first, with the same content
-                raise OSError(f"no decoded copy in data.cache_dir={self.cache_dir}: {error}") from error
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-        return folder
+            found = "".join(f"; {finding}" for finding in source.findings())
+            raise ValueError(f"no images in {source.place}; accepted are files in {', '.join(extensions())}{found}")
+        return names
 
-    def _decode_into(self, folder: Path, source: Source, names: list[str]) -> None:
-        class_names, classes = self.classes(source, names)
-        survey = Survey(self.channels)
-        kept = []
-        with ArrayWriter(folder / "images.npy", self.sample_shape) as images:
-            for place, (name, decoded) in enumerate(decode_all(source, names, self._shape)):
-                survey.add(name, decoded)
-                if decoded.pixels is not None:
-                    images.add(decoded.pixels)
-                    kept.append(place)
+    def _decode_into(self, folder: Path, source: Source, names: list[str], classes: Classes) -> str:
+        """Write a copy; the digest of its content."""
+        survey, kept, pixels = self._decode(folder, source, names, {})
+        if whites := survey.whites():  # known when all files have been seen
+            survey, kept, pixels = self._decode(folder, source, names, whites)
         findings = survey.findings()
         if survey.unreadable:
             unreadable = f"cannot be read: {listed(survey.unreadable)}"
@@ -130,9 +173,59 @@ class DecodedImages(ImageData):
                     f"{source.place}: {unreadable}. Repair or remove them, or leave them out: data.on_bad=skip"
                 )
             findings.insert(0, f"skipped, {unreadable}")
-        labels = None if classes is None else np.array(classes, dtype=np.int64)[kept]
+        labels = None if classes.labels is None else np.array(classes.labels, dtype=np.int64)[kept]
         if labels is not None:
             np.save(folder / "labels.npy", labels)
-        digest = finish_digest(images.sha256, (len(kept), *self.sample_shape), labels)
-        facts = {"place": source.place, "class_names": class_names, "digest": digest, "findings": findings}
-        (folder / "facts.json").write_text(json.dumps(facts, indent=1))
+        np.save(folder / "checksums.npy", np.array(survey.checksums, dtype=np.int64))
+        shape = (len(kept), *self.sample_shape)
+        facts = {
+            "place": source.place,
+            "class_names": classes.names,
+            "reason": classes.reason,
+            "doubtful": classes.doubtful,
+            "digest": finish_digest(pixels, shape, labels),
+            "shape": shape,
+            "files": len(names),
+            "sizes": survey.sizes,
+            "modes": survey.modes,
+            "findings": findings,
+            "sample": sample_of(names, survey.checksums),
+        }
+        (folder / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        return content_of(survey.checksums, classes.names, classes.labels)
+
+    def _decode(
+        self, folder: Path, source: Source, names: list[str], whites: Mapping[str, int]
+    ) -> tuple[Survey, list[int], Any]:
+        """Write images.npy; what the files are like, the places of those that could be read, a sha256 of all pixels."""
+        survey = Survey(self.channels, whites)
+        kept = []
+        with ArrayWriter(folder / "images.npy", self.sample_shape) as images:
+            for place, (name, decoded) in enumerate(decode_all(source, names, self._shape, whites)):
+                survey.add(name, decoded)
+                if decoded.pixels is not None:
+                    images.add(decoded.pixels)
+                    kept.append(place)
+        return survey, kept, images.sha256
+
+
+def report(found: Found, facts: Mapping[str, Any]) -> None:
+    """Say what there is, and what is odd about it."""
+    counts = f"{most_of(facts['sizes'])} pixels (width x height), {most_of(facts['modes'])}"
+    log.info("%s: %s images of %s", found.place, facts["shape"][0], counts)
+    expected, odd = [*found.notes], [*found.findings, *facts["findings"]]
+    if facts["reason"]:
+        (odd if facts["doubtful"] else expected).insert(0, facts["reason"])
+    for note in expected:
+        log.info("%s: %s", found.place, note)
+    for finding in odd:
+        log.warning("%s: %s", found.place, finding)
+
+
+def most_of(counts: Mapping[str, int]) -> str:
+    """The most frequent kinds with their counts, and how many others there are; of a single one its name alone."""
+    if len(counts) == 1:
+        return next(iter(counts))
+    usual = Counter(counts).most_common(SHOWN_KINDS)
+    others = len(counts) - len(usual)
+    return ", ".join([f"{kind} ({count})" for kind, count in usual] + ([f"{others} others"] if others else []))

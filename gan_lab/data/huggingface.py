@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from gan_lab.data.copies import digest_of
 from gan_lab.data.decoded import DecodedImages
-from gan_lab.data.image_files import Source
+from gan_lab.data.sources import Source, tree_stamps
 
 SAVED = ("dataset_info.json", "dataset_dict.json")  # what save_to_disk leaves
 
@@ -44,6 +45,7 @@ class HuggingFace(DecodedImages):
         except ImportError as error:
             raise ImportError("data=huggingface needs: pip install 'gan-lab-platform[huggingface]'") from error
         folder, place = Path(self.path).expanduser(), f"data.path={self.path} data.split={self.split}"
+        stamps = tree_stamps(folder) if folder.is_dir() else []
         try:
             if any((folder / name).is_file() for name in SAVED):
                 table = datasets.load_from_disk(str(folder))
@@ -53,7 +55,7 @@ class HuggingFace(DecodedImages):
                     raise ValueError("it was saved as one split, of which data.split=train takes all")
             else:
                 path = str(folder) if folder.exists() else self.path
-                cache = str(self.cache_dir / "huggingface")
+                cache = str(self._copies.folder / "huggingface" / (digest_of(stamps)[:20] if stamps else ""))
                 table = datasets.load_dataset(
                     path, self.config_name, split=self.split, revision=self.revision, cache_dir=cache
                 )
@@ -65,7 +67,7 @@ class HuggingFace(DecodedImages):
         if not isinstance(table.features.get(self.image_column), datasets.Image):
             raise ValueError(f"{place}: {self.image_column!r} is no column of images; there are: {described(table)}")
         table = table.cast_column(self.image_column, datasets.Image(decode=False))
-        return Table(table, self.image_column, self.label_column, place)
+        return Table(table, self.image_column, self.label_column, place, stamps)
 
     def classes(self, source: Source, names: list[str]) -> tuple[list[str], list[int] | None]:
         """See `DecodedImages`."""
@@ -82,31 +84,38 @@ class HuggingFace(DecodedImages):
         return getattr(feature, "names", None) or [str(number) for number in range(max(labels) + 1)], labels
 
 
-class Table:
+class Table(Source):
     """A `Source` of the images in a column of a `datasets.Dataset`, by their numbers.
 
     Args:
         table: whose images are not decoded.
         images, labels: names of the columns.
         place: see `Source`.
+        stamps: of the folder it was read from, as the library's own key goes by times that files may have in common.
     """
 
-    def __init__(self, table: Any, images: str, labels: str | None, place: str) -> None:
-        self.table, self._images, self._labels = table, images, labels
+    def __init__(self, table: Any, images: str, labels: str | None, place: str, stamps: list[Any]) -> None:
+        self.table, self._images, self._labels, self._stamps = table, images, labels, stamps
         self.place, self.title = place, "huggingface"
 
     def stamps(self) -> list[Any]:
         """See `Source`."""
         fingerprint = self.table._fingerprint  # the library's own key of its caches
-        return [fingerprint, self._images, self._labels, len(self.table)]
+        return [fingerprint, self._images, self._labels, len(self.table), self._stamps]
 
     def names(self) -> list[str]:
         """See `Source`."""
         return [str(number) for number in range(len(self.table))]
 
+    def outline(self) -> list[Any]:
+        """See `Source`."""
+        return [len(self.table)]
+
     def read(self, name: str) -> bytes:
         """See `Source`."""
         stored = self.table[int(name)][self._images]
+        if stored is None:
+            raise ValueError("the row has no image")
         return stored["bytes"] if stored["bytes"] is not None else Path(stored["path"]).read_bytes()
 
 

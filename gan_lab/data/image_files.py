@@ -1,138 +1,33 @@
-"""Image files of a folder or a zip: which there are, what is odd about them, and all of them as one uint8 array."""
+"""Image files, decoded: each as uint8 pixels, what is odd about them, and all of them as one array."""
 
 import hashlib
 import io
 import os
-import re
-import zipfile
 from collections import Counter
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from multiprocessing.pool import ThreadPool
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, Protocol
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from rich.progress import track
 
-EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+from gan_lab.data.sources import Source, checksum, line, listed
+
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-SUMMARIES = ("grid.png", "classes.png", "interpolation.png")  # what gan_lab.sample leaves beside its images
-SHOWN = 10  # names in a report
+SPACES = {"1": ("L", "RGB"), "L": ("L", "RGB"), "LA": ("L", "RGB"), "CMYK": ("CMYK",)}  # of profiles; else RGB
+FULL = 65535  # white of 16 bits
+WHITES = (255, 4095, FULL)  # of 8, 12 and 16 bits: the least of them that nothing exceeds
+UPPER_OF_12 = 15  # the most that is left of 12 bits in 16 where the lower 8 are dropped
+PROBE = 17  # levels of each colour by which a profile is compared with sRGB
+NEAR = 2  # levels by which a profile may differ from sRGB and still be it
+BIT_DEPTH, BITS_PER_SAMPLE = 24, 258  # where a PNG and a TIFF have it: a byte of the file, a tag
 THREADS = 16  # at most; Pillow decodes outside the interpreter's lock
 AT_ONCE = 32  # files that a thread takes at a time
-
-
-class Source(Protocol):
-    """Where image files lie.
-
-    Attributes:
-        title: for the name of the decoded copy.
-        place: for messages.
-    """
-
-    title: str
-    place: str
-
-    def stamps(self) -> list[Any]:
-        """What changes when the content does, as plain JSON values: names, sizes, modification times in ns."""
-
-    def names(self) -> list[str]:
-        """Paths of all images relative to the root, with slashes, sorted."""
-
-    def read(self, name: str) -> bytes:
-        """The content of one image file."""
-
-
-class FolderSource:
-    """Image files at any depth below a folder, but for the grid that `gan_lab.sample` leaves beside its images."""
-
-    def __init__(self, root: Path, title: str | None = None) -> None:
-        self._root, self.title = root, title or root.stem
-        self.place = str(root)
-
-    def stamps(self) -> list[tuple[str, int, int]]:
-        """See `Source`."""
-        stats = ((name, (self._root / name).stat()) for name in self.names())
-        return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-
-    def names(self) -> list[str]:
-        """See `Source`."""
-        found = []
-        for folder, _, files in os.walk(self._root, followlinks=True):
-            inside = Path(folder).relative_to(self._root)
-            skipped = SUMMARIES if any(re.fullmatch(r"0{6,}\.png", file) for file in files) else ()
-            found += [(inside / file).as_posix() for file in files if file not in skipped]
-        return sorted(filter(is_image, found))
-
-    def read(self, name: str) -> bytes:
-        """See `Source`."""
-        return (self._root / name).read_bytes()
-
-
-class ZipSource:
-    """Image files at any depth in a zip, which may be read by several threads."""
-
-    def __init__(self, root: Path) -> None:
-        self._root, self.title = root, root.stem
-        self.place = str(root)
-
-    def stamps(self) -> list[tuple[str, int, int]]:
-        """See `Source`: the zip itself stands for all that is in it."""
-        stat = self._root.stat()
-        return [(self._root.name, stat.st_size, stat.st_mtime_ns)]
-
-    def names(self) -> list[str]:
-        """See `Source`."""
-        return sorted(filter(is_image, self._zip.namelist()))
-
-    def read(self, name: str) -> bytes:
-        """See `Source`."""
-        return self._zip.read(name)
-
-    @cached_property
-    def _zip(self) -> zipfile.ZipFile:
-        try:
-            return zipfile.ZipFile(self._root)
-        except zipfile.BadZipFile as error:
-            raise ValueError(f"data.root={self._root} is not a readable zip: {error}") from error
-
-
-def open_source(root: Path) -> Source:
-    """The image files of a folder or a zip; a damaged zip shows when it is asked for names.
-
-    Raises:
-        FileNotFoundError: there is nothing at `root`.
-    """
-    if root.is_dir():
-        return FolderSource(root)
-    if root.is_file():
-        return ZipSource(root)
-    raise FileNotFoundError(f"data.root={root} does not exist: give a folder, or a zip, of images")
-
-
-def is_image(name: str) -> bool:
-    """Whether a relative path ends like an image and neither it nor a folder on its way is hidden."""
-    parts = PurePosixPath(name).parts
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return not hidden and name.lower().endswith(EXTENSIONS)
-
-
-def classes_of(names: list[str]) -> tuple[list[str], list[int] | None]:
-    """Class names, sorted, and the class of each image: the folder it lies in, where all lie in one.
-
-    A single folder around everything is no class; it is looked through.
-    """
-    paths = [PurePosixPath(name).parts for name in names]
-    depth = 0
-    while all(len(path) > depth + 1 for path in paths) and len({path[depth] for path in paths}) == 1:
-        depth += 1
-    if not all(len(path) > depth + 1 for path in paths):
-        return [], None
-    class_names = sorted({path[depth] for path in paths})
-    numbers = {name: number for number, name in enumerate(class_names)}
-    return class_names, [numbers[path[depth]] for path in paths]
+UNREAD = -1  # in place of the checksum of a file that could not be read
 
 
 class Shape(NamedTuple):
@@ -148,21 +43,54 @@ class Shape(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """One file's pixels, (C, H, W) uint8, or the error; its own mode and size."""
+    """One file.
+
+    Attributes:
+        pixels: (C, H, W) uint8; None where there is an error.
+        mode, width, height: the file's own, upright.
+        error: why it cannot be read.
+        checksum: of its bytes; `UNREAD` where there are none.
+        peak: the greatest level of one that has more than 8 bits.
+        upper_only: whether Pillow drops all but the upper 8 bits, which `peak` then is of.
+        remarks: what was done about it, as a heading of a report.
+    """
 
     pixels: np.ndarray | None
     mode: str = ""
     width: int = 0
     height: int = 0
     error: str = ""
+    checksum: int = UNREAD
+    peak: int | None = None
+    upper_only: bool = False
+    remarks: tuple[str, ...] = ()
 
 
-def decode(content: bytes, shape: Shape) -> Decoded:
-    """Read one image, upright by its EXIF orientation, resized with an antialiasing filter (Lanczos)."""
+def decode(content: bytes, shape: Shape, whites: Mapping[str, int] = MappingProxyType({})) -> Decoded:
+    """Read one image: the first of several; upright by its EXIF orientation; in sRGB; resized by Lanczos.
+
+    Args:
+        content: of the file.
+        shape: as it is wanted.
+        whites: for each kind of grey above 8 bits (see `grey_kind`) the level that is white; 65535 where it is absent.
+    """
+    remarks: list[str] = []
     try:
         with Image.open(io.BytesIO(content)) as stored:
-            mode, upright = stored.mode, ImageOps.exif_transpose(stored)
-        image = with_channels(upright, shape.channels)
+            mode, kind = stored.mode, grey_kind(stored.mode)
+            # A photograph of several frames (MPO) has the others for depth or a preview.
+            if getattr(stored, "is_animated", False) and stored.format != "MPO":
+                remarks.append("of several images in one file the first is taken")
+            upper_only = kind is None and bits_of(stored, content) > 8
+            upright = ImageOps.exif_transpose(stored)
+        peak = None
+        if kind is not None:
+            peak = int(np.asarray(upright).max())
+            upright = eight_bits(upright, whites.get(kind, FULL))
+        elif upper_only:
+            peak = int(np.asarray(upright.convert("RGB")).max())
+            upright = with_upper_transparency(upright)
+        image = with_channels(in_srgb(upright, stored.info.get("icc_profile"), remarks), shape.channels)
     except UnidentifiedImageError:
         return Decoded(None, error="not an image")
     except Exception as error:  # Pillow's plugins raise whatever a damaged file makes them stumble over
@@ -178,16 +106,109 @@ def decode(content: bytes, shape: Shape) -> Decoded:
     else:
         fitted = image.resize((width, height), Image.Resampling.LANCZOS)
     pixels = np.asarray(fitted).reshape(height, width, shape.channels).transpose(2, 0, 1)
-    return Decoded(pixels, mode, *image.size)
+    return Decoded(pixels, mode, *image.size, peak=peak, upper_only=upper_only, remarks=tuple(remarks))
+
+
+def grey_kind(mode: str) -> str | None:
+    """`16`, `32` or `float`: bits of a mode of grey that Pillow would clip to 255; None for other modes."""
+    return "16" if mode.startswith("I;16") else {"I": "32", "F": "float"}.get(mode)
+
+
+def bits_of(image: Image.Image, content: bytes) -> int:
+    """Bits of a channel in the file, of which Pillow keeps the upper 8 where there are colours or alpha."""
+    if image.format == "PNG":
+        return content[BIT_DEPTH]
+    if image.format == "TIFF":
+        return max(image.tag_v2.get(BITS_PER_SAMPLE, (8,)))  # type: ignore[attr-defined]
+    return 8
+
+
+def eight_bits(image: Image.Image, white: int) -> Image.Image:
+    """Grey of 16 or 32 bits in 8, with alpha where one level is transparent.
+
+    Raises:
+        ValueError: floating-point levels, or some below 0 or above 65535, whose black and white nobody knows.
+    """
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no known black and white: convert it to 8 or 16 bits")
+    levels = np.asarray(image).astype(np.int64)
+    if levels.min() < 0 or levels.max() > FULL:
+        raise ValueError(
+            f"levels from {levels.min()} to {levels.max()} have no known white: convert it to 8 or 16 bits"
+        )
+    grey = Image.fromarray(np.rint(levels * (255 / white)).clip(0, 255).astype(np.uint8))
+    transparent = image.info.get("transparency")
+    if transparent is not None:
+        grey.putalpha(Image.fromarray(np.where(levels == transparent, 0, 255).astype(np.uint8)))
+    return grey
+
+
+def with_upper_transparency(image: Image.Image) -> Image.Image:
+    """An image of 16 bits, read in 8, whose transparent colour is in 16 bits yet."""
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, tuple):
+        image.info["transparency"] = tuple(level >> 8 for level in transparent)
+    return image
+
+
+def in_srgb(image: Image.Image, profile: bytes | None, remarks: list[str]) -> Image.Image:
+    """An image's colours in sRGB by the profile it comes with; itself where there is none, or it is sRGB.
+
+    Args:
+        image: of 8 bits.
+        profile: ICC.
+        remarks: gets what was done.
+    """
+    if not profile:
+        return image
+    remark, transform, space = to_srgb(profile)
+    if transform is not None and space not in SPACES.get(image.mode, ("RGB",)):
+        remark, transform = f"of mode {image.mode} with an ICC profile for {space}, taken as sRGB", None
+    if remark:
+        remarks.append(remark)
+    if transform is None:
+        return image
+    if not image.has_transparency_data:
+        return transform.apply(image.convert(space))
+    clear = image.convert("RGBA")
+    opaque = transform.apply(clear.convert(space))
+    opaque.putalpha(clear.getchannel("A"))
+    return opaque
+
+
+@lru_cache(maxsize=64)
+def to_srgb(profile: bytes) -> tuple[str, Any, str]:
+    """What is to be said about an ICC profile, the transform by it to RGB, and the mode that this takes.
+
+    There is no transform where it cannot be made, and none for a profile that is sRGB to within `NEAR` levels: pixels
+    stay as they are.
+    """
+    try:
+        from PIL import ImageCms
+
+        given, wanted = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+        space = given.profile.xcolor_space.strip().replace("GRAY", "L")
+        intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
+        transform = ImageCms.buildTransform(given, wanted, space, "RGB", intent, flags)
+    except ImportError:
+        return "with an ICC profile, taken as sRGB as this Pillow has no LittleCMS", None, ""
+    except Exception:  # of a profile that is damaged, or for colours that images have not
+        return "with an ICC profile that cannot be read, taken as sRGB", None, ""
+    levels = np.linspace(0, 255, PROBE).round().astype(np.uint8)
+    probes = {
+        "L": levels[None],
+        "RGB": np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(PROBE, -1, 3),
+    }
+    if space in probes:
+        probe = Image.fromarray(probes[space])
+        moved = np.asarray(transform.apply(probe), dtype=int) - np.asarray(probe.convert("RGB"), dtype=int)
+        if abs(moved).max() <= NEAR:
+            return "", None, space
+    return "brought to sRGB by their ICC profiles", transform, space
 
 
 def with_channels(image: Image.Image, channels: int) -> Image.Image:
-    """`image` in 8 bits: grey, RGB or RGBA. What is transparent becomes white where no alpha is wanted."""
-    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip
-        levels = np.clip(np.rint(np.asarray(image, dtype=np.float64) / 257), 0, 255)
-        image = Image.fromarray(levels.astype(np.uint8))
-    elif image.mode == "F":
-        raise ValueError("floating-point pixels have no known range")
+    """`image` of 8 bits as grey, RGB or RGBA. What is transparent becomes white where no alpha is wanted."""
     if image.has_transparency_data:
         image = image.convert("RGBA")
         if channels != 4:
@@ -196,56 +217,120 @@ def with_channels(image: Image.Image, channels: int) -> Image.Image:
 
 
 class Survey:
-    """What is odd about the files read so far."""
+    """What is odd about the files read so far.
 
-    def __init__(self, channels: int) -> None:
-        self._mode = MODES[channels]
+    Args:
+        channels: as images are wanted.
+        whites: see `decode`.
+    Attributes:
+        unreadable: names of the files, with the errors.
+        checksums: of all files in order.
+        modes, sizes: how many readable files have which.
+    """
+
+    def __init__(self, channels: int, whites: Mapping[str, int]) -> None:
+        self._mode, self._whites = MODES[channels], whites
         self.unreadable: list[str] = []
-        self._modes: list[str] = []
-        self._sizes: list[tuple[str, str]] = []
+        self.checksums: list[int] = []
+        self.modes: Counter[str] = Counter()
+        self.sizes: Counter[str] = Counter()
+        self._converted: list[str] = []
+        self._named_sizes: list[tuple[str, str]] = []
+        self._remarks: dict[str, list[str]] = {}
+        self._peaks: dict[str, int] = {}
+        self._grey: dict[str, list[str]] = {}
+        self._upper_only: list[str] = []
+        self._upper_peak = 0
 
     def add(self, name: str, decoded: Decoded) -> None:
         """Note one file."""
+        self.checksums.append(decoded.checksum)
         if decoded.pixels is None:
             self.unreadable.append(f"{name} ({decoded.error})")
             return
         if decoded.mode != self._mode:
-            self._modes.append(f"{name} ({decoded.mode})")
-        self._sizes.append((name, f"{decoded.width}x{decoded.height}"))
+            self._converted.append(f"{name} ({decoded.mode})")
+        size = f"{decoded.width}x{decoded.height}"
+        self._named_sizes.append((name, size))
+        self.modes[decoded.mode] += 1
+        self.sizes[size] += 1
+        for remark in decoded.remarks:
+            self._remarks.setdefault(remark, []).append(name)
+        if decoded.peak is None:
+            return
+        if decoded.upper_only:
+            self._upper_only.append(name)
+            self._upper_peak = max(self._upper_peak, decoded.peak)
+        elif kind := grey_kind(decoded.mode):
+            self._grey.setdefault(kind, []).append(name)
+            self._peaks[kind] = max(self._peaks.get(kind, 0), decoded.peak)
+
+    def whites(self) -> dict[str, int]:
+        """For each kind of grey above 8 bits the white of 8, 12 or 16 bits that no file exceeds, but for those of 16.
+
+        Files of 16 bits of which none uses the upper 4 come from a camera of 12 bits, or fewer.
+        """
+        whites = {kind: min(white for white in WHITES if white >= peak) for kind, peak in self._peaks.items()}
+        return {kind: white for kind, white in whites.items() if white != FULL}
 
     def findings(self) -> list[str]:
         """A line for each kind of oddity among the readable files."""
-        lines = []
-        if self._modes:
-            lines.append(f"converted to {self._mode}: {listed(self._modes)}")
-        sizes = Counter(size for _, size in self._sizes)
-        if len(sizes) > 1:
-            usual = sizes.most_common(1)[0][0]
-            odd = [f"{name} ({size})" for name, size in self._sizes if size != usual]
+        lines = line(f"converted to {self._mode}", self._converted)
+        for kind, white in self._whites.items():
+            bits = f"{white.bit_length()} bits in files of {kind}"
+            lines += line(f"{bits}: no level is above {self._peaks[kind]}, so {white} is white", self._grey[kind])
+        if 0 < self._upper_peak <= UPPER_OF_12:
+            what = (
+                "nearly black, colours of 12 bits in files of 16 of which the upper 8 are read; convert them to 8 bits"
+            )
+            lines += line(what, self._upper_only)
+        for remark, names in self._remarks.items():
+            lines += line(remark, names)
+        if len(self.sizes) > 1:
+            usual = self.sizes.most_common(1)[0][0]
+            odd = [f"{name} ({size})" for name, size in self._named_sizes if size != usual]
             lines.append(f"of another size than most ({usual}), all are brought to one: {listed(odd)}")
         return lines
 
 
-def listed(entries: list[str]) -> str:
-    """The count, and the first few."""
-    more = f", and {len(entries) - SHOWN} more" if len(entries) > SHOWN else ""
-    noun = "file" if len(entries) == 1 else "files"
-    return f"{len(entries)} {noun}: {', '.join(entries[:SHOWN])}{more}"
-
-
-def decode_all(source: Source, names: list[str], shape: Shape) -> Iterator[tuple[str, Decoded]]:
-    """Every file in order, decoded by threads, under a progress bar."""
+def decode_all(
+    source: Source, names: list[str], shape: Shape, whites: Mapping[str, int] = MappingProxyType({})
+) -> Iterator[tuple[str, Decoded]]:
+    """Every file in order, decoded by threads, under a progress bar; `whites` as in `decode`."""
 
     def read(name: str) -> Decoded:
         try:
             content = source.read(name)
         except Exception as error:  # a zip entry with a wrong checksum, an encrypted one, a file without permission
             return Decoded(None, error=f"{error}" or type(error).__name__)
-        return decode(content, shape)
+        return decode(content, shape, whites)._replace(checksum=checksum(content))
 
+    yield from zip(names, in_threads(read, names, "Reading images"), strict=True)
+
+
+def checksums_of(source: Source, names: list[str], *, quietly: bool = False) -> list[int]:
+    """The checksum of each file, read by threads; `UNREAD` for what cannot be read.
+
+    Args:
+        source: of the files `names`.
+        quietly: without a progress bar.
+    """
+
+    def read(name: str) -> int:
+        try:
+            return checksum(source.read(name))
+        except Exception:  # as above: what it is shows when it is decoded
+            return UNREAD
+
+    if quietly:
+        return [read(name) for name in names]
+    return list(in_threads(read, names, "Comparing images with a decoded copy"))
+
+
+def in_threads(function: Any, names: list[str], title: str) -> Iterator[Any]:
+    """`function` of each name, in order, under a progress bar."""
     with ThreadPool(min(THREADS, os.cpu_count() or 1)) as pool:
-        decoded = pool.imap(read, names, chunksize=AT_ONCE)
-        yield from zip(names, track(decoded, "Reading images", total=len(names)), strict=True)
+        yield from track(pool.imap(function, names, chunksize=AT_ONCE), title, total=len(names))
 
 
 class ArrayWriter:

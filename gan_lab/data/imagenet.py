@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from gan_lab.data.decoded import DecodedImages
-from gan_lab.data.image_files import FolderSource, Source, classes_of
+from gan_lab.data.labelling import Classes, levels, of_folders
+from gan_lab.data.sources import FolderSource, Source, listed
 
 
 class ImageNet(DecodedImages):
@@ -34,9 +35,11 @@ class ImageNet(DecodedImages):
             )
         return FolderSource(folder, f"imagenet-{split}")
 
-    def classes(self, source: Source, names: list[str]) -> tuple[list[str], list[int] | None]:
+    def classes(self, source: Source, names: list[str]) -> Classes:
         """See `DecodedImages`."""
-        class_names, classes = classes_of(names)
-        if classes is None:
-            raise ValueError(f"{source.place}: all images must lie in a folder of their class, and some do not")
-        return class_names, classes
+        _, outside = next(levels(names))
+        if outside:
+            raise ValueError(
+                f"{source.place}: all images must lie in a folder of their class, but not {listed(outside)}"
+            )
+        return of_folders(names, 0)

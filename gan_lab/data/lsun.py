@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from gan_lab.data.base import whole
 from gan_lab.data.decoded import DecodedImages
+from gan_lab.data.sources import Source, file_stamps
 
 
 class LSUN(DecodedImages):
@@ -38,7 +39,7 @@ class LSUN(DecodedImages):
         return Database(folder, f"lsun-{self.category}-{split}", self.first)
 
 
-class Database:
+class Database(Source):
     """A `Source` of the images in an LMDB, which may be read by several threads.
 
     Args:
@@ -56,11 +57,15 @@ class Database:
             raise ImportError("data=lsun needs: pip install 'gan-lab-platform[lsun]'") from error
         self.title, self.place, self._file, self._first = title, str(root), root / "data.mdb", first
         self._database = lmdb.open(self.place, readonly=True, lock=False, readahead=False, meminit=False)
+        self._stamps = file_stamps(self._file)
 
     def stamps(self) -> list[Any]:
         """See `Source`."""
-        stat = self._file.stat()
-        return [self.title, stat.st_size, stat.st_mtime_ns, self._first]
+        return [*self._stamps, self._first]
+
+    def outline(self) -> list[Any]:
+        """See `Source`: of the whole file, as millions of keys take a while."""
+        return [self._file.stat().st_size, self._first]
 
     def names(self) -> list[str]:
         """See `Source`: the keys."""

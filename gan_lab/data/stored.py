@@ -1,6 +1,7 @@
 """Images that lie somewhere, of whatever origin, as a set to score or to compare with: a folder, a zip or an npz."""
 
 import io
+import re
 import warnings
 import zipfile
 from collections import Counter
@@ -14,8 +15,8 @@ from PIL import Image
 
 from gan_lab.data.base import height_and_width
 from gan_lab.data.folder import Folder
-from gan_lab.data.image_files import EXTENSIONS, listed, open_source
 from gan_lab.data.reference import ReferenceSet
+from gan_lab.data.sources import extensions, listed, open_source
 
 AS_STORED = "as stored"
 CHANNELS = (1, 3, 4)
@@ -125,6 +126,10 @@ def _of_archive(path: Path) -> ReferenceSet:
     if "images" not in arrays and len(arrays) != 1:
         raise ValueError(f"{path} holds {', '.join(arrays) or 'no arrays'}; wanted: images, and perhaps labels")
     images = arrays["images"] if "images" in arrays else next(iter(arrays.values()))
+    if others := [name for name in arrays if arrays[name] is not images]:
+        warnings.warn(
+            f"{path} holds {', '.join(others)} too, which is not read: only images and labels are", stacklevel=3
+        )
     if images.dtype != np.uint8:
         raise ValueError(f"{path}: images must be uint8 (0 to 255), these are {images.dtype}")
     images = _channels_first(images, path)
@@ -176,7 +181,8 @@ def _of_files(path: Path, image_size: int | Sequence[int] | None, cache_dir: str
         )
         found = folder.reference("train")
     except ValueError as error:  # its remedies are keys of a training's data
-        raise ValueError(str(error).partition(", or leave them out: data.")[0].replace("data.root=", "")) from error
+        said = re.split(r", or (?:leave them out:|give) data\.", str(error))[0]
+        raise ValueError(said.replace("data.root=", "")) from error
     how = AS_STORED if image_size is None else f"cropped, Lanczos to {wanted[0]}x{wanted[1]}"
     return ReferenceSet(
         name=path.stem,
@@ -197,7 +203,7 @@ def _survey(path: Path, *, anyway: bool) -> tuple[tuple[int, int], int]:
     source = open_source(path)
     names = source.names()
     if not names:
-        raise ValueError(f"no images in {path}; accepted are files in {', '.join(EXTENSIONS)}")
+        raise ValueError(f"no images in {path}; accepted are files in {', '.join(extensions())}")
     sizes: list[tuple[int, int]] = []
     unreadable: list[str] = []
     grey, alpha = True, False

@@ -3,39 +3,11 @@ import shutil
 
 import numpy as np
 import pytest
+from folders import folder, images_of
 from generated_data import write_image_folder, write_image_zip
 from PIL import Image
 
 from gan_lab.data import image_files
-from gan_lab.data.folder import Folder
-
-
-def folder(root, tmp_path, **overrides):
-    arguments = {
-        "name": "folder",
-        "image_size": 8,
-        "channels": 3,
-        "num_classes": None,
-        "root": str(root),
-        "center_crop": True,
-        "on_bad": "stop",
-        "cache_dir": str(tmp_path / "cache"),
-        "batch_size": 4,
-        "micro_batch_size": None,
-        "flip": False,
-        "resident": "auto",
-        "resident_limit_mb": 64,
-        "workers": 0,
-        "limit": None,
-        "seed": 0,
-    } | overrides
-    size = arguments["image_size"]
-    height, width = (size, size) if isinstance(size, int) else size
-    return Folder(sample_shape=[arguments["channels"], height, width], **arguments)
-
-
-def images_of(data):
-    return data.reference("train").images
 
 
 @pytest.fixture
@@ -253,7 +225,10 @@ def test_a_second_start_reads_the_cache_and_any_change_renews_it(tmp_path, decod
     assert isinstance(again, np.memmap)
     assert np.array_equal(again, images)
     os.utime(paths[2], ns=(1, 1))
-    images_of(folder(root, tmp_path))
+    assert np.array_equal(images_of(folder(root, tmp_path)), images)
+    assert len(decodes) == 5, "the content is the same"
+    Image.new("RGB", (8, 8)).save(paths[2])
+    assert images_of(folder(root, tmp_path))[2].max() == 0
     assert len(decodes) == 10
     images_of(folder(root, tmp_path, channels=1))
     assert len(decodes) == 15

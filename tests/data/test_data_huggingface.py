@@ -1,5 +1,6 @@
 """Data sets of the library `datasets`, made here, without the hub."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -108,3 +109,19 @@ def test_without_the_extra_its_name_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(ImportError, match=r"gan-lab-platform\[huggingface\]"):
         build(tmp_path, tmp_path).reference("train")
+
+
+def test_another_file_as_old_and_as_long_is_another_table(tmp_path):
+    """Kind A: the library goes by path, size and time, and gave the images of the file that was there before."""
+    saved = tmp_path / "saved"
+    write_saved_table(saved)
+    table = datasets.load_from_disk(str(saved))["train"].select_columns(["image"])
+    (tmp_path / "parquet").mkdir()
+    file = tmp_path / "parquet" / "train.parquet"
+    digests, lengths = set(), set()
+    for rows in (range(12), reversed(range(12))):
+        table.select(rows).to_parquet(str(file))
+        os.utime(file, ns=(10**18, 10**18))
+        lengths.add(file.stat().st_size)
+        digests.add(build(tmp_path / "parquet", tmp_path).reference("train").digest)
+    assert (len(lengths), len(digests)) == (1, 2)
