@@ -83,7 +83,7 @@ class _File:
 
     def append(self, value: Tensor) -> int:
         """Write a tensor; returns its number."""
-        content = memoryview(value.contiguous().flatten().view(torch.uint8).numpy())
+        content = value.contiguous().flatten().view(torch.uint8).numpy().data
         self._file.seek(self._end)
         done = 0
         while done < len(content):  # a full disk takes a part before it refuses
