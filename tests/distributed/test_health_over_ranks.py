@@ -7,6 +7,7 @@ import pytest
 import torch
 from conftest import ROOT
 from omegaconf import OmegaConf
+from shrunk import partner
 from test_ranks_equal_one_process import BATCH, fit, settings_of
 
 from gan_lab.records import read_rows
@@ -40,8 +41,13 @@ def columns(folder: Path) -> list[dict[str, float]]:
 
 @pytest.mark.parametrize(
     "overrides",
-    [["model=dcgan"], ["model=dcgan", "data.micro_batch_size=8"], ["model=sngan"]],
-    ids=["batch_norm", "micro_batches", "spectral_norm"],
+    [
+        ["model=dcgan"],
+        ["model=dcgan", "data.micro_batch_size=8"],
+        ["model=sngan"],
+        ["model=stylegan2", *partner("model", "stylegan2")],
+    ],
+    ids=["batch_norm", "micro_batches", "spectral_norm", "noise_and_groups"],
 )
 def test_two_ranks_find_what_one_process_finds(overrides, pair, tmp_path):
     """Synchronized batch norm speaks in training mode: were one rank to look alone, it would wait for ever."""
