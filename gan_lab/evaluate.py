@@ -1,7 +1,6 @@
 """`python -m gan_lab.evaluate`: the scores of a checkpoint, a run or images, by the very stage that scores training."""
 
 import sys
-import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -119,10 +118,18 @@ def score_images(config: DictConfig, place: Place, device: Any) -> None:
             data.prepare_data()
     if settings["num_samples"] is None:
         settings["evaluation"]["num_samples"] = len(images)
+    elif not 1 <= settings["num_samples"] <= len(images):
+        raise ValueError(
+            f"num_samples must be from 1 to {len(images)}, the number of images in images={settings['images']}, got "
+            f"{settings['num_samples']}; leave it out for all"
+        )
     check_first(images, settings["evaluation"]["num_samples"])
     settings["evaluation"]["metrics"] = with_enough(settings["evaluation"], settings["images"])
     evaluation = instantiate(settings["evaluation"], _convert_="all")
     reference = data.reference(evaluation.reference)
+    if len(reference) < 2:
+        given = f"against={settings['against']}" if settings["against"] is not None else data.name
+        raise ValueError(f"{given} has {len(reference)} image, and a comparison needs 2 or more; give more")
     if any("labels" in metric.needs for metric in evaluation.metrics.values()):
         check_classes(images, data.class_names, data.name)
     stage = Stage(settings, {}, place, device, data, evaluation)
@@ -137,12 +144,14 @@ def score_images(config: DictConfig, place: Place, device: Any) -> None:
 
 
 def with_enough(evaluation: dict[str, Any], given: str) -> dict[str, Any]:
-    """The nodes of the metrics that so many images have a value of; the others are named in a warning.
+    """The nodes of the metrics that so many images have a value of; the others are named.
 
     Raises:
         ValueError: the monitored one is among these.
     """
     from hydra.utils import instantiate
+
+    from gan_lab.scoring import say
 
     count, kept = evaluation["num_samples"], {}
     for name, node in evaluation["metrics"].items():
@@ -155,7 +164,7 @@ def with_enough(evaluation: dict[str, Any], given: str) -> dict[str, Any]:
                 f"{least} or more: give more images, or a larger num_samples"
             )
         else:
-            warnings.warn(f"metric {name} is left out: it needs {least} images or more, and {count} are scored")
+            say(f"without the metric {name}: it needs {least} images or more, and {count} are scored")
     return kept
 
 

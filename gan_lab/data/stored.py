@@ -198,7 +198,8 @@ def _of_files(path: Path, image_size: int | Sequence[int] | None, cache_dir: str
         )
         found = folder.reference("train")
     except ValueError as error:  # its remedies are keys of a training's data
-        raise ValueError(str(error).partition(", or leave them out: data.")[0].replace("data.root=", "")) from error
+        message = str(error).partition(", or leave them out: data.")[0]
+        raise ValueError(message.replace("data.root=", "").replace("data.image_size", "image_size")) from error
     how = AS_STORED if image_size is None else f"cropped, Lanczos to {wanted[0]}x{wanted[1]}"
     return ReferenceSet(
         name=path.stem,
