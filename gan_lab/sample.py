@@ -94,12 +94,16 @@ def draw_rows(loaded: Any, rows: list[dict[str, Any]], path: Path, seed: int) ->
     from gan_lab.sampling import reseed_default_generators
 
     device, images = next(loaded.network.parameters()).device, []
-    for arguments in rows:
-        with scoring_mode(loaded.network, device):
-            reseed_default_generators(seed, across_ranks=False)  # the same noise in each row
-            samples = loaded.network(**{name: value.to(device) for name, value in arguments.items()})
-        images.append(to_uint8(samples).cpu())
-    save_png(grid(torch.cat(images), columns=len(images[0])), path)
+    with scoring_mode(loaded.network, device):
+        for arguments in rows:
+            given = {name: value.to(device) for name, value in arguments.items()}
+            for column in range(len(given["latents"])):
+                # One noise in the whole picture, whether or not the generator can be given it: only what a row or a
+                # column stands for changes.
+                reseed_default_generators(seed, across_ranks=False)
+                sample = loaded.network(**{name: value[column : column + 1] for name, value in given.items()})
+                images.append(to_uint8(sample).cpu())
+    save_png(grid(torch.cat(images), columns=len(images) // len(rows)), path)
 
 
 def images(loaded: Any, *, count: int, seed: int, classes: list[int] | None = None) -> Iterator[Any]:
