@@ -16,33 +16,42 @@ from typing import Any
 LIBRARIES = ("transformers", "scipy.signal")
 
 
-class DeferredAttribute:
-    """A class or function of a library, looked up when it is called, asked for an attribute, or derived from."""
+def deferred_attribute(module: str, name: str) -> Any:
+    """A class or function of a library, looked up when it is called, asked for an attribute, or derived from.
 
-    def __init__(self, module: str, name: str) -> None:
-        self._module, self._name = module, name
+    Its class has no name that a stored config could give, since whoever makes one can have any module imported.
+    """
 
-    def _real(self) -> Any:
-        return getattr(import_module(self._module), self._name)
+    class Deferred:
+        def real(self) -> Any:
+            return getattr(import_module(module), name)
 
-    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        return self._real()(*arguments, **keywords)
+        def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+            return self.real()(*arguments, **keywords)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real(), name)
+        def __getattr__(self, attribute: str) -> Any:
+            return getattr(self.real(), attribute)
 
-    def __instancecheck__(self, instance: Any) -> bool:
-        return isinstance(instance, self._real())
+        def __instancecheck__(self, instance: Any) -> bool:
+            return isinstance(instance, self.real())
 
-    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (self._real(),)
+        def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[Any, ...]:
+            return (self.real(),)
+
+    return Deferred()
 
 
-class _DeferredModule(ModuleType):
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return DeferredAttribute(self.__name__, name)
+def stand_in(name: str) -> ModuleType:
+    """A module of that name whose attributes, whatever they are called, are deferred ones."""
+
+    def attribute(of: str) -> Any:
+        if of.startswith("__"):
+            raise AttributeError(of)
+        return deferred_attribute(name, of)
+
+    module = ModuleType(name)
+    module.__getattr__ = attribute  # type: ignore[method-assign]
+    return module
 
 
 class _WithStandIns(Loader):
@@ -55,13 +64,13 @@ class _WithStandIns(Loader):
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        stand_ins = {name: _DeferredModule(name) for name in LIBRARIES if name not in sys.modules}
+        stand_ins = {name: stand_in(name) for name in LIBRARIES if name not in sys.modules}
         sys.modules.update(stand_ins)
         try:
             self._loader.exec_module(module)
         finally:
-            for name, stand_in in stand_ins.items():
-                if sys.modules.get(name) is stand_in:
+            for name, module_there in stand_ins.items():
+                if sys.modules.get(name) is module_there:
                     del sys.modules[name]
 
 

@@ -1,6 +1,7 @@
 """`python -m gan_lab.evaluate`: the scores of a checkpoint, a run or images, by the very stage that scores training."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,15 @@ def run(config: DictConfig) -> None:
         if code := run_ranks("gan_lab.evaluate", sys.argv[1:], count):
             raise SystemExit(code)
         return
+    from gan_lab import collectives
     from gan_lab.distributed.environment import joined
     from gan_lab.evaluation.snapshots import score_run
     from gan_lab.evaluation.watcher import watch_run
+    from gan_lab.runs.records import try_writing
 
     with joined(topology, config.device):
+        if config.out is not None:
+            collectives.from_first_rank(partial(try_writing, Path(config.out), "out", config.out))
         device = choose_device(config.device)
         if device.type == "cuda" and topology.world > 1:
             device = type(device)("cuda", topology.local_rank)
@@ -116,9 +121,18 @@ def score_images(config: DictConfig, topology: Topology, device: Any) -> None:
             data.prepare_data()
     if settings["num_samples"] is None:
         settings["evaluation"]["num_samples"] = len(images)
+    elif not 1 <= settings["num_samples"] <= len(images):
+        raise ValueError(
+            f"num_samples must be from 1 to {len(images)}, the number of images in images={settings['images']}, got "
+            f"{settings['num_samples']}; leave it out for all"
+        )
     check_first(images, settings["evaluation"]["num_samples"])
+    settings["evaluation"]["metrics"] = with_enough(settings["evaluation"], settings["images"])
     evaluation = instantiate(settings["evaluation"], _convert_="all")
     reference = data.reference(evaluation.reference)
+    if len(reference) < 2:
+        given = f"against={settings['against']}" if settings["against"] is not None else data.name
+        raise ValueError(f"{given} has {len(reference)} image, and a comparison needs 2 or more; give more")
     if any("labels" in metric.needs for metric in evaluation.metrics.values()):
         check_classes(images, data.class_names, data.name)
     stage = Stage(settings, {}, topology, device, data, evaluation)
@@ -130,6 +144,31 @@ def score_images(config: DictConfig, topology: Topology, device: Any) -> None:
     about = {"images": settings["images"], "content": images.digest}
     title = f"{settings['images']} ({stage.evaluation.num_samples} of {len(images)} images) against {stage.data.name}"
     finish(settings, title, 0, scores, about)
+
+
+def with_enough(evaluation: dict[str, Any], given: str) -> dict[str, Any]:
+    """The nodes of the metrics that so many images have a value of; the others are named.
+
+    Raises:
+        ValueError: the monitored one is among these.
+    """
+    from hydra.utils import instantiate
+
+    from gan_lab.evaluation.display import say
+
+    count, kept = evaluation["num_samples"], {}
+    for name, node in evaluation["metrics"].items():
+        least = instantiate(node, _convert_="all").minimum
+        if count >= least:
+            kept[name] = node
+        elif name == evaluation["monitor"]:
+            raise ValueError(
+                f"{count} of the images in images={given} would be scored, and {name}, by which runs are ranked, needs "
+                f"{least} or more: give more images, or a larger num_samples"
+            )
+        else:
+            say(f"without the metric {name}: it needs {least} images or more, and {count} are scored")
+    return kept
 
 
 def with_defaults(config: DictConfig) -> DictConfig:
@@ -153,10 +192,10 @@ def finish(settings: dict[str, Any], title: str, images_seen: int, scores: Any, 
 
     if collectives.rank() > 0:
         return
+    print_scores(title, scores)  # first: they are seen even where they cannot be written any more
     if settings["out"] is not None:
         append_scores(Path(settings["out"]), images_seen, scores, about)
         save_pictures(Path(settings["out"]) / "pictures", images_seen, scores)
-    print_scores(title, scores)
 
 
 if __name__ == "__main__":

@@ -24,11 +24,15 @@ def run(config: DictConfig) -> float:
     from gan_lab.extractors.classifier import accuracy, save_classifier
     from gan_lab.extractors.naming import checked_name
     from gan_lab.runs.checkpoint import write_atomically
+    from gan_lab.runs.records import try_writing
 
     settings = plain(config)
     out = Path(settings["out"])
     if out.exists() and not settings["overwrite"]:
         raise ValueError(f"{out} is there already; choose another out=..., or overwrite=true to replace it")
+    if out.is_dir():
+        raise ValueError(f"out={out} is a folder; give a file, such as out={out / 'classifier.safetensors'}")
+    try_writing(out.parent, "out", settings["out"])
     if not 0 <= settings["shift"] < 1:
         raise ValueError(f"shift is a share of the image's side, from 0 to below 1, got {settings['shift']}")
     name = checked_name(settings["name"] or f"{settings['data']['name']}net")

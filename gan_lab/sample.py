@@ -2,9 +2,14 @@
 
 import io
 import os
+import re
 import zipfile
+from collections import deque
 from collections.abc import Iterator
-from itertools import chain
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain, count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +21,11 @@ from gan_lab.runs.settings import plain
 
 FORMATS = ("png", "npz", "zip")
 GRID = 64
+PADDING = 2  # pixels between the pictures of a grid
 BLOCK = 50
+PICTURES = ("grid.png", "scatter.png", "classes.png", "interpolation.png")
+OWN = (*PICTURES, "samples.npz", "samples.zip")  # what the command writes, beside numbered pictures
+UNFINISHED = {f".{name}" for name in PICTURES} | {".samples.npz.tmp", ".samples.zip.tmp"}
 
 
 def main() -> None:
@@ -35,8 +44,11 @@ def run(config: DictConfig) -> None:
     if settings["count"] < 1:
         raise ValueError(f"count must be 1 or more, got {settings['count']}")
     out = Path(settings["out"])
-    if out.is_dir() and any(out.iterdir()) and not settings["overwrite"]:
+    earlier, others = found_in(out)
+    if (earlier or others) and not settings["overwrite"]:
         raise ValueError(f"{out} is not empty; choose another out=..., or overwrite=true to write into it")
+    if settings["format"] == "png":
+        refuse_to_replace(others, out, settings["count"])
     device = choose_device(settings["device"])
     loaded = load_generator(settings["checkpoint"], settings["weights"], device=device, trust=settings["trust"])
     further = {name: settings[name] for name in ("truncation", "standing_statistics")}
@@ -46,6 +58,7 @@ def run(config: DictConfig) -> None:
     first = next(batches)  # a wrong request shows here, before anything is written
     batches, kind = chain([first], batches), "points" if first.ndim == 2 else "images"
     out.mkdir(parents=True, exist_ok=True)
+    clear(out, earlier, others)
     if kind == "points":
         written, picture = write_points(batches, out, loaded, settings["trust"])
     else:
@@ -83,12 +96,16 @@ def draw_rows(loaded: Any, rows: list[dict[str, Any]], path: Path, seed: int) ->
     from gan_lab.sampling import reseed_default_generators
 
     device, images = next(loaded.network.parameters()).device, []
-    for arguments in rows:
-        with scoring_mode(loaded.network, device):
-            reseed_default_generators(seed, across_ranks=False)  # the same noise in each row
-            samples = loaded.network(**{name: value.to(device) for name, value in arguments.items()})
-        images.append(to_uint8(samples).cpu())
-    save_png(grid(torch.cat(images), columns=len(images[0])), path)
+    with scoring_mode(loaded.network, device):
+        for arguments in rows:
+            given = {name: value.to(device) for name, value in arguments.items()}
+            for column in range(len(given["latents"])):
+                # One noise in the whole picture, whether or not the generator can be given it: only what a row or a
+                # column stands for changes.
+                reseed_default_generators(seed, across_ranks=False)
+                sample = loaded.network(**{name: value[column : column + 1] for name, value in given.items()})
+                images.append(to_uint8(sample).cpu())
+    save_png(grid(torch.cat(images), columns=len(images) // len(rows)), path)
 
 
 def images(loaded: Any, *, count: int, seed: int, classes: list[int] | None = None) -> Iterator[Any]:
@@ -130,46 +147,170 @@ def images(loaded: Any, *, count: int, seed: int, classes: list[int] | None = No
         yield (samples if samples.ndim == 2 else to_uint8(samples))[: count - first].cpu()
 
 
-def write(batches: Iterator[Any], out: Path, kind: str, count: int) -> tuple[str, Path]:
-    """Write all uint8 images in the format `kind`, and grid.png; returns where they are, for a person, and the grid."""
-    import numpy as np
+def found_in(out: Path) -> tuple[list[Path], list[Path]]:
+    """What lies in a folder: what earlier commands wrote, and everything else; what they left unfinished is neither.
+
+    Earlier ones wrote the files of `OWN`, and numbered pictures from the first one on without a gap. Data sets have
+    such names, too: pictures are earlier ones only where grid.png beside them shows the first of them.
+    """
+    there = sorted(out.iterdir()) if out.is_dir() else []
+    earlier = [path for path in there if path.name in OWN and path.is_file()]
+    for first in [path for path in there if re.fullmatch(r"0{6,}\.png", path.name)]:
+        if shows(out / "grid.png", first):
+            names = (out / f"{index:0{len(first.stem)}d}.png" for index in count())
+            earlier += takewhile(Path.is_file, names)
+    mine = {path.name for path in earlier} | UNFINISHED
+    return earlier, [path for path in there if path.name not in mine]
+
+
+def shows(grid: Path, first: Path) -> bool:
+    """Whether the first picture of a grid is this one."""
     from PIL import Image
+
+    try:
+        with Image.open(grid) as page, Image.open(first) as picture:
+            at = 0 if page.size == picture.size else PADDING  # a picture alone has no border
+            box = (at, at, at + picture.width, at + picture.height)
+            return page.mode == picture.mode and page.crop(box).tobytes() == picture.tobytes()
+    except OSError:  # none, or no picture
+        return False
+
+
+def refuse_to_replace(others: list[Path], out: Path, number: int) -> None:
+    """Numbered pictures that no earlier command wrote are not written over.
+
+    Raises:
+        ValueError: there are such.
+    """
+    wanted = set(numbered(number))
+    if lost := [path.name for path in others if path.name in wanted]:
+        raise ValueError(
+            f"{out} holds {shortened(lost)}, which these samples would replace, and no grid.png tells that an earlier "
+            "command wrote them; choose another out=..., or move them away"
+        )
+
+
+def clear(out: Path, earlier: list[Path], others: list[Path]) -> None:
+    """Remove what earlier commands wrote, or left unfinished, and name what stays."""
+    for path in [*earlier, *(out / name for name in UNFINISHED)]:
+        path.unlink(missing_ok=True)
+    if earlier:
+        print(f"removed {len(earlier)} files that an earlier command wrote into {out}")
+    if others:
+        print(
+            f"kept    {len(others)} that no such command wrote there: {shortened([path.name for path in others])}. "
+            f"Pictures among them count as samples to evaluate images={out}"
+        )
+
+
+def numbered(number: int) -> Iterator[str]:
+    """Names of so many pictures."""
+    digits = max(6, len(str(number - 1)))
+    return (f"{index:0{digits}d}.png" for index in range(number))
+
+
+def shortened(names: list[str]) -> str:
+    """The first few."""
+    return ", ".join([*names[:10], *([f"and {len(names) - 10} more"] if len(names) > 10 else [])])
+
+
+def write(batches: Iterator[Any], out: Path, kind: str, number: int) -> tuple[str, Path]:
+    """Write all uint8 images in the format `kind`, and grid.png; returns where they are, for a person, and the grid.
+
+    Raises:
+        OSError: a file cannot be written; it is named.
+    """
+    import numpy as np
     from rich.progress import track
     from torch import cat
 
     from gan_lab.data.pictures import grid, save_png
 
-    digits = max(6, len(str(count - 1)))
-    first, arrays, archive = [], [], None
-    target = {"png": out, "npz": out / "samples.npz", "zip": out / "samples.zip"}[kind]
-    temporary = target.with_name(f".{target.name}.tmp")
-    if kind == "zip":
-        archive = zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED)
-    for index, batch in enumerate(track(_by_image(batches), total=count, description="sampling", transient=True)):
-        if index < GRID:
-            first.append(batch)
-        array = batch.permute(1, 2, 0).numpy()
-        if kind == "npz":
-            arrays.append(array)
-        else:
-            image = Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array))
-            name = f"{index:0{digits}d}.png"
-            if archive is None:
-                image.save(out / name)
-            else:
-                buffer = io.BytesIO()
-                image.save(buffer, format="PNG")
-                archive.writestr(zipfile.ZipInfo(name), buffer.getvalue())
-    if kind == "npz":
-        with open(temporary, "wb") as file:
-            np.savez(file, images=np.stack(arrays))
-    if archive is not None:
-        archive.close()
-    if kind != "png":
-        os.replace(temporary, target)
+    first: list[Any] = []
     picture = out / "grid.png"
-    save_png(grid(cat([image[None] for image in first]), columns=8), picture)
-    return f"{target}/*.png" if kind == "png" else str(target), picture
+
+    def drawn() -> Iterator[Any]:
+        for image in _by_image(batches):
+            if len(first) < GRID:
+                first.append(image)
+                # Before any numbered picture, since it tells whose they are: see `found_in`.
+                if kind == "png" and len(first) == min(GRID, number):
+                    draw_grid()
+            yield image
+
+    def draw_grid() -> None:
+        save_png(grid(cat([image[None] for image in first]), columns=8, padding=PADDING), picture)
+
+    shown = partial(track, total=number, description="sampling", transient=True)
+    if kind == "png":
+        for name, content in shown(encoded(drawn(), numbered(number))):
+            with naming(out / name):
+                (out / name).write_bytes(content)
+        return f"{out}/*.png", picture
+    target = out / f"samples.{kind}"
+    with naming(target), replacing(target) as temporary:
+        if kind == "npz":
+            arrays = [image.permute(1, 2, 0).numpy() for image in shown(drawn())]
+            with open(temporary, "wb") as file:
+                np.savez(file, images=np.stack(arrays))
+        else:
+            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+                for name, content in shown(encoded(drawn(), numbered(number))):
+                    archive.writestr(zipfile.ZipInfo(name), content)
+    draw_grid()
+    return str(target), picture
+
+
+def encoded(images: Iterator[Any], names: Iterator[str]) -> Iterator[tuple[str, bytes]]:
+    """The name and PNG file of each (C, H, W) uint8 image, in order; compressed on all cores, a few ahead."""
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    waiting: deque[tuple[str, Future[bytes]]] = deque()
+    pool = ThreadPoolExecutor(threads)
+
+    def finished() -> tuple[str, bytes]:
+        name, future = waiting.popleft()
+        with naming(Path(name)):
+            return name, future.result()
+
+    try:
+        for image, name in zip(images, names, strict=True):
+            waiting.append((name, pool.submit(png_of, image)))
+            if len(waiting) > max(GRID, 4 * threads):
+                yield finished()
+        while waiting:
+            yield finished()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def png_of(image: Any) -> bytes:
+    """The PNG file of a (C, H, W) uint8 image; compression leaves the interpreter's lock."""
+    import numpy as np
+    from PIL import Image
+
+    array, buffer = image.permute(1, 2, 0).numpy(), io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array)).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """What cannot be written inside is reported with its file."""
+    try:
+        yield
+    except (OSError, MemoryError) as error:
+        raise OSError(f"{path} cannot be written: {error}") from error
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A temporary file that becomes `target` at the end, and is removed where it does not come to that."""
+    temporary = target.with_name(f".{target.name}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_points(batches: Iterator[Any], out: Path, loaded: Any, trust: list[str]) -> tuple[str, Path]:
@@ -184,10 +325,8 @@ def write_points(batches: Iterator[Any], out: Path, loaded: Any, trust: list[str
     points = cat(list(batches))
     picture, target = out / "scatter.png", out / "samples.npz"
     save_png(build(loaded.config["data"], trust, base=Data).picture(points, columns=8), picture)
-    temporary = target.with_name(f".{target.name}.tmp")
-    with open(temporary, "wb") as file:
+    with naming(target), replacing(target) as temporary, open(temporary, "wb") as file:
         np.savez(file, points=points.numpy())
-    os.replace(temporary, target)
     return str(target), picture
 
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from gan_lab.deferred import DeferredAttribute
+from gan_lab.deferred import deferred_attribute
 
 
 def said(code: str) -> str:
@@ -35,10 +35,10 @@ def test_what_is_imported_before_stays():
 
 
 def test_an_attribute_is_looked_up_when_it_is_used():
-    join = DeferredAttribute("os.path", "join")
+    join = deferred_attribute("os.path", "join")
     assert join("a", "b") == "a/b"
     assert join.__name__ == "join"
-    assert isinstance({}, DeferredAttribute("builtins", "dict"))
-    missing = DeferredAttribute("os.path", "no_such_thing")
+    assert isinstance({}, deferred_attribute("builtins", "dict"))
+    missing = deferred_attribute("os.path", "no_such_thing")
     with pytest.raises(AttributeError, match="no_such_thing"):
         missing()

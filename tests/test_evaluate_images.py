@@ -9,6 +9,7 @@ from test_cli import assert_refused
 from torch import nn
 
 from gan_lab.distributed.topology import find_topology
+from gan_lab.evaluate import with_enough
 from gan_lab.evaluation.command_line import Stage, settings_by
 from gan_lab.runs.checkpoint import CheckpointError
 from gan_lab.runs.records import read_scores
@@ -56,6 +57,48 @@ def test_other_classes_do_not_matter_where_no_metric_goes_by_them(command, pets)
     done = command("evaluate", "images=two", "against=three", *DIGITNET, "num_samples=15")
     assert done.code == 0, done.output
     assert "first 15 of 20 images of two in their order: 10 of cat, 5 of dog" in done.output
+
+
+def metrics_of(count, **changes):
+    nodes = {
+        name: {"_target_": "gan_lab.metrics." + target, **settings}
+        for name, (target, settings) in {
+            "frechet": ("frechet.FrechetDistance", {}),
+            "is": ("inception_score.InceptionScore", {"splits": 10, "seed": 0}),
+        }.items()
+    }
+    return {"num_samples": count, "monitor": "frechet", "metrics": nodes} | changes
+
+
+@pytest.mark.parametrize(("count", "left"), [(2, ["frechet"]), (9, ["frechet"]), (10, ["frechet", "is"])])
+def test_few_pictures_go_without_what_needs_more(count, left, capsys):
+    """Kind F: nine pictures had no score at all, since one of the metrics needs ten."""
+    assert list(with_enough(metrics_of(count), "few")) == left
+    lost = f"without the metric is: it needs 10 images or more, and {count} are scored\n"
+    assert capsys.readouterr().out == ("" if "is" in left else lost)
+
+
+def test_one_picture_has_no_distance():
+    with pytest.raises(
+        ValueError, match=r"^1 of the images in images=one.npz .* frechet, .* needs 2 or more: give more"
+    ):
+        with_enough(metrics_of(1), "one.npz")
+
+
+def test_the_command_scores_few_pictures(command, tmp_path):
+    pixels = np.random.default_rng(0).integers(256, size=(20, 16, 16), dtype=np.uint8)
+    np.savez(tmp_path / "few.npz", images=pixels[:2])
+    np.savez(tmp_path / "many.npz", images=pixels)
+    done = command("evaluate", "images=few.npz", "against=many.npz", *DIGITNET)
+    assert done.code == 0, done.output
+    assert "without the metric inception_score: it needs 10 images or more, and 2 are scored" in done.output
+    assert "fd_digitnet2 " in done.output
+    for count in (0, 3):
+        refused = command("evaluate", "images=few.npz", "against=many.npz", *DIGITNET, f"num_samples={count}")
+        assert_refused(refused, f"num_samples must be from 1 to 2, the number of images in images=few.npz, got {count}")
+    np.savez(tmp_path / "one.npz", images=pixels[:1])
+    refused = command("evaluate", "images=few.npz", "against=one.npz", *DIGITNET)
+    assert_refused(refused, "against=one.npz has 1 image, and a comparison needs 2 or more")
 
 
 def test_what_the_command_line_names_runs_without_trust(command, pets, tmp_path):

@@ -45,6 +45,13 @@ class Witness(Callback):
         torch.save({"seen": seen, "state": state}, self.folder / f"witness{collectives.rank()}.pt")
 
 
+class FinalState(Witness):
+    """As `Witness`, of the final state alone."""
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        pass
+
+
 class LazyPenalty(DCGAN):
     """DCGAN whose D takes a step on a penalty alone before every step on its loss: some parameters have no gradient."""
 

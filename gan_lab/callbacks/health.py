@@ -56,9 +56,11 @@ class Reals:
 class Health(TickCallback):
     """Records `health/...` at intervals and at the end, and warns of what looks wrong, once until it has passed.
 
-    Looks at the live generator and at D in eval mode, on rank 0 alone and without a trace in training. D gets to see
-    images through the model's `judge`, and in batches, as in training. Of data that are no images there is no look,
-    which is said once. The values stand in the next row of metrics.csv:
+    Looks at the live generator and at D in the modes in which they train, and leaves no trace in training: in eval mode
+    a network with batch normalization is another one than that which trains. D gets to see images through the model's
+    `judge`, reals and fakes in batches of their own, as large as in training and shared among the ranks likewise, since
+    synchronized layers have messages for all of them. Of data that are no images there is no look, which is said once.
+    The values stand in the next row of metrics.csv:
 
     `d_accuracy_real`, `_held_out`, `_fake`: shares on the right side of the model's `boundary`; a critic has none.
     `logit_gap`, `logit_gap_held_out`: mean logit of training reals minus that of fakes, and of held-out reals: the
@@ -141,11 +143,11 @@ class Health(TickCallback):
         if self.aside:
             return
         values = dict.fromkeys(self.columns, 0.0)
+        with undisturbed(module):
+            found = self.look(trainer.datamodule, module)  # type: ignore[attr-defined]
         if is_first_rank():
-            with undisturbed(module):
-                found = self.look(trainer.datamodule, module)  # type: ignore[attr-defined]
             self.tell(found, module.images_seen)
-            # A record is a mean over the ranks, of whom this one alone has looked.
+            # A record is a mean over the ranks; this one's values stand, to the bit and whatever the others have found.
             values = {name: collectives.world() * found[name] for name in self.columns}
         for name, value in values.items():
             module.record(f"health/{name}", torch.tensor(value, device=module.device))
@@ -207,47 +209,59 @@ class Health(TickCallback):
 
     def sample(self, data: Any, module: Any, count: int) -> tuple[Tensor, Tensor | None]:
         """(count, C, H, W) uint8 samples of the live generator, and D's (count,) logits of them."""
+        shares = shares_of(count, module)
         draws = Draws(module.seed, across_ranks=False)
         draws.move_to(module.images_seen)
         arguments = module.inputs.draw(draws, count)
         network, dtype = module.network_for_samples("live"), dtype_of(module)
         pixels, logits = [], []
-        for first, last in pieces(count, module):
-            given = {name: value[first:last].to(module.device) for name, value in arguments.items()}
+        for share in shares:
+            given = {name: value[share].to(module.device) for name, value in arguments.items()}
             made = network(**{name: v.to(dtype) if v.is_floating_point() else v for name, v in given.items()})
-            pixels.append(data.render(made).cpu())
+            pixels.append(collectives.gather(data.render(made)).cpu())
             if hasattr(module, "judge"):
                 logits.append(judged(module, made, given.get("labels")))
-        return torch.cat(pixels), torch.cat(logits) if logits else None
+        return torch.cat(pixels)[:count], torch.cat(logits)[:count] if logits else None
 
     def judged_reals(self, module: Any, pixels: Tensor, labels: Tensor | None) -> Tensor:
         """(N,) logits of reals."""
         logits = []
-        for first, last in pieces(len(pixels), module):
-            images = from_uint8(pixels[first:last].to(module.device)).to(dtype_of(module))
-            of = None if labels is None else labels[first:last].to(module.device)
+        for share in shares_of(len(pixels), module):
+            images = from_uint8(pixels[share].to(module.device)).to(dtype_of(module))
+            of = None if labels is None else labels[share].to(module.device)
             logits.append(judged(module, images, of))
-        return torch.cat(logits)
+        return torch.cat(logits)[: len(pixels)]
 
     def count_modes(self, pixels: Tensor, module: Any) -> int:
         """How many classes are found among images; 0 without a classifier."""
         if self.classifier is None:
             return 0
-        parts = [pixels[first:last].to(module.device) for first, last in pieces(len(pixels), module)]
+        parts = [part.to(module.device) for part in pixels.split(module.micro_batch_size or module.batch_size)]
         return len(torch.cat([self.classifier(part)["logits"].argmax(1) for part in parts]).unique())
 
 
 @contextlib.contextmanager
 def undisturbed(module: Any) -> Iterator[None]:
-    """What happens inside leaves no trace in training: see `scoring_mode`; augmentations draw apart."""
-    draws, module.draws = module.draws, Draws(module.seed, across_ranks=False)
+    """What the networks do inside, in the modes in which they train, leaves no trace in training.
+
+    Afterwards running statistics, the vectors of spectral normalization and all other buffers have the bits that they
+    had, and so has whatever `scoring_mode` puts back; augmentations and noise draw apart.
+    """
+    modes = [(part, part.training) for part in module.modules()]
+    buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
+    draws, module.draws = module.draws, Draws(module.seed)
     module.draws.move_to(module.images_seen)
     try:
         with scoring_mode(module, module.device):
-            reseed_default_generators(module.seed, module.images_seen, across_ranks=False)
+            for part, training in modes:  # not in eval mode, unlike samples that are scored
+                part.training = training
+            reseed_default_generators(module.seed, module.images_seen)
             yield
     finally:
         module.draws = draws
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
 
 
 def held_out_split(data: Any) -> str | None:
@@ -268,11 +282,20 @@ def classifier_of(trainer: Trainer, data: Any, device: torch.device) -> Any:
     return extractor if "logits" in outputs and outputs["logits"].shape[1] == data.num_classes else None
 
 
-def pieces(count: int, module: Any) -> Iterator[tuple[int, int]]:
-    """First and last place of parts of about as many images as this rank trains on at once: those fit into memory."""
-    size = max(1, (module.micro_batch_size or module.batch_size) // collectives.world())
-    parts = max(1, count // size)
-    return ((count * part // parts, count * (part + 1) // parts) for part in range(parts))
+def shares_of(count: int, module: Any) -> Tensor:
+    """Which of `count` images this rank takes in each batch of a look, with batches as large as those of training.
+
+    The last batch is filled up from the beginning: batch statistics, groups of samples and messages among the ranks are
+    those of whole batches.
+
+    Returns:
+        (batches, images of this rank) int64; the shares of all ranks in a row, batch after batch, begin with
+        0 .. count - 1.
+    """
+    size = module.micro_batch_size or module.batch_size
+    batches = (torch.arange(-(-count // size) * size) % count).view(-1, size)
+    share = size // collectives.world()
+    return batches[:, collectives.rank() * share : (collectives.rank() + 1) * share]
 
 
 def dtype_of(module: Any) -> torch.dtype:
@@ -281,22 +304,12 @@ def dtype_of(module: Any) -> torch.dtype:
 
 
 def judged(module: Any, images: Tensor, labels: Tensor | None) -> Tensor:
-    """(B,) float64 logits on the CPU; those of a patch discriminator, (B, ...), are averaged per sample.
+    """(B,) float64 logits on the CPU for the batch of which each rank has a share, in rank order.
 
-    Batch normalization in D takes the statistics of `images`, as in training, where reals and fakes come in batches of
-    their own: with the running ones, which mix both, a D that is right in training may be wrong on every real. In eval
-    mode without running statistics, torch does so, leaves them as they are, and asks no other rank.
+    Those of a patch discriminator, (B, ...), are averaged per sample.
     """
-    layers = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-    running = [(layer.running_mean, layer.running_var) for layer in layers]
-    try:
-        for layer in layers:
-            layer.running_mean = layer.running_var = None
-        logits = module.judge(images, labels)
-    finally:
-        for layer, (mean, variance) in zip(layers, running, strict=True):
-            layer.running_mean, layer.running_var = mean, variance
-    return logits.double().cpu().reshape(len(logits), -1).mean(1)
+    logits = collectives.gather(module.judge(images, labels)).double().cpu()
+    return logits.reshape(len(logits), -1).mean(1)
 
 
 def nearest_distances(pixels: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import io
 import re
 import warnings
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -19,6 +20,7 @@ from gan_lab.data.reference import ReferenceSet
 from gan_lab.data.sources import extensions, listed, open_source
 
 AS_STORED = "as stored"
+AS_NPZ = "Write one by numpy.savez(file, images=array), or with labels=classes as well"
 CHANNELS = (1, 3, 4)
 GREY = ("1", "L", "I", "I;16", "I;16B")
 QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
@@ -117,28 +119,48 @@ def _shortened(names: Sequence[str]) -> str:
 
 
 def _of_archive(path: Path) -> ReferenceSet:
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is no npz, whatever its name: damaged, or of another kind. {AS_NPZ}")
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays: dict[str, Any] = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} cannot be read as an npz of plain arrays: {error}") from error
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        ragged = "Object arrays" in str(error)
+        remedy = (
+            "it holds arrays of objects, such as pictures of several sizes: store the pictures as files in a folder, "
+            "and give image_size=[height,width]"
+            if ragged
+            else f"{error}. {AS_NPZ}"
+        )
+        raise ValueError(f"{path} cannot be read as an npz of plain arrays: {remedy}") from error
     labels = arrays.pop("labels", None)
     if "images" not in arrays and len(arrays) != 1:
-        raise ValueError(f"{path} holds {', '.join(arrays) or 'no arrays'}; wanted: images, and perhaps labels")
+        raise ValueError(
+            f"{path} holds {', '.join(arrays) or 'no arrays'}; wanted: images, and perhaps labels. {AS_NPZ}"
+        )
     images = arrays["images"] if "images" in arrays else next(iter(arrays.values()))
     if others := [name for name in arrays if arrays[name] is not images]:
         warnings.warn(
             f"{path} holds {', '.join(others)} too, which is not read: only images and labels are", stacklevel=3
         )
     if images.dtype != np.uint8:
-        raise ValueError(f"{path}: images must be uint8 (0 to 255), these are {images.dtype}")
+        raise ValueError(
+            f"{path}: images must be uint8 (0 to 255), these are {images.dtype}; bring them to that range, round them, "
+            "and store them as numpy.uint8"
+        )
     images = _channels_first(images, path)
-    if not len(images):
-        raise ValueError(f"{path} holds no images")
+    if not images.size:
+        raise ValueError(f"{path} holds no images: their array is {images.shape}")
     if labels is not None:
         if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
             raise ValueError(
-                f"{path}: labels must be {len(images)} whole numbers, these are {labels.dtype} {labels.shape}"
+                f"{path}: labels must be {len(images)} whole numbers, these are {labels.dtype} {labels.shape}; leave "
+                "them out where no metric goes by classes"
+            )
+        if not 0 <= int(labels.min()) <= int(labels.max()) < 2**31:
+            raise ValueError(
+                f"{path}: labels are classes, counted from 0; these are {labels.min()} to {labels.max()}. Leave them "
+                "out where no metric goes by classes"
             )
         labels = labels.astype(np.int64)
     return ReferenceSet(name=path.stem, split=AS_STORED, images=images, labels=labels)
@@ -182,7 +204,7 @@ def _of_files(path: Path, image_size: int | Sequence[int] | None, cache_dir: str
         found = folder.reference("train")
     except ValueError as error:  # its remedies are keys of a training's data
         said = re.split(r", or (?:leave them out:|give) data\.", str(error))[0]
-        raise ValueError(said.replace("data.root=", "")) from error
+        raise ValueError(said.replace("data.root=", "").replace("data.image_size", "image_size")) from error
     how = AS_STORED if image_size is None else f"cropped, Lanczos to {wanted[0]}x{wanted[1]}"
     return ReferenceSet(
         name=path.stem,

@@ -1,6 +1,7 @@
 """What scoring from the command line shares: the settings of a stored config, and its stage on all ranks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,20 @@ def use_threads(settings: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
         torch.set_num_threads(threads)
 
 
+@contextmanager
+def naming_data_root(data: Mapping[str, Any]) -> Iterator[None]:
+    """What is wrong with the place of a stored config's data is told with the key that changes it here."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if "root" not in data or "data.root" not in str(error):
+            raise
+        raise ValueError(
+            f"{error}. The run was trained on data.root={data['root']}, a relative path as seen from the folder in "
+            "which it was started; where the data lies elsewhere now, say data_root=PATH"
+        ) from error
+
+
 class Stage:
     """A data set and its evaluation, at hand on every rank.
 
@@ -123,9 +138,10 @@ class Stage:
         self.trust, self.device, self.stored = settings["trust"], device, stored
         use_threads(settings, stored)
         if data is None:
-            data = build(settings["data"], self.trust, base=Data)
-            with collectives.first_ranks_first(topology.local_rank):
-                data.prepare_data()
+            with naming_data_root(settings["data"]):
+                data = build(settings["data"], self.trust, base=Data)
+                with collectives.first_ranks_first(topology.local_rank):
+                    data.prepare_data()
         self.data = data
         if evaluation is None:
             evaluation = build(settings["evaluation"], self.trust, base=Evaluation)

@@ -21,6 +21,7 @@ from gan_lab.evaluation.scores import SCHEMA, Scores, digest_of
 from gan_lab.evaluation.sources import Generated, Source, Stored, about_generated
 from gan_lab.extractors.base import Extractor, MissingWeights
 from gan_lab.metrics.base import Block, BlockMetric
+from gan_lab.metrics.blocks import BlockStore
 from gan_lab.metrics.intervals import FEWEST_BLOCKS, block_interval, check_intervals
 from gan_lab.metrics.reference import Reference, cached_reference
 from gan_lab.sampling import reseed_default_generators
@@ -296,31 +297,39 @@ class Evaluation:
     def _score(self, source: Source, data: Any, device: torch.device, progress: Progress | None) -> Scores:
         self.prepare(data, device, progress)
         start = time.perf_counter()
-        problem, blocks = None, {}
+        problem, blocks = None, BlockStore(self.num_samples)
         try:
-            blocks = self._make_blocks(source, progress)
+            self._make_blocks(source, progress, blocks)
         except Exception as error:
             problem = f"rank {collectives.rank()}: {type(error).__name__}: {error}"
-        gathered = collectives.gather_objects((problem, blocks))
+        problems, blocks = collectives.gather_objects(problem), self._on_first_rank(blocks)
         outcome: Any = None
-        if gathered is not None:
-            problems = [problem for problem, _ in gathered if problem]
-            together = {block: values for _, part in gathered for block, values in part.items()}
-            outcome = problems[0] if problems else self._compute(together)
+        if problems is not None:
+            outcome = next(filter(None, problems), None) or self._compute(blocks)
         outcome = collectives.broadcast_object(outcome)
         if isinstance(outcome, str):
             raise EvaluationError(f"the evaluation failed on {outcome}")
         return self._label(outcome, source, time.perf_counter() - start)
 
-    def _make_blocks(self, source: Source, progress: Progress | None) -> dict[int, dict[str, Tensor]]:
-        blocks = {}
+    def _on_first_rank(self, blocks: BlockStore) -> BlockStore:
+        """All blocks, on rank 0; one of each rank at a time, since all of them may be more than memory holds."""
+        if collectives.world() == 1:
+            return blocks
+        together = BlockStore(self.num_samples)
+        for first in range(0, -(-self.num_samples // self.block_size), collectives.world()):
+            parts = collectives.gather_objects(blocks.take(first + collectives.rank()))
+            for block, values in enumerate(parts or [], first):
+                if values is not None:  # beyond the last block, or the rank has failed before
+                    together.put(block, values)
+        return together
+
+    def _make_blocks(self, source: Source, progress: Progress | None, blocks: BlockStore) -> None:
         for block in range(collectives.rank(), -(-self.num_samples // self.block_size), collectives.world()):
             made = source.make(block, self.block_size)
             made.count = min(made.count, self.num_samples - block * self.block_size)
-            blocks[block] = self._values(made, block)
+            blocks.put(block, self._values(made, block))
             if progress is not None:
                 progress("scoring", min((block + 1) * self.block_size, self.num_samples), self.num_samples)
-        return blocks
 
     def _values(self, made: Block, block: int) -> dict[str, Tensor]:
         """All that the metrics take of a block, by the names of `_places`."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
+from gan_lab.metrics.blocks import joined
 from gan_lab.metrics.reference import Reference, ReferenceStatistics
 
 
@@ -99,11 +100,11 @@ class BlockMetric(Metric):
         """Raise ValueError where a reference of `count` images and these (count,) labels cannot be compared with."""
 
     def values(self, need: str) -> Tensor:
-        """All blocks of one of `needs` so far: (N, ...) as they came."""
+        """All blocks of one of `needs` so far: (N, ...) as they came, and not to be changed; see `joined`."""
         blocks: list[Tensor] = getattr(self, f"blocks_{need}")
         if sum(map(len, blocks)) < self.minimum:
             raise ValueError(f"{self.name} needs at least {self.minimum} samples, got {sum(map(len, blocks))}")
-        return torch.cat(blocks)
+        return joined(blocks)
 
     @property
     def reference(self) -> Reference:

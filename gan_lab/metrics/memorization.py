@@ -45,7 +45,8 @@ class Memorization(BlockMetric):
     AuthPct cannot rank runs: noise has 100. Fresh draws of the training distribution itself have some 40, and copies 0.
     Images that are twice in the training set have a neighbour at distance 0, so only exact copies of them are seen.
 
-    All samples are kept as images on rank 0 until they are scored: 1.5 GB for 50,000 of 3x100x100.
+    Images are looked at block by block, where the stage keeps them (see `BlockStore`): many of them in a temporary
+    file.
 
     Args:
         extractor: see `BlockMetric`.
@@ -102,14 +103,20 @@ class Memorization(BlockMetric):
 
         Each stands to the left of its training image.
         """
-        samples = torch.cat(self._images())
         pairs = [
             torch.cat(
-                [_colours(samples[sample]), _colours(torch.from_numpy(self.reference.images[neighbour].copy()))], 2
+                [_colours(self._image(sample)), _colours(torch.from_numpy(self.reference.images[neighbour].copy()))], 2
             )
             for sample, neighbour in self._closest
         ]
         return {"neighbours": _in_rows(pairs)}
+
+    def _image(self, index: int) -> Tensor:
+        for block in self._images():
+            if index < len(block):
+                return block[index]
+            index -= len(block)
+        raise IndexError(f"{self.name}: sample {index} beyond the last")
 
     def _images(self) -> list[Tensor]:
         return self.blocks_images  # type: ignore[return-value]

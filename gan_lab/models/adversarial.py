@@ -96,7 +96,8 @@ class GANModule(GenerativeModule):
         In training alone: samples for people and scores move no draws.
         """
         drawn = generator.training and "noise" not in named
-        return given, {**named, "noise": self.noise(len(given[0]))} if drawn else named
+        latents = given[0] if given else named["latents"]
+        return given, {**named, "noise": self.noise(len(latents))} if drawn else named
 
     def feature_dim(self) -> int:
         """Columns of D's features, for a head that reads them.

@@ -8,6 +8,7 @@ import csv
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -76,6 +77,32 @@ def replace_text(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(text)
     os.replace(temporary, path)
+
+
+def try_writing(folder: Path, key: str, given: str) -> None:
+    """Whether files can be written into a folder, before hours of work go into them; nothing is left behind.
+
+    Args:
+        folder: may be missing, as may those around it.
+        key, given: as on the command line, for the message.
+    Raises:
+        ValueError: they cannot.
+    """
+    made: list[Path] = []
+    try:
+        missing = [part for part in (folder, *folder.parents) if not part.exists()]
+        for part in reversed(missing):
+            part.mkdir()
+            made.append(part)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"0")
+        if (scores := folder / "scores.jsonl").exists():
+            scores.open("ab").close()
+    except OSError as error:
+        raise ValueError(f"{key}={given} cannot be written: {error}; choose another {key}=...") from error
+    finally:
+        for part in reversed(made):
+            part.rmdir()
 
 
 def read_scores(path: Path) -> list[dict[str, Any]]:

@@ -33,8 +33,7 @@ from gan_lab.callbacks.metrics import MetricsFile
 from gan_lab.config import register
 from gan_lab.data.images import to_uint8
 from gan_lab.data.reference import ReferenceSet
-from gan_lab.evaluation.isolation import scoring_mode
-from gan_lab.layers.normalization import spectrally_normalize, synchronize_batch_norms
+from gan_lab.layers.normalization import spectrally_normalize
 from gan_lab.models.hinge_gan import HingeGAN
 from gan_lab.runs.records import CLOCK, read_rows
 
@@ -71,9 +70,9 @@ class Painter(nn.Module):
 
 
 class Critic(nn.Module):
-    def __init__(self):
+    def __init__(self, inputs=2):
         super().__init__()
-        self.layer = nn.Linear(2, 1)
+        self.layer = nn.Linear(inputs, 1)
         self.drop = nn.Dropout(0.5)
 
     def forward(self, samples):
@@ -244,49 +243,61 @@ def test_an_expensive_classifier_is_not_asked(monkeypatch, tmp_path):
     assert "health/modes" not in columns(tmp_path)
 
 
-def test_other_ranks_record_the_same_columns_without_looking(monkeypatch, tmp_path):
-    """Then the mean over ranks, of `world` times the value and zeros, is the value."""
+def test_a_mean_over_ranks_is_what_the_first_one_found(monkeypatch, tmp_path):
     looks, recorded = callback(), {}
     module = model()
     fit(module, monkeypatch, tmp_path, [looks])
     trainer = type("Trainer", (), {"datamodule": TwoPixels(TRAIN, TEST), "should_stop": False})
-    for world, rank in ((1, 0), (4, 0), (4, 1)):
-        monkeypatch.setattr(collectives, "world", lambda world=world: world)
+    found = {name: float(number) for number, name in enumerate(looks.columns, 1)}
+    monkeypatch.setattr(looks, "look", lambda data, module: found)
+    monkeypatch.setattr(looks, "tell", lambda found, images_seen: None)
+    monkeypatch.setattr(collectives, "world", lambda: 4)
+    monkeypatch.setattr(module, "record", lambda name, value: recorded.setdefault(name, []).append(value.item()))
+    for rank in range(4):
         monkeypatch.setattr(collectives, "rank", lambda rank=rank: rank)
-        monkeypatch.setattr(module, "record", lambda name, value: recorded.__setitem__(name, value.item()))
-        if rank:
-            monkeypatch.setattr(looks, "look", None)
-        recorded.clear()
-        monkeypatch.setattr(health, "pieces", lambda count, module: [(0, count)])  # whatever the ranks' share
         looks.tick(trainer, module)
-        if (world, rank) == (1, 0):
-            alone = dict(recorded)
-        assert recorded == {name: 0.0 if rank else world * value for name, value in alone.items()}
-        assert list(recorded) == list(alone)
+    assert list(recorded) == [f"health/{name}" for name in looks.columns]
+    assert all(sum(recorded[f"health/{name}"]) / 4 == value for name, value in found.items())
 
 
 class NormalizingCritic(nn.Module):
+    """The sum of two pixels, each normalized over the batch: at running statistics far off, always more than 0."""
+
     def __init__(self):
         super().__init__()
         self.norm = nn.BatchNorm1d(2)
+        self.norm.running_mean.fill_(-10.0)
 
     def forward(self, samples):
         return self.norm(samples.flatten(1)).sum(1)
 
 
-def test_batch_norm_in_d_sees_each_kind_as_in_training(monkeypatch):
-    """In a batch of its own; and says nothing to other ranks, who do not look."""
-    module = Judged(**settings(discriminator=NormalizingCritic()))
-    images = torch.tensor([[1.0, 3.0], [5.0, -1.0]])
-    expected = module.discriminator(images)
-    before = {name: value.clone() for name, value in module.state_dict().items()}
-    synchronize_batch_norms(module)
-    monkeypatch.setattr(collectives, "is_distributed", lambda: True)
-    monkeypatch.setattr(collectives, "gather", lambda values: pytest.fail("a message to other ranks"))
-    with scoring_mode(module, torch.device("cpu")):
-        assert health.judged(module, images, None).tolist() == pytest.approx(expected.tolist(), abs=1e-6)
-    assert list(module.state_dict()) == list(before)
-    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+def test_d_is_the_one_that_trains(tmp_path):
+    """Of two reals that lie apart batch norm makes 1 and -1 in each pixel: D is right on one. By running statistics it
+    is right on both, and on no fake."""
+    module = Judged(**settings(generator=Painter(noise=0.0), discriminator=NormalizingCritic()))
+    data = TwoPixels([[1.0, 1.0], [-1.0, -1.0]])
+    data.stream.samples.images[:] = [[[[255, 255]]], [[[0, 0]]]]
+    looks = callback()
+    with health.undisturbed(module):
+        found = looks.look(data, module)
+    assert found["d_accuracy_real"] == 0.5
+    assert found["logit_gap"] == pytest.approx(0.0, abs=1e-6)
+    module.eval()
+    with health.undisturbed(module):
+        assert looks.look(data, module)["d_accuracy_real"] == 1.0, "the other mode says something else"
+
+
+def test_g_is_the_one_that_trains():
+    """Normalized over its batch it is spread, by running statistics far off it paints one colour."""
+    module = Judged(**settings(generator=Painter(noise=0.0), discriminator=Critic(), batch_size=4))
+    module.generator.norm.running_mean.fill_(50.0)
+    looks, data = callback(), TwoPixels(TRAIN)
+    with health.undisturbed(module):
+        assert looks.look(data, module)["spread"] > 0.5
+    module.eval()
+    with health.undisturbed(module):
+        assert looks.look(data, module)["spread"] < 0.01, "the other mode says something else"
 
 
 def test_a_patch_discriminator_counts_once_per_sample():
@@ -298,24 +309,16 @@ def test_a_patch_discriminator_counts_once_per_sample():
     assert health.judged(module, torch.tensor([[1.0, 3.0], [5.0, -1.0]]), None).tolist() == [2.0, 2.0]
 
 
-def test_pieces_are_about_as_large_as_training_has_them():
-    module = type("Module", (), {"batch_size": 64, "micro_batch_size": None})
-    assert list(health.pieces(130, module)) == [(0, 65), (65, 130)]
-    assert list(health.pieces(5, module)) == [(0, 5)]
-    module.micro_batch_size = 32
-    assert len(list(health.pieces(256, module))) == 8
-
-
-def test_eval_mode_asks_no_other_rank(monkeypatch):
-    """Rank 0 looks alone: a synchronized batch norm that spoke would wait for ever."""
-    network = nn.Sequential(nn.BatchNorm1d(2))
-    synchronize_batch_norms(network)
-    monkeypatch.setattr(collectives, "is_distributed", lambda: True)
-    monkeypatch.setattr(collectives, "gather", lambda values: pytest.fail("a message to other ranks"))
-    with scoring_mode(network, torch.device("cpu")):
-        network(torch.ones(3, 2))
-    with pytest.raises(pytest.fail.Exception):
-        network(torch.ones(3, 2))
+def test_shares_are_those_of_training(monkeypatch):
+    """Whole batches, filled up from the beginning, each cut among the ranks as training cuts its own."""
+    module = type("Module", (), {"batch_size": 4, "micro_batch_size": None})
+    assert health.shares_of(6, module).tolist() == [[0, 1, 2, 3], [4, 5, 0, 1]]
+    assert health.shares_of(3, module).tolist() == [[0, 1, 2, 0]]
+    module.micro_batch_size = 2
+    assert health.shares_of(4, module).tolist() == [[0, 1], [2, 3]]
+    monkeypatch.setattr(collectives, "world", lambda: 2)
+    monkeypatch.setattr(collectives, "rank", lambda: 1)
+    assert health.shares_of(4, module).tolist() == [[1], [3]]
 
 
 # no trace --------------------------------------------------------------------------------------------------------
@@ -351,6 +354,25 @@ def test_a_look_moves_nothing(monkeypatch, tmp_path):
     assert module.draws.state_dict() == counts
     assert [part.training for part in module.modules()] == modes
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_what_training_mode_moves_is_put_back(monkeypatch, tmp_path):
+    """Running statistics, spectral norm's vectors and counts do move during a look, and afterwards have their bits."""
+    torch.manual_seed(3)
+    critic = nn.Sequential(nn.Flatten(), nn.Linear(2, 5), nn.BatchNorm1d(5), nn.Tanh(), nn.Linear(5, 4), Critic(4))
+    spectrally_normalize(critic)
+    module, data = Judged(**settings(generator=Painter(), discriminator=critic)), TwoPixels(TRAIN, TEST)
+    module.generator.norm.running_var.fill_(float("nan"))
+    buffers = dict(module.named_buffers())
+    before = {name: value.clone() for name, value in buffers.items()}
+    with health.undisturbed(module):
+        callback().look(data, module)
+        moved = {name for name, value in buffers.items() if not torch.equal(value, before[name])}
+    kinds = ("norm.running_mean", "norm.num_batches_tracked", "4.parametrizations.weight.0._u", "2.running_var")
+    assert [kind for kind in kinds if not any(name.endswith(kind) for name in moved)] == []
+    after = dict(module.named_buffers())
+    assert all(after[name] is value for name, value in buffers.items())
+    assert all(torch.equal(after[name].nan_to_num(7), value.nan_to_num(7)) for name, value in before.items())
 
 
 def test_a_look_depends_on_the_moment_alone(monkeypatch, tmp_path):

@@ -190,8 +190,9 @@ def test_no_circles():
         assert height(file, below) < 20
 
 
-def test_modules_that_have_moved_are_found_under_their_old_names():
+def test_modules_that_have_moved_are_found_under_their_old_names(monkeypatch):
     for old, new in gan_lab.MOVED.items():
+        monkeypatch.delitem(sys.modules, old, raising=False)
         with pytest.deprecated_call(match=re.escape(f"{old} is {new} now")):
             assert importlib.import_module(old) is importlib.import_module(new)
     from gan_lab import checkpoint, evaluation

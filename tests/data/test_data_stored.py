@@ -92,6 +92,13 @@ def test_several_sizes_are_refused_or_resized_aloud(tmp_path):
         ({"images": IMAGES, "labels": np.arange(5)}, r"labels must be 6 whole numbers.*\(5,\)"),
         ({"images": IMAGES, "labels": np.arange(6.0)}, "whole numbers.*float64"),
         ({"images": np.array([{}], dtype=object)}, "cannot be read as an npz of plain arrays"),
+        # Kind F: each says what to do instead.
+        ({"images": np.array([IMAGES[0], IMAGES[1, :4]], dtype=object)}, r"pictures of several sizes.*image_size=\["),
+        ({"images": IMAGES / 255}, "these are float64; bring them to that range, round them"),
+        ({"images": IMAGES[:, :0]}, r"holds no images: their array is \(6, 3, 0, 10\)"),
+        ({"images": IMAGES, "labels": np.arange(6) - 1}, "counted from 0; these are -1 to 4"),
+        ({"images": IMAGES, "labels": np.full(6, 2**63, np.uint64)}, "these are 9223372036854775808 to"),
+        ({"arr_0": IMAGES, "arr_1": np.arange(6)}, r"holds arr_0, arr_1; .*numpy.savez\(file, images=array\), or with"),
     ],
 )
 def test_other_archives_are_refused(arrays, said, tmp_path):
@@ -100,13 +107,40 @@ def test_other_archives_are_refused(arrays, said, tmp_path):
         read(tmp_path / "set.npz", tmp_path)
 
 
+@pytest.mark.parametrize("content", ["pickled", "empty", "cut", "npy", "flipped"])
+def test_a_file_of_another_kind_is_no_npz(content, tmp_path):
+    """Kind F: NumPy advises to load it unsafely, or an array alone ends in an AttributeError."""
+    path = tmp_path / "set.npz"
+    np.savez(path, images=IMAGES)
+    whole = bytearray(path.read_bytes())
+    if content == "npy":
+        with path.open("wb") as file:
+            np.save(file, IMAGES)
+    elif content == "flipped":
+        whole[len(whole) // 2] ^= 255
+        path.write_bytes(bytes(whole))
+    else:
+        path.write_bytes({"pickled": b"\x80\x04N.", "empty": b"", "cut": bytes(whole[: len(whole) // 2])}[content])
+    said = "cannot be read as an npz .*CRC" if content == "flipped" else "set.npz is no npz, whatever its name: damaged"
+    with pytest.raises(ValueError, match=said + r".*numpy.savez\(file, images=array\)") as caught:
+        read(path, tmp_path)
+    assert "pickle" not in str(caught.value)
+
+
+def test_the_size_is_named_by_its_key(tmp_path):
+    (tmp_path / "set").mkdir()
+    Image.fromarray(IMAGES[0]).save(tmp_path / "set" / "a.png")
+    with pytest.raises(ValueError, match=r"^image_size must be one number or \[height, width\], got 'x'"):
+        read(tmp_path / "set", tmp_path, "x")
+
+
 def test_what_is_no_set_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nothing at .*nowhere"):
         read(tmp_path / "nowhere", tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"no images in .*empty"):
         read(tmp_path / "empty", tmp_path)
-    for name, said in (("text.txt", "neither a folder, nor a zip"), ("cut.npz", "cannot be read as an npz")):
+    for name, said in (("text.txt", "neither a folder, nor a zip"), ("cut.npz", "is no npz, whatever its name")):
         (tmp_path / name).write_bytes(b"PK\x03\x04 and no more")
         with pytest.raises(ValueError, match=said):
             read(tmp_path / name, tmp_path)

@@ -21,6 +21,7 @@ RUN = [
     f"data.batch_size={BATCH}",
     "evaluation=none",
     "trainer.precision=64-true",
+    "callbacks.health=null",  # it shows the networks further samples
     "callbacks.pictures=null",
     "callbacks.curves=null",
     "callbacks.checkpoint.every_kimg=null",

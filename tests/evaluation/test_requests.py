@@ -3,13 +3,16 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from gan_lab.evaluation.requests import asked, by_class, interpolations
 from gan_lab.networks.stylegan2 import StyleGAN2Generator
 from gan_lab.runs.checkpoint import LoadedGenerator
+from gan_lab.sample import draw_rows
 from gan_lab.sampling import CodedInputs, Draws, LabelledInputs, LatentInputs
 
 
@@ -195,3 +198,38 @@ def test_a_row_between_styles_has_one_noise(truncation):
         noise.shape == (9, network.noise_size) and torch.equal(noise, noise[:1].expand(9, -1)) for noise in noises
     )
     assert not torch.equal(noises[0][0], noises[1][0])
+
+
+class OwnNoise(nn.Module):
+    """Pictures of two latents, with noise of its own that nobody can give it."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def forward(self, latents):
+        return (latents[:, :2].view(-1, 1, 1, 2).tanh() + 0.3 * torch.randn(len(latents), 1, 4, 2)) * self.weight
+
+
+def strip(network, tmp_path, monkeypatch):
+    """(rows, columns, H, W) pixels of a strip whose latents stand still, as the command draws it."""
+    monkeypatch.setattr(LatentInputs, "between", lambda self, first, second, t: first)
+    draw_rows(loaded(network), interpolations(loaded(network), seed=2), tmp_path / "strip.png", seed=2)
+    page = torch.from_numpy(np.array(Image.open(tmp_path / "strip.png"))).float()
+    height, width = ((side - 2) // count for side, count in zip(page.shape[:2], (8, 9), strict=True))
+    return page[2:, 2:].unfold(0, height - 2, height).unfold(1, width - 2, width)
+
+
+@pytest.mark.parametrize("kind", ["given", "own"])
+def test_noise_stands_still_along_a_strip(kind, tmp_path, monkeypatch):
+    """What moves from column to column is the latent alone: where it stands still, so does the picture."""
+    network = OwnNoise()
+    if kind == "given":
+        network = styled()
+        for name, parameter in network.named_parameters():
+            if name.endswith("noise_strength"):
+                nn.init.constant_(parameter, 1.0)
+    pixels = strip(network, tmp_path, monkeypatch)
+    assert all(torch.equal(pixels[row], pixels[row, :1].expand_as(pixels[row])) for row in range(8))
+    assert not torch.equal(pixels[0, 0], pixels[1, 0])
+    assert pixels[0, 0].std() > 0

@@ -139,33 +139,36 @@ class OtherRank(Exception):
 @pytest.mark.parametrize("world", [2, 3, 4, 8])
 def test_any_number_of_ranks_gives_the_same_bits(world, monkeypatch):
     alone = score(evaluation_of())
-    sent = []
-
-    def send(value):
-        sent.append(value)
+    sent = {rank: [] for rank in range(1, world)}
 
     def end(value):
         raise OtherRank
 
     monkeypatch.setattr(collectives, "world", lambda: world)
-    monkeypatch.setattr(collectives, "gather_objects", send)
     monkeypatch.setattr(collectives, "broadcast_object", end)
     for rank in range(1, world):
         monkeypatch.setattr(collectives, "rank", lambda rank=rank: rank)
+        monkeypatch.setattr(collectives, "gather_objects", sent[rank].append)
         with pytest.raises(OtherRank):
             score(evaluation_of())
+    messages = [iter(of_rank) for of_rank in sent.values()]
     monkeypatch.setattr(collectives, "rank", lambda: 0)
-    monkeypatch.setattr(collectives, "gather_objects", lambda value: [value, *sent])
+    monkeypatch.setattr(collectives, "gather_objects", lambda value: [value, *map(next, messages)])
     monkeypatch.setattr(collectives, "broadcast_object", lambda value: value)
     together = score(evaluation_of())
     assert together.values == alone.values
     assert together.protocols == alone.protocols
-    made = sorted(block for _, blocks in sent for block in blocks)
+    made = sorted(
+        turn * world + rank
+        for rank, (problem, *blocks) in sent.items()
+        for turn, values in enumerate(blocks)
+        if values is not None
+    )
     assert made == [block for block in range(5) if block % world], "each block is made once"
 
 
 def test_an_error_on_another_rank_is_named(monkeypatch):
-    monkeypatch.setattr(collectives, "gather_objects", lambda value: [value, ("rank 1: ValueError: cold", {})])
+    monkeypatch.setattr(collectives, "gather_objects", lambda value: [value, "rank 1: ValueError: cold"])
     with pytest.raises(EvaluationError, match="failed on rank 1: ValueError: cold"):
         score(evaluation_of())
 
