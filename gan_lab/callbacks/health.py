@@ -240,7 +240,7 @@ class Health(TickCallback):
 @contextlib.contextmanager
 def undisturbed(module: Any) -> Iterator[None]:
     """What happens inside leaves no trace in training: see `scoring_mode`; augmentations draw apart."""
-    draws, module.draws = module.draws, Draws(module.seed, across_ranks=False)
+    draws, module.draws = module.draws, Draws(module.seed, across_ranks=False, device=module.device)
     module.draws.move_to(module.images_seen)
     try:
         with scoring_mode(module, module.device):
