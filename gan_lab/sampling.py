@@ -18,16 +18,31 @@ from torch import Tensor
 
 from gan_lab import collectives
 
+CPU = torch.device("cpu")
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """A CPU tensor on `device`, without a wait for the work that is queued there.
+
+    The copy of an ordinary CPU tensor waits: it is page-locked first, where the device knows such memory (torch keeps
+    it until the copy is done, and reuses it). A tensor that is where it is wanted is returned as it is.
+    """
+    if device.type == "cpu":
+        return tensor
+    if device.type in ("mps", "meta"):  # shares its memory with the CPU, or has none: there is nothing to lock
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
 
 def seed_sequence(seed: int, purpose: str, *counters: int) -> np.random.SeedSequence:
     """The root of all numbers drawn for `purpose` at these counters (all non-negative)."""
     return np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), *counters])
 
 
-def torch_generator(seed: int, purpose: str, *counters: int) -> torch.Generator:
-    """A CPU generator at the beginning of the stream of (seed, purpose, counters)."""
+def torch_generator(seed: int, purpose: str, *counters: int, device: torch.device = CPU) -> torch.Generator:
+    """A generator of `device` at the beginning of the stream of (seed, purpose, counters)."""
     state = seed_sequence(seed, purpose, *counters).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state) >> 1)
+    return torch.Generator(device).manual_seed(int(state) >> 1)
 
 
 def numpy_generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:
@@ -57,24 +72,39 @@ def reseed_default_generators(seed: int, *counters: int, across_ranks: bool = Tr
 class Draws:
     """The draws of one moment of training: a function of (seed, purpose, images_seen, k).
 
-    k counts the draws of a purpose since `images_seen` last moved. Every tensor is drawn on the CPU for the global
-    batch and sliced contiguously by rank, so ranks never share a latent and together draw what one process would.
+    k counts the draws of a purpose since `images_seen` last moved. Every tensor is drawn for the global batch and
+    sliced contiguously by rank, so ranks never share a latent and together draw what one process would.
+
+    Where it is made: small tensors on the CPU, so that every kind of device gets the same bits, and sent to `device`;
+    large ones (`normal_by_blocks`) by the device's own generator, whose numbers are those of its kind.
 
     Args:
         seed: non-negative; the run's seed.
         across_ranks: False for draws that belong to one rank alone, as a block of evaluation's does: nothing is sliced.
+        device: where drawn tensors are wanted; may be set anew.
     Attributes:
         detour: how often the run was rolled back; another one draws other numbers, so that it need not end alike.
     """
 
-    def __init__(self, seed: int, *, across_ranks: bool = True) -> None:
+    def __init__(self, seed: int, *, across_ranks: bool = True, device: torch.device = CPU) -> None:
         if seed < 0:
             raise ValueError(f"seed must be 0 or more, got {seed}")
         self.seed = seed
         self.across_ranks = across_ranks
+        self.device = device
         self.detour = 0
         self.images_seen = 0
         self._counts: dict[str, int] = {}
+
+    def on_cpu(self) -> Self:
+        """These draws, counted here too, as CPU tensors: for what is worked out of several before `send`."""
+        other = copy.copy(self)
+        other.device = CPU
+        return other
+
+    def send(self, drawn: Tensor) -> Tensor:
+        """A CPU tensor on `device`, in one copy: see `gan_lab.sampling.send`."""
+        return send(drawn, self.device)
 
     def move_to(self, images_seen: int) -> None:
         """Start a new moment: every purpose counts from k = 0 again."""
@@ -101,17 +131,25 @@ class Draws:
         """(count,) int64 uniform on 0 .. high - 1: this rank's slice, as `normal`."""
         return self._slice(torch.randint(high, (self._global(count),), generator=self._generator(purpose)), count)
 
+    def decisions(self, purpose: str, count: int, high: int) -> list[int]:
+        """`count` numbers uniform on 0 .. high - 1, the same on every rank: for what all decide together.
+
+        Plain integers: the code that branches on them need not ask the device.
+        """
+        return torch.randint(high, (count,), generator=self._generator(purpose)).tolist()
+
     def normal_by_blocks(self, purpose: str, count: int, shape: Sequence[int], block: int = 16) -> Tensor:
         """(count, *shape) float32 standard normal for large shapes: a rank draws only the blocks that it touches.
 
-        Block b holds the global samples b * block .. (b + 1) * block - 1 and has a stream of its own.
+        Block b holds the global samples b * block .. (b + 1) * block - 1 and has a stream of its own, of the device's
+        generator: a large tensor would take longer to draw on the CPU and to send than a step takes.
         """
         k = self._next(purpose)
         first = self._first(count)
-        drawn = [
-            torch.randn(block, *shape, generator=torch_generator(self.seed, purpose, *self._moment(), k, index))
-            for index in range(first // block, -(-(first + count) // block))
-        ]
+        drawn = []
+        for index in range(first // block, -(-(first + count) // block)):
+            generator = torch_generator(self.seed, purpose, *self._moment(), k, index, device=self.device)
+            drawn.append(torch.randn(block, *shape, generator=generator, device=self.device))
         start = first - first // block * block
         return torch.cat(drawn)[start : start + count]
 
@@ -134,7 +172,7 @@ class Draws:
 
     def _slice(self, drawn: Tensor, count: int) -> Tensor:
         first = self._first(count)
-        return drawn[first : first + count]
+        return self.send(drawn[first : first + count])
 
 
 def spherical(first: Tensor, second: Tensor, t: Tensor) -> Tensor:
@@ -195,16 +233,17 @@ class LatentInputs:
         return other
 
     def latents(self, draws: Draws, count: int) -> Tensor:
-        """(count, latent_dim) float32 on the CPU."""
+        """(count, latent_dim) float32 on the device of `draws`."""
         if self.distribution == "normal" and self.bound is None:
             return draws.normal("latents", count, (self.latent_dim,))
-        uniform = 2 * draws.uniform("latents", count, (self.latent_dim,)) - 1
+        uniform = 2 * draws.on_cpu().uniform("latents", count, (self.latent_dim,)) - 1
         if self.bound is None:
-            return uniform
+            return draws.send(uniform)
         # By the inverse of the distribution within the bound, so that each latent takes one draw.
         within = math.erf(self.bound / 2**0.5)
         latents = 2**0.5 * torch.erfinv(within * uniform.double()).float()
-        return latents.clamp(-self.bound, self.bound)  # a wide bound rounds `within` to 1, whose inverse is infinite
+        # A wide bound rounds `within` to 1, whose inverse is infinite.
+        return draws.send(latents.clamp(-self.bound, self.bound))
 
     def between(self, first: Tensor, second: Tensor, t: Tensor) -> Tensor:
         """(B, latent_dim) from latents to latents, as likely in between: by arcs where they are normal, else straight.
@@ -277,7 +316,7 @@ class LabelledInputs(LatentInputs):
         self._counts = state.get("counts", self._counts)
 
     def labels(self, draws: Draws, count: int) -> Tensor:
-        """(count,) int64 on the CPU.
+        """(count,) int64 on the device of `draws`.
 
         Raises:
             RuntimeError: the law is "data", and `learn` was not called.
@@ -287,11 +326,12 @@ class LabelledInputs(LatentInputs):
         if self._counts is None:
             raise RuntimeError("labels as in the data can be drawn once learn() has counted them")
         shares = torch.tensor(self._counts, dtype=torch.float64).cumsum(0)
-        return torch.searchsorted(shares / shares[-1], draws.uniform("labels", count, ()).double(), right=True)
+        uniform = draws.on_cpu().uniform("labels", count, ()).double()
+        return draws.send(torch.searchsorted(shares / shares[-1], uniform, right=True))
 
     def draw(self, draws: Draws, count: int, labels: Tensor | None = None) -> dict[str, Tensor]:
         """The keyword arguments of a call of the generator for `count` samples, of the given classes or of its own."""
-        drawn = self.labels(draws, count) if labels is None else labels
+        drawn = self.labels(draws, count) if labels is None else draws.send(labels)
         return {"latents": self.latents(draws, count), "labels": drawn}
 
 
@@ -336,14 +376,21 @@ class CodedInputs(LatentInputs):
         return sum(self.categorical) + self.continuous
 
     def latents(self, draws: Draws, count: int, labels: Tensor | None = None) -> Tensor:
-        """(count, latent_dim) float32 on the CPU; `labels`, (count,) int64, stand for draws of the first code."""
-        columns = [self.noise.latents(draws, count)]
+        """(count, latent_dim) float32 on the device of `draws`.
+
+        Args:
+            draws: of this moment.
+            count: of samples.
+            labels: (count,) int64 on the CPU, which stand for draws of the first code.
+        """
+        on_cpu = draws.on_cpu()
+        columns = [self.noise.latents(on_cpu, count)]
         for number, categories in enumerate(self.categorical):
-            drawn = draws.integers("categorical codes", count, categories)
+            drawn = on_cpu.integers("categorical codes", count, categories)
             chosen = labels if number == 0 and labels is not None else drawn
             columns.append(torch.nn.functional.one_hot(chosen, categories).float())
-        columns.append(2 * draws.uniform("continuous codes", count, (self.continuous,)) - 1)
-        return torch.cat(columns, dim=1)
+        columns.append(2 * on_cpu.uniform("continuous codes", count, (self.continuous,)) - 1)
+        return draws.send(torch.cat(columns, dim=1))
 
     def between(self, first: Tensor, second: Tensor, t: Tensor) -> Tensor:
         """See `LatentInputs`: of the noise; codes go straight, and stay within their range."""

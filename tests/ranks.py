@@ -86,6 +86,13 @@ def started(world: int, folder: Path, context: Any) -> Iterator[Ranks]:
         ranks.close()
 
 
+@contextmanager
+def process_apart(folder: Path, context: Any) -> Iterator[Callable[..., Any]]:
+    """Runs functions of the tests in one process of its own: for what changes the process that does it."""
+    with started(1, folder, context) as process:
+        yield lambda function, *arguments: process(function, *arguments)[0]
+
+
 @pytest.fixture(scope="session")
 def pair(forkserver, tmp_path_factory):
     """Two ranks for the whole session."""

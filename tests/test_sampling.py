@@ -1,7 +1,5 @@
 """Draws are functions of seed, purpose, moment, count and detour; ranks draw slices of one global draw."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -14,6 +12,7 @@ from gan_lab.sampling import (
     numpy_generator,
     reseed_default_generators,
     seed_sequence,
+    send,
     torch_generator,
 )
 
@@ -99,6 +98,33 @@ def test_draws_of_one_rank_alone_are_not_sliced(kind, monkeypatch):
     be_rank(monkeypatch, 1, 2)
     assert torch.equal(kind(at(across_ranks=False), 6), alone)
     assert not torch.equal(kind(at(), 6), alone)
+
+
+def test_decisions_are_the_same_on_every_rank_and_plain_integers(monkeypatch):
+    draws = at()
+    first, second = draws.decisions("coin", 20, 2), draws.decisions("coin", 20, 2)
+    assert set(first) == {0, 1}
+    assert all(type(number) is int for number in first)
+    assert first != second, "another draw of the moment"
+    assert first != at().decisions("pool", 20, 2)
+    assert max(at().decisions("pool", 200, 7)) == 6
+    be_rank(monkeypatch, 1, 2)
+    assert at().decisions("coin", 20, 2) == first
+    assert at(across_ranks=False).decisions("coin", 20, 2) == first
+
+
+def test_what_is_worked_out_on_the_cpu_counts():
+    expected, draws = at(), at()
+    pairs = [(expected.normal("latents", 2, (3,)), draws.on_cpu().normal("latents", 2, (3,)))]
+    pairs.append((expected.normal("latents", 2, (3,)), draws.normal("latents", 2, (3,))))
+    for left, right in pairs:
+        assert torch.equal(left, right)
+    assert draws.state_dict() == expected.state_dict()
+
+
+def test_what_is_where_it_is_wanted_is_not_copied():
+    tensor = torch.zeros(3)
+    assert send(tensor, torch.device("cpu")) is tensor
 
 
 def test_state_goes_on_where_it_was_saved():
@@ -243,6 +269,10 @@ def test_bad_labels(classes, law, message):
 
 def test_a_wide_bound_leaves_latents_finite():
     """The error function of it is 1 in double precision, and -1 among uniform numbers has no finite inverse."""
+
+    class Zeros(Draws):
+        def uniform(self, purpose, count, shape):
+            return torch.zeros(count, *shape)
+
     inputs = LatentInputs(1, "normal").truncated(9.0)
-    draws = SimpleNamespace(uniform=lambda purpose, count, shape: torch.zeros(count, *shape))
-    assert inputs.latents(draws, 2).flatten().tolist() == [-9.0, -9.0]
+    assert inputs.latents(Zeros(0), 2).flatten().tolist() == [-9.0, -9.0]

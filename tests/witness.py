@@ -16,7 +16,8 @@ from gan_lab.models.dcgan import DCGAN
 
 
 class Witness(Callback):
-    """Leaves, per rank, a file: the module's final state, and the mean of every sample that a network saw."""
+    """Leaves, per rank, a file: the module's final state, the mean of every sample that a network saw, the bytes of
+    each trained parameter."""
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
@@ -42,7 +43,9 @@ class Witness(Callback):
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         seen = {name: torch.cat(values) for name, values in self.seen.items()}
         state = {name: value.clone() for name, value in pl_module.state_dict().items()}
-        torch.save({"seen": seen, "state": state}, self.folder / f"witness{collectives.rank()}.pt")
+        parameters = {name: value.nbytes for name, value in pl_module.named_parameters() if value.requires_grad}
+        left = {"seen": seen, "state": state, "parameters": parameters}
+        torch.save(left, self.folder / f"witness{collectives.rank()}.pt")
 
 
 class FinalState(Witness):

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from gan_lab.augment.pixels import normals, split_alpha, uniforms
+from gan_lab.augment.pixels import split_alpha, uniforms_and_normals
 from gan_lab.sampling import Draws
 
 
@@ -24,9 +24,10 @@ def recolor(images: Tensor, p: Tensor, draws: Draws) -> Tensor:
         draws: of this moment.
     """
     shown, alpha = split_alpha(images)
-    *chances, side, angle = uniforms(draws, "ada color", images, 7)
+    (*chances, side, angle), (brightness, contrast, saturation) = uniforms_and_normals(
+        draws, images, uniform=("ada color", 7), normal=("ada shades", 3)
+    )
     brighter, contrasted, flipped, rotated, saturated = (chance < p for chance in chances)
-    brightness, contrast, saturation = normals(draws, "ada shades", images, 3)
     changed = adjust(
         shown,
         brightness=0.2 * brightness * brighter,

@@ -3,16 +3,16 @@
 import torch
 from torch import Tensor
 
-from gan_lab.augment.pixels import normals, uniforms
+from gan_lab.augment.pixels import uniforms, uniforms_and_normals
 from gan_lab.sampling import Draws
 
 
 def add_noise(images: Tensor, p: Tensor, draws: Draws) -> Tensor:
     """With probability p, N(0, sigma^2) at every value, with sigma = 0.1 |n| of the picture, n normal (appendix B)."""
-    (chance,) = uniforms(draws, "ada noise chance", images, 1)
-    (sigma,) = normals(draws, "ada noise sigma", images, 1)
-    noise = draws.normal_by_blocks("ada noise", len(images), images.shape[1:])
-    noise = noise.to(device=images.device, dtype=images.dtype, non_blocking=True)
+    (chance,), (sigma,) = uniforms_and_normals(
+        draws, images, uniform=("ada noise chance", 1), normal=("ada noise sigma", 1)
+    )
+    noise = draws.normal_by_blocks("ada noise", len(images), images.shape[1:]).to(images.dtype)
     return images + 0.1 * sigma.abs() * (chance < p) * noise
 
 

@@ -7,8 +7,8 @@ import pywt
 import torch
 from torch import Tensor
 
-from gan_lab.augment.pixels import normals, reflect, uniforms
-from gan_lab.sampling import Draws
+from gan_lab.augment.pixels import reflect, uniforms_and_normals
+from gan_lab.sampling import Draws, send
 
 BANDS = 4
 POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)  # of natural pictures in each band, whose spectrum falls as 1 / f
@@ -25,11 +25,12 @@ def amplify(images: Tensor, p: Tensor, draws: Draws) -> Tensor:
         p: of no dimension.
         draws: of this moment.
     """
-    chosen = torch.cat(uniforms(draws, "ada bands", images, BANDS), dim=1) < p
-    strength = torch.exp2(torch.cat(normals(draws, "ada gains", images, BANDS), dim=1) * chosen)
+    chances, gains = uniforms_and_normals(draws, images, uniform=("ada bands", BANDS), normal=("ada gains", BANDS))
+    chosen = torch.cat(chances, dim=1) < p
+    strength = torch.exp2(torch.cat(gains, dim=1) * chosen)
     power = torch.cat([strength.new_full((1, 1, 1, 1), share) for share in POWER], dim=1)
-    gains = strength / (1 + power * (strength.square() - 1)).sqrt().prod(1, keepdim=True)
-    return torch.where(chosen.any(1, keepdim=True), equalize(images, gains), images)
+    balanced = strength / (1 + power * (strength.square() - 1)).sqrt().prod(1, keepdim=True)
+    return torch.where(chosen.any(1, keepdim=True), equalize(images, balanced), images)
 
 
 def equalize(images: Tensor, gains: Tensor) -> Tensor:
@@ -76,4 +77,4 @@ def _bands(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
         for pixel in range(size):
             read = reflect(torch.arange(pixel - reach, pixel + reach + 1), size)
             matrices[:, pixel].index_add_(1, read, filters)
-        return matrices.to(device, dtype)
+        return send(matrices.to(dtype), device)

@@ -8,8 +8,8 @@ import pywt
 import torch
 from torch import Tensor
 
-from gan_lab.augment.pixels import normals, reflect, take, uniforms
-from gan_lab.sampling import Draws
+from gan_lab.augment.pixels import reflect, take, uniforms, uniforms_and_normals
+from gan_lab.sampling import Draws, send
 
 # Whole pixels -----------------------------------------------------------------------------------------------------
 
@@ -68,8 +68,10 @@ def transform(images: Tensor, p: Tensor, draws: Draws) -> Tensor:
     scaled by 2^(0.2 n) with n normal; rotated by an angle uniform on the circle; stretched in width, and compressed in
     height, by 2^(0.2 n); rotated again; shifted by normal parts of width and height with standard deviation 0.125.
     """
-    scaling, turning, stretching, turning_again, shifting, angle, angle_again = uniforms(draws, "ada angles", images, 7)
-    size, stretch, right, down = normals(draws, "ada sizes", images, 4)
+    chances_and_angles, (size, stretch, right, down) = uniforms_and_normals(
+        draws, images, uniform=("ada angles", 7), normal=("ada sizes", 4)
+    )
+    scaling, turning, stretching, turning_again, shifting, angle, angle_again = chances_and_angles
     p_rotation = 1 - (1 - p.clamp(max=1)).sqrt()
     scaled, stretched, shifted = scaling < p, stretching < p, shifting < p
     rotated, rotated_again = turning < p_rotation, turning_again < p_rotation
@@ -149,7 +151,7 @@ def _doubling(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
             for tap in range(place % 2, len(_low_pass()), 2):
                 pixel = reflect(torch.tensor((place - tap) // 2), size)
                 matrix[place, pixel] += _low_pass()[tap]
-        return matrix.to(device, dtype)
+        return send(matrix.to(dtype), device)
 
 
 @lru_cache(maxsize=16)
@@ -160,7 +162,7 @@ def _halving(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
         matrix = torch.zeros(2 * size - 2 + len(taps), size, dtype=torch.float64)
         for pixel in range(size):
             matrix[2 * pixel : 2 * pixel + len(taps), pixel] = taps
-        return matrix.to(device, dtype)
+        return send(matrix.to(dtype), device)
 
 
 # grid_sample, which has no second derivative of its own ---------------------------------------------------------

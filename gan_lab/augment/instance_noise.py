@@ -26,4 +26,4 @@ class InstanceNoise(Augmentation):
         if sigma == 0.0:
             return images
         noise = draws.normal_by_blocks("instance noise", len(images), images.shape[1:])
-        return images + sigma * noise.to(images.device, non_blocking=True)
+        return images + sigma * noise

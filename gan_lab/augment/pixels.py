@@ -19,14 +19,18 @@ def uniforms(draws: Draws, purpose: str, images: Tensor, count: int) -> tuple[Te
     return _columns(draws.uniform(purpose, len(images), (count,)), images)
 
 
-def normals(draws: Draws, purpose: str, images: Tensor, count: int) -> tuple[Tensor, ...]:
-    """`count` tensors (B, 1, 1, 1), standard normal, of the type and on the device of `images`."""
-    return _columns(draws.normal(purpose, len(images), (count,)), images)
+def uniforms_and_normals(
+    draws: Draws, images: Tensor, *, uniform: tuple[str, int], normal: tuple[str, int]
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """As `uniforms`, and as many standard normal ones, each of (purpose, count): in one copy to the device."""
+    on_cpu, count = draws.on_cpu(), len(images)
+    drawn = [on_cpu.uniform(uniform[0], count, (uniform[1],)), on_cpu.normal(normal[0], count, (normal[1],))]
+    columns = _columns(draws.send(torch.cat(drawn, dim=1)), images)
+    return columns[: uniform[1]], columns[uniform[1] :]
 
 
 def _columns(drawn: Tensor, images: Tensor) -> tuple[Tensor, ...]:
-    placed = drawn.to(device=images.device, dtype=images.dtype, non_blocking=True)
-    return placed.view(len(images), -1, 1, 1, 1).unbind(1)
+    return drawn.to(images.dtype).view(len(images), -1, 1, 1, 1).unbind(1)
 
 
 def take(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

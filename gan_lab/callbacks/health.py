@@ -249,7 +249,7 @@ def undisturbed(module: Any) -> Iterator[None]:
     """
     modes = [(part, part.training) for part in module.modules()]
     buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
-    draws, module.draws = module.draws, Draws(module.seed)
+    draws, module.draws = module.draws, Draws(module.seed, device=module.device)
     module.draws.move_to(module.images_seen)
     try:
         with scoring_mode(module, module.device):

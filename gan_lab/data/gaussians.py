@@ -14,7 +14,7 @@ from gan_lab.data.images import to_uint8
 from gan_lab.data.pictures import scatter
 from gan_lab.data.reference import ReferenceSet
 from gan_lab.data.stream import Stream
-from gan_lab.sampling import numpy_generator
+from gan_lab.sampling import numpy_generator, send
 
 BLOCK = 4096  # places of the sequence that are drawn together
 MARGIN = 0.5  # of the picture beyond the outermost centres, as a share of how far out these are
@@ -40,7 +40,7 @@ class GaussianStream(Stream):
     def _at(self, first: int, last: int) -> dict[str, Tensor]:
         points, labels = self.places(first, last)
         batch = {"real": points, "labels": labels, "index": torch.arange(first, last)}
-        return {key: value.to(self.device) for key, value in batch.items()}
+        return {key: send(value, self.device) for key, value in batch.items()}
 
     def places(self, first: int, last: int) -> tuple[Tensor, Tensor]:
         """(n, D) float32 points and (n,) int64 numbers of their Gaussians, of the places `first` .. `last` - 1."""

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from gan_lab import collectives
 from gan_lab.data.images import from_uint8
 from gan_lab.data.reference import ReferenceSet
-from gan_lab.sampling import numpy_generator
+from gan_lab.sampling import numpy_generator, send
 
 MESSAGE_BYTES, MESSAGE_TAKES = 2**20, 64  # at most what a worker sends at once; a message costs a millisecond
 
@@ -59,8 +59,8 @@ class Order:
             mirrored = numpy_generator(self._seed, "flips", number).integers(2, size=self._size, dtype=np.bool_)
         else:
             mirrored = np.zeros(self._size, dtype=np.bool_)
-        self._indices = torch.from_numpy(indices).to(self._device)
-        self._mirrored = torch.from_numpy(mirrored).to(self._device)
+        self._indices = send(torch.from_numpy(indices), self._device)
+        self._mirrored = send(torch.from_numpy(mirrored), self._device)
         self._number = number
 
 
@@ -188,7 +188,7 @@ class RealStream(Stream):
             pixels = self._images.index_select(0, index)
             pixels = mirror(pixels, mirrored) if self._order.flip else pixels
         else:
-            pixels = self._ahead.read(first, last).to(self.device, non_blocking=True)
+            pixels = send(self._ahead.read(first, last), self.device)
         batch = {"real": from_uint8(pixels), "index": index}
         if self._labels is not None:
             batch["labels"] = self._labels.index_select(0, index)

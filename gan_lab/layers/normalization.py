@@ -113,7 +113,7 @@ class _Synchronized(nn.modules.batchnorm._BatchNorm):
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         self.num_batches_tracked += 1
-        weight = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        weight = self.num_batches_tracked.to(mean.dtype).reciprocal() if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean, weight)
         self.running_var.lerp_(variance * (count / (count - 1)), weight)
 

@@ -29,4 +29,4 @@ class RunningMean(nn.Module):
     @torch.no_grad()
     def follow(self, values: Tensor) -> None:
         """Take in (B, features) more."""
-        self.running_mean.lerp_(collectives.mean(values.detach().mean(0)).to(self.running_mean), 1 - self.decay)
+        self.running_mean.lerp_(collectives.mean(values.detach().mean(0)).to(self.running_mean.dtype), 1 - self.decay)

@@ -83,12 +83,11 @@ class GANModule(GenerativeModule):
 
     def latents(self, count: int) -> Tensor:
         """(count, latent_dim) fresh latents on the module's device: this rank's slice of the global draw."""
-        return self.inputs.latents(self.draws, count).to(self.device, non_blocking=True)
+        return self.inputs.latents(self.draws, count)
 
     def noise(self, count: int) -> Tensor:
         """(count, noise_size) standard normal of a generator that takes noise: this rank's slice of the global draw."""
-        drawn = self.draws.normal_by_blocks("noise", count, (self.generator.noise_size,))  # type: ignore[arg-type]
-        return drawn.to(self.device, non_blocking=True)
+        return self.draws.normal_by_blocks("noise", count, (self.generator.noise_size,))  # type: ignore[arg-type]
 
     def _with_noise(self, generator: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any]:
         """What the generator is called with, and noise of this module's draws; by itself it draws other on each rank.
@@ -123,7 +122,6 @@ class GANModule(GenerativeModule):
     def reals(self, count: int) -> dict[str, Tensor]:
         """A fresh batch of `count` reals on this rank, of which no other step sees any, on the module's device."""
         batch = self.trainer.datamodule.take(count * collectives.world())  # type: ignore[attr-defined]
-        batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
         return self.trainer.precision_plugin.convert_input(batch)  # as Lightning does with its own batches
 
     def top_k_mean(self, losses: Tensor, *, fake_logits: Tensor) -> Tensor:

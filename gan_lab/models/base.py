@@ -423,6 +423,7 @@ class GenerativeModule(LightningModule):
         }
         for part in [*self.augment.values(), *self.regularizers.values()]:
             part.check(self)  # type: ignore[operator]
+        self.draws.device = self.device
         self._reseed()
 
     def learning_rates(self) -> dict[str, float]:

@@ -40,7 +40,7 @@ class ConditionalGANModule(GANModule):
 
     def labels(self, count: int) -> Tensor:
         """(count,) int64 fresh labels of fakes on the module's device: this rank's slice of the global draw."""
-        return self.inputs.labels(self.draws, count).to(self.device, non_blocking=True)
+        return self.inputs.labels(self.draws, count)
 
     def untold_feature_dim(self, *, projection: bool) -> int:
         """`feature_dim`, for a head that finds the class in D's features.

@@ -58,7 +58,6 @@ class DRAGAN(GANModule):
                 logits = {f"{kind}_logits": self.discriminator(images) for kind, images in shown.items()}
                 loss = minimax.discriminator_loss(**logits).mean()
                 noise = self.draws.normal_by_blocks("dragan", len(real), real.shape[1:])
-                noise = noise.to(real.device, non_blocking=True)
                 points = dragan_points(real=shown["real"], noise=noise, scale=self.noise_scale)
                 penalty = gradient_penalty(self.discriminator, points, target=self.gradient_penalty_target).mean()
                 extras = self.regularization("discriminator", real=real, fake=fake, **logits)

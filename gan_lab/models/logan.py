@@ -86,7 +86,7 @@ class LOGAN(GANModule):
 
         Both carry the graph of the gradient, which is taken without autocast.
         """
-        chosen = self.draws.uniform("moved", len(latents), (1,)).to(latents.device) < self.optimized_share
+        chosen = self.draws.uniform("moved", len(latents), (1,)) < self.optimized_share
         latents = latents.detach().requires_grad_()
         with torch.autocast(latents.device.type, enabled=False):
             score = self.discriminator(self.augmented(self.generator(latents)))

@@ -96,6 +96,6 @@ class SSGAN(GANModule):
 
     def rotation(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The mean loss of D's rotation head on turned (B, C, H, H) images, and (B,) 1 where it was right."""
-        turns = quarter_turns(len(images)).to(images.device, non_blocking=True)
+        turns = quarter_turns(len(images), images.device)
         logits = self.rotation_head(self.discriminator.features(self.augmented(turned(images, turns))))  # type: ignore[operator]
         return rotation_loss(logits, turns).mean(), (logits.argmax(1) == turns).float()

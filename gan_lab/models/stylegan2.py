@@ -49,7 +49,7 @@ class StyleGAN2(GANModule):
         if not self.style_mixing:
             return {}
         layers = self.generator.num_layers
-        mixed, where = self.draws.uniform("mixing", count, (2,)).to(self.device, non_blocking=True).unbind(1)
+        mixed, where = self.draws.uniform("mixing", count, (2,)).unbind(1)
         crossover = 1 + (where * (layers - 1)).long()  # 1 .. layers - 1: both latents rule somewhere
         return {"second": self.latents(count), "crossover": crossover.where(mixed < self.style_mixing, layers)}
 

@@ -117,7 +117,8 @@ class UnrolledGAN(GANModule):
         buffers = {name: buffer.clone() for name, buffer in self.discriminator.named_buffers()}
 
         def moment(name: str) -> Tensor:
-            return torch.cat([optimizer.state[p][name].to(p).expand_as(p).flatten() for p in stepped.values()])
+            """(n,) of theta. Adam counts steps on the CPU where it is not fused: a factor that no device waits for."""
+            return torch.cat([(torch.ones_like(p) * optimizer.state[p][name]).flatten() for p in stepped.values()])
 
         def judge(samples: Tensor, theta: Tensor) -> Tensor:
             parts = zip(stepped.items(), theta.split(sizes), strict=True)

@@ -82,7 +82,7 @@ class VAE(GenerativeModule):
             for micro_batch in self.micro_batches(batch):
                 real = micro_batch["real"]
                 mean, log_variance = (code.to(real.dtype) for code in self.encoder(real))
-                noise = self.draws.normal("posterior", len(mean), mean.shape[1:]).to(mean)
+                noise = self.draws.normal("posterior", len(mean), mean.shape[1:]).to(mean.dtype)
                 latents = mean + (0.5 * log_variance).exp() * noise
                 fake = self.generator(latents)
                 misfit = self.misfit(real, fake).mean()

@@ -102,7 +102,7 @@ class VAEGAN(GANModule):
     def posterior(self, real: Tensor) -> tuple[Tensor, Tensor]:
         """(B, latent_dim) draws from q(z | x) for (B, *sample_shape) reals, and its (B,) divergence from the prior."""
         mean, log_variance = (code.to(real.dtype) for code in self.encoder(real))
-        noise = self.draws.normal("posterior", len(mean), mean.shape[1:]).to(mean)
+        noise = self.draws.normal("posterior", len(mean), mean.shape[1:]).to(mean.dtype)
         divergence = gaussian.divergence_from_standard(mean=mean, log_variance=log_variance)
         return mean + (0.5 * log_variance).exp() * noise, divergence
 

@@ -47,7 +47,7 @@ class WGANGP(GANModule):
                 shown = {"real": self.augmented(real, instead=fake), "fake": self.augmented(fake)}
                 logits = {f"{kind}_logits": self.discriminator(images) for kind, images in shown.items()}
                 loss = wasserstein.discriminator_loss(**logits).mean()
-                mix = self.draws.uniform("mix", len(real), (1,)).to(real.device, non_blocking=True)
+                mix = self.draws.uniform("mix", len(real), (1,))
                 penalty = gradient_penalty(self.discriminator, interpolate(**shown, mix=mix), target=1.0).mean()
                 extras = self.regularization("discriminator", real=real, fake=fake, **logits)
                 step(loss + self.gradient_penalty_weight * penalty + extras)

@@ -79,12 +79,11 @@ class _OfImages(Regularizer):
                 f"regularizer {self.name} flips and shifts images whose sides are longer than "
                 f"max_shift={self.max_shift}, and samples here have the shape {tuple(images.shape[1:])}; leave it out"
             )
-        count, span = len(images), 2 * self.max_shift + 1
-        flips = module.draws.integers("consistency flip", count, 2).bool() & self.flip
-        shifts = torch.stack([module.draws.integers("consistency shift", count, span) for _ in range(2)], dim=1)
-        shifts -= self.max_shift
-        moved = (drawn.to(images.device, non_blocking=True) for drawn in (flips, shifts))
-        return flip_and_shift(images, **dict(zip(("flips", "shifts"), moved, strict=True)))
+        count, span, draws = len(images), 2 * self.max_shift + 1, module.draws.on_cpu()
+        flips = draws.integers("consistency flip", count, 2)
+        shifts = [draws.integers("consistency shift", count, span) - self.max_shift for _ in range(2)]
+        drawn = module.draws.send(torch.stack([flips, *shifts], dim=1))
+        return flip_and_shift(images, flips=drawn[:, 0].bool() & self.flip, shifts=drawn[:, 1:])
 
 
 class Consistency(_OfImages):
@@ -149,11 +148,7 @@ class _OfLatents(Regularizer):
         noise = module.draws.normal("latent consistency", count, inputs["latents"].shape[1:])
         noise[:, getattr(module.inputs, "noise", module.inputs).latent_dim :] = 0  # codes stay what they are
         moved = {**inputs, "latents": inputs["latents"] + self.sigma * noise}
-        return _on(module.device, inputs), _on(module.device, moved)
-
-
-def _on(device: torch.device, inputs: Inputs) -> Inputs:
-    return {name: value.to(device, non_blocking=True) for name, value in inputs.items()}
+        return inputs, moved
 
 
 def _made(module: Any, inputs: Inputs) -> Tensor:

@@ -60,5 +60,5 @@ class Dragan(Regularizer):
         """(B,) penalties."""
         real = module.augmented(needed(self, module, phase, "real"))
         noise = module.draws.normal_by_blocks("dragan", len(real), real.shape[1:])
-        points = dragan_points(real=real, noise=noise.to(real.device, non_blocking=True), scale=self.scale)
+        points = dragan_points(real=real, noise=noise, scale=self.scale)
         return gradient_penalty(lambda images: module.logits(images, phase.real_labels), points, target=self.target)

@@ -80,7 +80,7 @@ class GradientPenalty(Regularizer):
     def forward(self, module: Any, phase: Phase) -> Tensor:
         """(B,) penalties."""
         real, fake = (module.augmented(needed(self, module, phase, kind)) for kind in ("real", "fake"))
-        mix = module.draws.uniform("gradient penalty", len(real), (1,)).to(real.device, non_blocking=True)
+        mix = module.draws.uniform("gradient penalty", len(real), (1,))
         return gradient_penalty(
             lambda images: module.logits(images, phase.real_labels),
             interpolate(real=real, fake=fake, mix=mix),

@@ -90,8 +90,8 @@ class PathLength(Regularizer):
             else:
                 points = latents.detach().requires_grad_()
                 images = module.generator(points) if labels is None else module.generator(points, labels)
-            noise = module.draws.normal_by_blocks("path length", len(images), images.shape[1:]).to(images)
+            noise = module.draws.normal_by_blocks("path length", len(images), images.shape[1:]).to(images.dtype)
             lengths = path_lengths(images=images, points=points, noise=noise)
         with torch.no_grad():
-            self.mean_length.lerp_(collectives.mean(lengths.detach().mean()).to(self.mean_length), 1 - self.decay)
+            self.mean_length.lerp_(collectives.mean(lengths.detach().mean()).to(self.mean_length.dtype), 1 - self.decay)
         return (lengths - self.mean_length).square()

@@ -111,6 +111,16 @@ def test_gradients_of_gradients(group):
     assert torch.autograd.gradgradcheck(lambda x: ada(x, Draws(1)).pow(3), images)
 
 
+class OnMeta(Draws):
+    """Draws on a device that has no generators."""
+
+    def send(self, drawn):
+        return drawn.to("meta")
+
+    def normal_by_blocks(self, *given, **named):
+        return super().normal_by_blocks(*given, **named).to("meta")
+
+
 def test_no_value_leaves_the_device(monkeypatch):
     """A tensor on the device `meta` has no values: whatever asked for one would fail."""
     monkeypatch.setattr(torch, "autocast", lambda device, enabled: contextlib.nullcontext())  # knows no `meta`
@@ -118,7 +128,7 @@ def test_no_value_leaves_the_device(monkeypatch):
     ada.groups = dict.fromkeys(GROUPS, 1.0)
     ada.to("meta")
     images = torch.zeros(4, 3, 8, 8, device="meta")
-    assert ada(images, Draws(0)).shape == images.shape
+    assert ada(images, OnMeta(0)).shape == images.shape
     ada.observe(torch.zeros(4, device="meta"), torch.zeros(4, device="meta"))
 
 

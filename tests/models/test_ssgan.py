@@ -95,7 +95,7 @@ def test_angles_of_all_ranks(world, monkeypatch):
     angles = []
     for rank in range(world):
         monkeypatch.setattr(collectives, "rank", lambda rank=rank: rank)
-        angles += quarter_turns(12 // world).tolist()
+        angles += quarter_turns(12 // world, torch.device("cpu")).tolist()
     assert angles == [0, 1, 2, 3] * 3
 
 
