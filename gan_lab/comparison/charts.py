@@ -17,11 +17,7 @@ Point = tuple[float, float]
 
 
 COLOURS = ("#2f7de1", "#d9730d", "#12966f", "#c93f8c", "#8359e0", "#8a6d3b", "#7a8699")  # on white and on black
-
-
 INK = "#010203"  # what becomes the page's own colour of text, light or dark
-
-
 MEASURES = (
     ("Losses", ("loss/",), False),
     ("Logits", ("logits/",), False),

@@ -27,11 +27,7 @@ def spread(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:
 
 
 COLOURED = 7  # rows of a plot, the best ones; the others are grey
-
-
 LABEL_WIDTH = 45
-
-
 LOG_FROM = 20  # the ratio of the highest score to the lowest from which the axis of scores is logarithmic
 
 

@@ -13,14 +13,8 @@ if TYPE_CHECKING:
     pass
 
 MOMENTS = 6  # pictures of samples, from the first to the last
-
-
 NEIGHBOURS = 4  # pictures of nearest neighbours, the newest
-
-
 LONGEST_SIDE = 1200  # pixels of a picture
-
-
 SMALL = 400  # pixels up to which a picture is enlarged with sharp edges
 
 

@@ -22,14 +22,8 @@ from gan_lab.comparison.charts import charts_of_rows, measure_charts, score_char
 from gan_lab.comparison.embedded import neighbours, pictures_over_time
 
 T = TypeVar("T")
-
-
 TEMPLATE = "page.html.jinja"
-
-
 TABLE_WIDTH = 110  # characters of a comparison's table, which goes on below; so it fits on paper
-
-
 WARNINGS = 12  # of a run's log, the last
 
 

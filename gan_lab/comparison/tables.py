@@ -16,8 +16,6 @@ from gan_lab.comparison.rows import Comparison, Row, Summary, differing, unlike
 from gan_lab.runs.reading import Monitored, Score
 
 NONE = "–"
-
-
 HEAD_WIDTH = 14
 
 

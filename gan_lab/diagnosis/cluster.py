@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from gan_lab.diagnosis.findings import Finding, State, ask, one_line
+from gan_lab.diagnosis.findings import Finding, State, ask, last_line, one_line
 from gan_lab.diagnosis.settings import Settings
 
 
@@ -154,7 +154,7 @@ def slurm(settings: Settings) -> Iterator[Finding]:
     if code != 0:
         state: State = "broken" if wanted or "SLURM_JOB_ID" in os.environ else "note"
         remedy = "on a cluster: set SLURM_CONF or ask its admins; elsewhere nothing, only hydra/launcher=slurm needs it"
-        yield Finding("slurm", state, f"sinfo gives no answer: {_last_line(err, code)}", remedy)
+        yield Finding("slurm", state, f"sinfo gives no answer: {last_line(err, code)}", remedy)
         return
     rows = [line.split("|") for line in out.splitlines() if line.count("|") == 3]
     partitions = [f"{name} ({nodes} nodes, {used.split('/')[1]} idle, {up})" for name, up, nodes, used in rows]
@@ -166,9 +166,5 @@ def slurm(settings: Settings) -> Iterator[Finding]:
         remedy = (
             "use slurm/*.sbatch, which need none, or ask the admins: submitit never notices a cancelled job without"
         )
-        text = f"sacct gives no answer: {_last_line(err, code)}"
+        text = f"sacct gives no answer: {last_line(err, code)}"
         yield Finding("slurm accounting", "broken" if wanted else "note", text, remedy)
-
-
-def _last_line(err: str, code: int) -> str:
-    return (err.strip().splitlines() or [f"exit code {code}"])[-1]

@@ -13,8 +13,6 @@ from gan_lab.diagnosis.machine import GIB
 from gan_lab.diagnosis.settings import Settings, choice_files
 
 LITTLE_SPACE = 5 * GIB
-
-
 WRITTEN = 2**20  # bytes that a folder must take, so that a full disk or quota shows
 
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 ANSWER_S = 4.0  # for another program
-
-
 MARKS = {"good": "✓", "note": "!", "broken": "✗"}
 
 
@@ -78,3 +76,8 @@ def ask(*command: str, limit: float | None = None) -> tuple[int, str, str]:
 def ask_line(command: str | Sequence[str]) -> tuple[int, str, str]:
     """`ask`, as `torch.utils.collect_env` gives its commands."""
     return ask(*(shlex.split(command) if isinstance(command, str) else command))
+
+
+def last_line(err: str, code: int) -> str:
+    """What a program said last, or else its exit code."""
+    return (err.strip().splitlines() or [f"exit code {code}"])[-1]

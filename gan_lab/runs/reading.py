@@ -18,11 +18,7 @@ from gan_lab.runs.settings import settings_of
 from gan_lab.runs.status import read_status
 
 T = TypeVar("T")
-
-
 DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error)
-
-
 MOVED_ASIDE = re.compile(r"\.\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d$")  # by overwrite=true
 
 

@@ -229,6 +229,11 @@ class OptunaSweeper(Sweeper):
             if self.direction is None:
                 raise ValueError("a search needs a score to go by: set evaluation, or hydra.sweeper.direction")
             return self.direction
+        if evaluation.get("watched"):
+            raise ValueError(
+                "a search goes by the scores of its trials as they run, and evaluation=watch leaves scoring to another "
+                "process; choose another evaluation, such as evaluation=default"
+            )
         metric: Any = get_class(evaluation.metrics[evaluation.monitor]["_target_"])
         natural = "maximize" if metric.higher_is_better else "minimize"
         if self.direction not in (None, natural):

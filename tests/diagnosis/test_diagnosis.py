@@ -282,6 +282,8 @@ def test_cores_are_those_of_this_process(monkeypatch, bare):
     assert "; 6 of 64 cores usable" in found(machine.cpu)["cpu"].text
     groups(monkeypatch, bare, "3:cpu,cpuacct:/a\n", {"cpu/a/cpu.cfs_quota_us": "150"})
     assert "; 1.5 of 64 cores usable" in found(machine.cpu)["cpu"].text
+    stub(bare, "lscpu", "echo 'Model name:   Fake 9000'; echo 'Flags: avx512_bf16 amx_bf16'")
+    assert "trainer.precision=bf16-mixed" in found(machine.cpu)["cpu"].text
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
     assert found(machine.cpu)["cpu"].state == "note"
 

@@ -340,6 +340,7 @@ def test_a_journal(runs, place):
         ([SEEDS, "hydra.sweeper.n_trials=0"], "hydra.sweeper: n_trials must be 1 or more, got 0"),
         ([SEEDS, "hydra.sweeper.direction=up"], "must be minimize or maximize (or null), got 'up'"),
         ([SEEDS, "hydra.sweeper.direction=null"], "a search needs a score"),
+        ([SEEDS, "evaluation=watch"], "evaluation=watch leaves scoring to another process"),
         ([SEEDS, "evaluation=default", "hydra.sweeper.direction=maximize"], "but frechet is to minimize"),
         (["total_kimg=interval(1,2)", "hydra/sweeper/sampler=grid"], "cannot enumerate total_kimg"),
         ([SEEDS, "modle.x=3"], "modle"),
