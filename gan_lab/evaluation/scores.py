@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_lab.runs.records import CLOCK, append_line, replace_text
+from gan_lab.runs.records import CLOCK, append_line, read_json, replace_text, set_aside
 
 SCHEMA = 1
 
@@ -76,7 +76,10 @@ def append_scores(folder: Path, images_seen: int, scores: Scores, about: Mapping
     """
     folder.mkdir(parents=True, exist_ok=True)
     protocols = folder / "protocols.json"
-    known = json.loads(protocols.read_text()) if protocols.is_file() else {}
+    known = read_json(protocols)
+    if known is None and protocols.is_file():
+        set_aside(protocols, "no JSON object; those of new scores are written anew")
+    known = known or {}
     if not set(scores.records) <= set(known):
         replace_text(protocols, json.dumps(known | scores.records, indent=1, sort_keys=True))
     append_line(folder / "scores.jsonl", scores.line(images_seen) | dict(about or {}))

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from gan_lab.runs.records import CLOCK, WATCH, read_rows, read_scores, scores_of
+from gan_lab.runs.records import CLOCK, WATCH, damaged_lines, read_rows, scores_of
 from gan_lab.runs.settings import settings_of
 from gan_lab.runs.status import read_status
 
@@ -163,7 +163,7 @@ def read_run(folder: Path) -> Run:
     """
     path = folder / "config.yaml"
     try:
-        with path.open() as file:
+        with path.open(encoding="utf-8-sig") as file:
             config = yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         settings, seed, devices = settings_of(config), int(config["seed"]), device_count(config["trainer"])
         total_kimg = float(config["total_kimg"])
@@ -219,14 +219,13 @@ def device_count(trainer: Mapping[str, Any]) -> int | None:
 
 def _end(path: Path) -> float | None:
     """Thousands of images at which the run ended; None before."""
-    end = json.loads(path.read_text()).get("finished_kimg") if path.is_file() else None
+    end = json.loads(path.read_text(encoding="utf-8-sig")).get("finished_kimg") if path.is_file() else None
     return None if end is None else float(end)
 
 
 def _refuse_damage(path: Path) -> None:
-    lines = read_scores(path)
-    if path.is_file() and path.read_text().count("\n") > len(lines):
-        raise ValueError(f"line {len(lines) + 1} is not JSON")
+    if damaged := damaged_lines(path):
+        raise ValueError(f"line {damaged[0]} is not JSON, or of no score")
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -241,7 +240,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _protocols(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text())) if path.is_file() else {}
+    return dict(json.loads(path.read_text(encoding="utf-8-sig"))) if path.is_file() else {}
 
 
 def _clock(path: Path) -> pd.DataFrame:
