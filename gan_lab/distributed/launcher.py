@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from gan_lab.distributed.preemption import RANKING, signals
+from gan_lab.distributed.preemption import RANKING, heeded, signals
 from gan_lab.distributed.topology import ERROR_FILE, MEETING_POINT
 
 PR_SET_PDEATHSIG = 1
@@ -47,7 +47,7 @@ def run_ranks(module: str, arguments: Sequence[str], count: int, devices: Sequen
         asked.append(number)
 
     with tempfile.TemporaryDirectory(prefix="gan_lab_ranks_") as name:
-        earlier = {number: signal.signal(number, note) for number in RANKING}
+        earlier = {number: signal.signal(number, note) for number in heeded(RANKING)}
         try:
             for rank in range(count):
                 ranks.append(_start(module, arguments, rank, count, Path(name), devices))

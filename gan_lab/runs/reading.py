@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from gan_lab.runs.records import CLOCK, WATCH, damaged_lines, read_rows, scores_of
+from gan_lab.runs.records import CLOCK, WATCH, damaged_lines, read_json, read_rows, scores_of
 from gan_lab.runs.settings import settings_of
 from gan_lab.runs.status import read_status
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error)
 
 
-MOVED_ASIDE = re.compile(r"\.\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d$")  # by overwrite=true
+MOVED_ASIDE = re.compile(r"\.\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(-\d+)?$")  # by overwrite=true
 
 
 # Directions of the metrics whose scores were once written without.
@@ -165,7 +165,8 @@ def read_run(folder: Path) -> Run:
     try:
         with path.open(encoding="utf-8-sig") as file:
             config = yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        settings, seed, devices = settings_of(config), int(config["seed"]), device_count(config["trainer"])
+        content = (read_json(folder / "run.json") or {}).get("content")
+        settings, seed, devices = settings_of(config, content), int(config["seed"]), device_count(config["trainer"])
         total_kimg = float(config["total_kimg"])
     except (*DAMAGE, yaml.YAMLError) as error:
         raise ValueError(f"{path} is damaged, or not of a run ({_short(error)})") from error
