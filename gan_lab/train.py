@@ -229,6 +229,7 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any], resume: P
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*srun.*")  # in an allocation, check_topology has seen to it
     warnings.filterwarnings("ignore", message=".*Checkpoint directory.*exists.*")
+    warnings.filterwarnings("ignore", message=".*ended before the epoch ended.*")  # the stream saves its position
     topology, config = find_topology(), OmegaConf.create(settings)
     if settings["threads"] is not None:
         torch.set_num_threads(settings["threads"])

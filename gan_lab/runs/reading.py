@@ -165,6 +165,8 @@ def read_run(folder: Path) -> Run:
     try:
         with path.open(encoding="utf-8-sig") as file:
             config = yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        if not isinstance(config, dict):
+            raise ValueError("it holds no settings")
         content = (read_json(folder / "run.json") or {}).get("content")
         settings, seed, devices = settings_of(config, content), int(config["seed"]), device_count(config["trainer"])
         total_kimg = float(config["total_kimg"])
