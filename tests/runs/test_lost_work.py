@@ -153,6 +153,13 @@ def test_with_damaged_ones_beside_it_the_newest_written_stays(tmp_path):
     assert train(tmp_path, 6, tmp_path / "checkpoints" / "000000000004.ckpt") == [4, 6, 20, 22]
 
 
+def test_the_newest_written_stays_whatever_lies_past_it(tmp_path):
+    train(tmp_path, 4)
+    folder = tmp_path / "checkpoints"
+    shutil.copy(folder / "000000000004.ckpt", folder / "000000000022.ckpt")
+    assert train(tmp_path, 6, folder / "000000000004.ckpt", keep=1) == [6, 22]
+
+
 def test_damaged_ones_do_not_count(tmp_path):
     """Of 2, 3 (damaged), 4 and 6 the newest three sound ones are 2, 4 and 6."""
     train(tmp_path, 4, keep=3)
