@@ -16,9 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 from gan_lab.cli import message, run_command
 from gan_lab.distributed.preemption import ENDING, REQUEUEING, requeue, signals
 from gan_lab.distributed.topology import check_topology, devices_named, find_topology, note_failure, rank_among_others
-from gan_lab.runs.folder import logged, owned, refuse_other_settings
+from gan_lab.runs.folder import find_folder, holds_run, logged, owned, refuse_other_settings, resume_point
 from gan_lab.runs.records import replace_text, scores_of
-from gan_lab.runs.settings import digest, plain, run_name
+from gan_lab.runs.settings import PLACES, digest, has_own_place, plain
 from gan_lab.runs.status import best_score, is_pruned, monitored_scores, read_status, status_kept
 
 log = logging.getLogger("gan_lab")
@@ -94,10 +94,7 @@ def run_as_rank(settings: dict[str, Any], note: Callable[..., None]) -> float | 
     from gan_lab.runs.provenance import origin
 
     settings = agreed(settings)
-    folder = Path(
-        settings["run_dir"]
-        or Path(settings["paths"]["runs_dir"]) / run_name(settings, HydraConfig.get().runtime.choices)
-    )
+    folder, content = collectives.from_first_rank(lambda: located(settings, HydraConfig.get().runtime.choices))
     note(run_dir=str(folder.absolute()))
     with ExitStack() as stack:
         about = collectives.from_first_rank(lambda: stack.enter_context(owned(folder, overwrite=settings["overwrite"])))
@@ -109,6 +106,9 @@ def run_as_rank(settings: dict[str, Any], note: Callable[..., None]) -> float | 
             best = best_score(folder) if settings["evaluation"].get("watched") else about.get("best")
             note(images_seen=round(1000 * reached), **monitored_scores(folder))
         else:
+            resume = collectives.from_first_rank(lambda: resume_point(folder, about))
+            if content is not None and resume is None:
+                about["content"] = content
             if "origin" not in about:
                 about["origin"] = origin(settings["trainer"]["accelerator"])
                 about["origin"]["choices"] = choices_of(HydraConfig.get().runtime.choices)
@@ -116,9 +116,32 @@ def run_as_rank(settings: dict[str, Any], note: Callable[..., None]) -> float | 
             if collectives.rank() == 0:
                 replace_text(folder / "run.json", json.dumps(about, indent=1))
             stack.enter_context(logged(folder, first_rank=collectives.rank() == 0))
-            best = fit_or_roll_back(settings, folder, about)
+            best = fit_or_roll_back(settings, folder, about, resume)
+            if content is not None:  # by now the checkpoint's data have been compared with these
+                about["content"] = content
         note(objective=best, reason=about.get("reason"))
         return best
+
+
+def located(settings: dict[str, Any], choices: Mapping[str, str]) -> tuple[Path, str | None]:
+    """The run's folder, and what its data are where the name follows from that."""
+    from hydra.utils import instantiate
+
+    content, problem = None, None
+    if has_own_place(settings["data"]):
+        data = instantiate(OmegaConf.create(settings).data, _convert_="all")
+        try:
+            content = data.identity() if hasattr(data, "identity") else None
+        except (
+            OSError,
+            ValueError,
+            ImportError,
+        ) as error:  # they are not there, say: a finished run is found all the same
+            problem = error
+    folder = find_folder(settings, choices, content)
+    if problem is not None and not holds_run(folder):
+        raise problem
+    return folder, content
 
 
 def choices_of(choices: Mapping[str, str]) -> dict[str, str]:
@@ -134,7 +157,9 @@ def agreed(settings: dict[str, Any]) -> dict[str, Any]:
     """
     from gan_lab import collectives
 
-    everywhere = collectives.broadcast_object(collectives.gather_objects((digest(settings), settings["seed"])))
+    places = [settings["data"].get(key) for key in PLACES]
+    own = (digest({**settings, "places": places}), settings["seed"])
+    everywhere = collectives.broadcast_object(collectives.gather_objects(own))
     if len(set(everywhere)) > 1:
         told = ", ".join(f"{rank}: {found} seed {seed}" for rank, (found, seed) in enumerate(everywhere))
         raise ValueError(f"the ranks were started with different settings (digests by rank: {told})")
@@ -163,14 +188,17 @@ def check(settings: dict[str, Any]) -> None:
         )
 
 
-def fit_or_roll_back(settings: dict[str, Any], folder: Path, about: dict[str, Any]) -> float | None:
+def fit_or_roll_back(
+    settings: dict[str, Any], folder: Path, about: dict[str, Any], resume: Path | None
+) -> float | None:
     """`fit`, and once more from the last checkpoint after non-finite gradients where the config says so."""
+    from gan_lab import collectives
     from gan_lab.callbacks.base import is_first_rank
     from gan_lab.models.base import NonFiniteError
 
     while True:
         try:
-            return fit(settings, folder, about)
+            return fit(settings, folder, about, resume)
         except NonFiniteError as error:
             if settings["on_nonfinite"] == "stop" or about.get("rollbacks", 0) >= ROLLBACKS:
                 raise
@@ -178,9 +206,10 @@ def fit_or_roll_back(settings: dict[str, Any], folder: Path, about: dict[str, An
             if is_first_rank():
                 replace_text(folder / "run.json", json.dumps(about, indent=1))
             log.warning("%s. Rolling back, %d of %d times", error, about["rollbacks"], ROLLBACKS)
+            resume = collectives.from_first_rank(lambda: resume_point(folder, about))
 
 
-def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any]) -> float | None:
+def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any], resume: Path | None) -> float | None:
     """Build everything, train, and report."""
     import torch
     from hydra.utils import instantiate
@@ -195,17 +224,17 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any]) -> float 
     from gan_lab.callbacks.stop import Stop
     from gan_lab.distributed.environment import Joined, take_signals_from
     from gan_lab.distributed.strategy import STRATEGY
-    from gan_lab.runs.checkpoint import CheckpointIO, initialize, newest_sound
+    from gan_lab.runs.checkpoint import CheckpointIO, initialize
 
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*srun.*")  # in an allocation, check_topology has seen to it
     warnings.filterwarnings("ignore", message=".*Checkpoint directory.*exists.*")
+    warnings.filterwarnings("ignore", message=".*ended before the epoch ended.*")  # the stream saves its position
     topology, config = find_topology(), OmegaConf.create(settings)
     if settings["threads"] is not None:
         torch.set_num_threads(settings["threads"])
     seed_everything(settings["seed"], verbose=False)
-    resume = collectives.from_first_rank(lambda: newest_sound(folder / "checkpoints"))
     data = instantiate(config.data, _convert_="all")
     with collectives.first_ranks_first(topology.local_rank):
         data.prepare_data()
@@ -246,6 +275,8 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any]) -> float 
     for callback in callbacks:
         if isinstance(callback, (Evaluate, Checkpointing)):
             callback.config = settings
+        if isinstance(callback, Checkpointing):
+            callback.about = about
         if isinstance(callback, Evaluate):
             callback.evaluation = prepared_evaluation(config, data, trainer.strategy.root_device, topology.local_rank)
             callback.watched = bool(settings["evaluation"].get("watched"))

@@ -463,6 +463,7 @@ def test_a_sweep_makes_a_folder_for_each(command, tmp_path):
 def test_a_run_without_room_for_its_checkpoint(command, trained, tmp_path):
     """Where the checkpoints should go lies a file."""
     (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text('{"id": "abc", "saved": null}')
     (tmp_path / "run" / "checkpoints").write_text("in the way")
     refused = command("train", *UNSCORED, BRIEF, "run_dir=run")
     assert_refused(refused, "cannot write run/checkpoints", "make room or choose another folder")

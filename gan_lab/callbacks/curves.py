@@ -14,7 +14,8 @@ class Curves(TickCallback):
 
     def tick(self, trainer: Trainer, module: Any) -> None:
         if is_first_rank():
-            draw(run_dir(trainer))
+            with self.going_on_without(str(run_dir(trainer) / "curves.png"), Exception):  # a picture of what may be odd
+                draw(run_dir(trainer))
 
 
 def draw(folder: Path) -> Path | None:

@@ -6,9 +6,9 @@ from typing import Any
 from pytorch_lightning import Trainer
 
 from gan_lab import collectives
-from gan_lab.callbacks.base import TickCallback, is_first_rank, run_dir
+from gan_lab.callbacks.base import Backlog, TickCallback, is_first_rank, run_dir
 from gan_lab.callbacks.stop import stop_of
-from gan_lab.evaluation.scores import Scores, append_scores, save_pictures
+from gan_lab.evaluation.scores import Scores, append_record, save_pictures
 from gan_lab.evaluation.stage import Evaluation
 from gan_lab.runs.checkpoint import describe, write_snapshot
 from gan_lab.runs.records import best_of, cut_scores, read_scores, scores_of, snapshots_of, watched_scores
@@ -43,13 +43,16 @@ class Evaluate(TickCallback):
         self.improved = False
         self.scored_at = -1
         self.scores: dict[str, float] = {}
+        self._backlog = Backlog(self, append_record, lambda record: record[0]["images_seen"])
 
     def state_dict(self) -> dict[str, Any]:
         names = ("best", "best_images", "best_protocol", "scored_at", "scores")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | {"waiting": list(self._backlog.entries)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        for name, value in state_dict.items():
+        state = dict(state_dict)
+        self._backlog.entries = list(state.pop("waiting", []))
+        for name, value in state.items():
             setattr(self, name, value)
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
@@ -57,7 +60,9 @@ class Evaluate(TickCallback):
         pl_module.latest.update(self.scores)
         folder = run_dir(trainer)
         if is_first_rank():
-            cut_scores(folder / "scores.jsonl", pl_module.images_seen)
+            with self.going_on_without(str(folder / "scores.jsonl")):
+                cut_scores(folder / "scores.jsonl", pl_module.images_seen)
+                self._backlog.leave_out({line["images_seen"] for line in read_scores(folder / "scores.jsonl")})
             for images, snapshot in snapshots_of(folder).items():
                 if images > pl_module.images_seen:  # to be left again, perhaps with other weights
                     _delete(snapshot)
@@ -93,10 +98,11 @@ class Evaluate(TickCallback):
         module.report("", 0, 0)
         self._note(scores, module)
         if is_first_rank():
-            append_scores(run_dir(trainer), module.images_seen, scores)
-            save_pictures(run_dir(trainer) / "pictures", module.images_seen, scores)
-            for logger in trainer.loggers:
-                logger.log_metrics({f"eval/{k}": v for k, v in scores.values.items()}, step=module.images_seen)
+            run = run_dir(trainer)
+            self._backlog.add(run / "scores.jsonl", [scores.line(module.images_seen), scores.records])
+            with self.going_on_without(str(run / "pictures")):
+                save_pictures(run / "pictures", module.images_seen, scores)
+            self.log_to(trainer, {f"eval/{k}": v for k, v in scores.values.items()}, module.images_seen)
 
     def _note(self, scores: Scores, module: Any) -> None:
         self.scores = {f"eval/{scores.monitored}": scores.monitored_value}

@@ -46,13 +46,19 @@ class Pictures(TickCallback):
             samples = network(**{name: value.to(module.device) for name, value in arguments.items()})
         picture = data.picture(samples.cpu(), self.columns)
         folder = run_dir(trainer) / "pictures"
-        folder.mkdir(exist_ok=True)
-        save_png(picture, folder / f"{module.images_seen:012d}.png")
-        save_png(picture, folder / "latest.png")
+        with self.going_on_without(str(folder)):
+            folder.mkdir(exist_ok=True)
+            save_png(picture, folder / f"{module.images_seen:012d}.png")
+            save_png(picture, folder / "latest.png")
         for logger in trainer.loggers:
-            experiment: Any = getattr(logger, "experiment", None)
-            if hasattr(logger, "log_image"):
-                logger.log_image("samples", [Image.fromarray(picture)], step=module.images_seen)
-            elif hasattr(experiment, "add_image"):
-                shaped = picture if picture.ndim == 3 else picture[..., None]
-                experiment.add_image("samples", shaped, module.images_seen, dataformats="HWC")
+            with self.going_on_without(type(logger).__name__, Exception):
+                _hand_to(logger, picture, module.images_seen)
+
+
+def _hand_to(logger: Any, picture: Any, images_seen: int) -> None:
+    experiment: Any = getattr(logger, "experiment", None)
+    if hasattr(logger, "log_image"):
+        logger.log_image("samples", [Image.fromarray(picture)], step=images_seen)
+    elif hasattr(experiment, "add_image"):
+        shaped = picture if picture.ndim == 3 else picture[..., None]
+        experiment.add_image("samples", shaped, images_seen, dataformats="HWC")

@@ -1,5 +1,6 @@
 """What a person sees while training runs."""
 
+import contextlib
 import sys
 import time
 from typing import Any
@@ -50,6 +51,10 @@ class Progress(Callback):
         if not is_first_rank() or now - self._last < (REDRAW_SECONDS if self._bar else LINE_SECONDS):
             return
         self._last = now
+        with contextlib.suppress(OSError):  # the terminal is gone; whether training ends is for signals to say
+            self._show(pl_module, trainer, now)
+
+    def _show(self, pl_module: Any, trainer: Trainer, now: float) -> None:
         seen, total = pl_module.images_seen, 1000 * stop_of(trainer).total_kimg
         if self._bar is not None:
             self._bar.update(self._task, completed=seen, notes=_notes(pl_module.latest))
@@ -65,12 +70,14 @@ class Progress(Callback):
     def _report(self, activity: str, done: int, total: int) -> None:
         """Show another activity than training, such as scoring, in the bar's first column."""
         if self._bar is not None:
-            self._bar.update(self._task, description=f"{activity} {done}/{total}" if activity else "training")
+            with contextlib.suppress(OSError):
+                self._bar.update(self._task, description=f"{activity} {done}/{total}" if activity else "training")
 
     def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         if self._bar is not None:
-            self._bar.update(self._task, completed=pl_module.images_seen, notes=_notes(pl_module.latest))
-            self._bar.stop()
+            with contextlib.suppress(OSError):
+                self._bar.update(self._task, completed=pl_module.images_seen, notes=_notes(pl_module.latest))
+                self._bar.stop()
             self._bar = None
 
 

@@ -62,7 +62,8 @@ class Status(TickCallback):
         changes: dict[str, Any] = {"images_seen": module.images_seen, "total_kimg": stop_of(trainer).total_kimg}
         evaluate, folder = _evaluate(trainer), run_dir(trainer)
         objective = best_score(folder) if evaluate is None or evaluate.watched else evaluate.best
-        update_status(self.path, **changes, **monitored_scores(folder), objective=objective)
+        with self.going_on_without(str(self.path)):
+            update_status(self.path, **changes, **monitored_scores(folder), objective=objective)
 
     def tick(self, trainer: Trainer, module: Any) -> None:
         files = [wish_to_end(run_dir(trainer)), *([] if self.path is None else [stop_file(self.path)])]
@@ -75,7 +76,7 @@ def _wish(files: Sequence[Path]) -> str | None:
     """The text of the first file that is there."""
     for file in files:
         with contextlib.suppress(FileNotFoundError):
-            return file.read_text().strip() or f"{file} asks for the end"
+            return file.read_text(encoding="utf-8", errors="replace").strip() or f"{file} asks for the end"
     return None
 
 

@@ -23,6 +23,9 @@ class Stop(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         self.reason = None
+        if self.reached(pl_module) and pl_module.images_seen > 0:  # all was saved, but for the note that it has ended
+            self.ask(f"total_kimg={self.total_kimg:g} is reached")
+            trainer.should_stop = True
 
     def ask(self, reason: str) -> None:
         """End training with the iteration that is under way."""

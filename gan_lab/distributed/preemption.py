@@ -10,8 +10,14 @@ from types import FrameType
 from typing import Any
 
 REQUEUEING = (signal.SIGUSR1, signal.SIGUSR2)  # a time limit, submitit: save, and come again
-ENDING = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, scancel, a preempting scheduler (which requeues by itself)
+# A terminal that closes; Ctrl-C; scancel, a preempting scheduler (which requeues by itself).
+ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 RANKING = (*REQUEUEING, *ENDING)  # what counts of several signals is the later one here
+
+
+def heeded(numbers: Sequence[int]) -> list[int]:
+    """Those of the signals that mean something here: under `nohup` a terminal may close."""
+    return [n for n in numbers if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
 
 
 class Signals:
@@ -29,7 +35,7 @@ class Signals:
     def note(self, numbers: Sequence[int]) -> None:
         """Note these signals from now on."""
         self._process = os.getpid()
-        for number in numbers:
+        for number in heeded(numbers):
             before = signal.signal(number, self._handle)
             self._earlier.setdefault(number, before)
 

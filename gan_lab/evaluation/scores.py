@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_lab.runs.records import CLOCK, append_line, replace_text
+from gan_lab.runs.records import CLOCK, append_line, read_json, replace_text, set_aside
 
 SCHEMA = 1
 
@@ -74,12 +74,26 @@ def append_scores(folder: Path, images_seen: int, scores: Scores, about: Mapping
         folder: made if missing.
         about: what the line says of the samples besides.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    protocols = folder / "protocols.json"
-    known = json.loads(protocols.read_text()) if protocols.is_file() else {}
-    if not set(scores.records) <= set(known):
-        replace_text(protocols, json.dumps(known | scores.records, indent=1, sort_keys=True))
-    append_line(folder / "scores.jsonl", scores.line(images_seen) | dict(about or {}))
+    append_record(folder / "scores.jsonl", (scores.line(images_seen) | dict(about or {}), scores.records))
+
+
+def append_record(file: Path, record: Sequence[Mapping[str, Any]]) -> None:
+    """Add a line to a scores.jsonl.
+
+    Args:
+        file: whose folder is made if missing.
+        record: the line; and, by their hashes, its protocols in full, for the protocols.json beside.
+    """
+    line, protocols = record
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_name("protocols.json")
+    known = read_json(beside)
+    if known is None and beside.is_file():
+        set_aside(beside, "it holds no JSON object; the protocols of new scores are written anew")
+    known = known or {}
+    if not set(protocols) <= set(known):
+        replace_text(beside, json.dumps(known | dict(protocols), indent=1, sort_keys=True))
+    append_line(file, line)
 
 
 def save_pictures(folder: Path, images_seen: int, scores: Scores) -> None:

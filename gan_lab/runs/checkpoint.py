@@ -29,6 +29,10 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be written, read or trusted; the message names the file and the remedy."""
 
 
+class LaterFormat(CheckpointError):
+    """A checkpoint that a later version has written; this one can neither read nor replace it."""
+
+
 # Writing --------------------------------------------------------------------------------------------------------
 
 
@@ -79,7 +83,9 @@ def describe(config: Mapping[str, Any]) -> dict[str, Any]:
 def write_snapshot(path: Path, network: nn.Module, about: Mapping[str, Any]) -> None:
     """A generator alone: safetensors with `about` (see `describe`) beside it as JSON, in `path` with suffix .json."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    write_atomically(path.with_suffix(".json"), lambda file: Path(file).write_text(json.dumps(about, indent=1)))
+    write_atomically(
+        path.with_suffix(".json"), lambda file: Path(file).write_text(json.dumps(about, indent=1), encoding="utf-8")
+    )
     write_atomically(path, lambda file: save_file(tensors, file))
 
 
@@ -130,16 +136,36 @@ def read(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
 
 def _check_format(path: Path, about: Mapping[str, Any]) -> None:
     if about.get("format", 0) > FORMAT:
-        raise CheckpointError(
+        raise LaterFormat(
             f"{path} has format {about['format']}; this gan_lab {__version__} reads up to {FORMAT}: upgrade it"
         )
 
 
+def periodic(folder: Path) -> list[Path]:
+    """The checkpoints in `folder` that are named by images seen, oldest first, sound or not."""
+    return sorted(folder.glob("[0-9]*.ckpt"))
+
+
+def is_sound(path: Path) -> bool:
+    """Whether a checkpoint can be read."""
+    try:
+        read(path)
+    except CheckpointError:
+        return False
+    return True
+
+
 def newest_sound(folder: Path) -> Path | None:
-    """The newest readable periodic checkpoint in `folder`; damaged ones are passed over, loudly."""
-    for path in sorted(folder.glob("[0-9]*.ckpt"), reverse=True):
+    """The newest readable periodic checkpoint in `folder`; damaged ones are passed over, loudly.
+
+    Raises:
+        LaterFormat: a later version has written a newer one, which going on from an older one would replace.
+    """
+    for path in periodic(folder)[::-1]:
         try:
             read(path)
+        except LaterFormat:
+            raise
         except CheckpointError as error:
             warnings.warn(f"{error}; falling back to the checkpoint before it", stacklevel=2)
             continue
@@ -310,7 +336,7 @@ def _model_class(path: Path, config: Any, trust: Sequence[str]) -> Any:
 def _read_snapshot(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     beside = path.with_suffix(".json")
     try:
-        about = json.loads(beside.read_text())
+        about = json.loads(beside.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} needs its description {beside.name} beside it") from error
     except (ValueError, OSError) as error:

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from gan_lab.runs.records import CLOCK, WATCH, read_rows, read_scores, scores_of
+from gan_lab.runs.records import CLOCK, WATCH, damaged_lines, read_json, read_rows, scores_of
 from gan_lab.runs.settings import settings_of
 from gan_lab.runs.status import read_status
 
 T = TypeVar("T")
 DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error)
-MOVED_ASIDE = re.compile(r"\.\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d$")  # by overwrite=true
+MOVED_ASIDE = re.compile(r"\.\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(-\d+)?$")  # by overwrite=true
 
 
 # Directions of the metrics whose scores were once written without.
@@ -159,9 +159,12 @@ def read_run(folder: Path) -> Run:
     """
     path = folder / "config.yaml"
     try:
-        with path.open() as file:
+        with path.open(encoding="utf-8-sig") as file:
             config = yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        settings, seed, devices = settings_of(config), int(config["seed"]), device_count(config["trainer"])
+        if not isinstance(config, dict):
+            raise ValueError("it holds no settings")
+        content = (read_json(folder / "run.json") or {}).get("content")
+        settings, seed, devices = settings_of(config, content), int(config["seed"]), device_count(config["trainer"])
         total_kimg = float(config["total_kimg"])
     except (*DAMAGE, yaml.YAMLError) as error:
         raise ValueError(f"{path} is damaged, or not of a run ({_short(error)})") from error
@@ -215,14 +218,13 @@ def device_count(trainer: Mapping[str, Any]) -> int | None:
 
 def _end(path: Path) -> float | None:
     """Thousands of images at which the run ended; None before."""
-    end = json.loads(path.read_text()).get("finished_kimg") if path.is_file() else None
+    end = json.loads(path.read_text(encoding="utf-8-sig")).get("finished_kimg") if path.is_file() else None
     return None if end is None else float(end)
 
 
 def _refuse_damage(path: Path) -> None:
-    lines = read_scores(path)
-    if path.is_file() and path.read_text().count("\n") > len(lines):
-        raise ValueError(f"line {len(lines) + 1} is not JSON")
+    if damaged := damaged_lines(path):
+        raise ValueError(f"line {damaged[0]} is not JSON, or of no score")
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -237,7 +239,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _protocols(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text())) if path.is_file() else {}
+    return dict(json.loads(path.read_text(encoding="utf-8-sig"))) if path.is_file() else {}
 
 
 def _clock(path: Path) -> pd.DataFrame:

@@ -1,19 +1,26 @@
 """A run's settings: resolved, what of them decides results, and the name that follows."""
 
 import hashlib
+import inspect
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+PLACES = ("root", "path")  # keys of `data` that say where a person's own data lie
 # Where the extractor's weights lie; which ones they are is in the protocol.
 IN_PROTOCOL = ("evaluation.extractor.weights", "evaluation.extractor.download")
 
 
-def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted key -> value, of a resolved config: what a final score depends on, without the seed."""
-    kept = decisive(config)
+def settings_of(config: Mapping[str, Any], content: str | None = None) -> dict[str, Any]:
+    """Dotted key -> value, of a resolved config: what a final score depends on, without the seed.
+
+    Args:
+        content: see `decisive`.
+    """
+    kept = decisive(config, content)
     kept["callbacks"] = {name: {"every_kimg": value} for name, value in kept.pop("every_kimg").items()}
     kept |= {"total_kimg": config["total_kimg"], "stop": config.get("stop")}
     return {key: value for key, value in flat(kept) if key not in IN_PROTOCOL}
@@ -43,10 +50,18 @@ def plain(config: DictConfig) -> dict[str, Any]:
         raise ValueError(str(error).splitlines()[0]) from error
 
 
-def run_name(config: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
-    """`<experiment, or model_data>/<digest>/seed<k>` for a resolved config and the groups chosen for it."""
-    title = choices.get("experiment") or f"{choices['model']}_{choices['data']}"
-    return f"{title}/{digest(config)}/seed{config['seed']}"
+def run_title(config: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
+    """`<experiment, or model_data>`, the first part of a run's name."""
+    return str(choices.get("experiment") or f"{choices['model']}_{choices['data']}")
+
+
+def run_name(config: Mapping[str, Any], choices: Mapping[str, Any], content: str | None = None) -> str:
+    """`<experiment, or model_data>/<digest>/seed<k>` for a resolved config and the groups chosen for it.
+
+    Args:
+        content: see `decisive`.
+    """
+    return f"{run_title(config, choices)}/{digest(config, content)}/seed{config['seed']}"
 
 
 # Settings that change neither weights nor scores: where things lie, what is drawn and kept, what the machine offers.
@@ -72,24 +87,117 @@ INDIFFERENT_EVALUATION = ("cache_dir", "extractors", "intervals", "watched")
 INDIFFERENT_TRAINER = ("precision",)  # the one key of `trainer` that does matter
 
 
-def digest(config: Mapping[str, Any]) -> str:
-    """Eight hexadecimal digits of the settings that change results (a run may grow, move and be watched otherwise)."""
-    return hashlib.sha256(json.dumps(decisive(config), sort_keys=True).encode()).hexdigest()[:8]
+def digest(config: Mapping[str, Any], content: str | None = None) -> str:
+    """Eight hexadecimal digits of the settings that change results (a run may grow, move and be watched otherwise).
+
+    Args:
+        content: see `decisive`.
+    """
+    return hashlib.sha256(json.dumps(decisive(config, content), sort_keys=True).encode()).hexdigest()[:8]
 
 
-def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that change results, of a resolved config; those of the callbacks under `every_kimg`."""
+def decisive(config: Mapping[str, Any], content: str | None = None) -> dict[str, Any]:
+    """The settings that change results, of a resolved config; those of the callbacks under `every_kimg`.
+
+    Args:
+        content: what a person's own data are, wherever they lie (a digest); None to know them by their place alone.
+    """
     kept = {key: value for key, value in config.items() if key not in INDIFFERENT}
     kept["trainer"] = {key: kept["trainer"][key] for key in INDIFFERENT_TRAINER if key in kept["trainer"]}
     kept["model"] = {key: value for key, value in kept["model"].items() if key != "seed"}
-    # A set that can be downloaded is known by its name; a person's own folder only by its place.
-    named = "download" in kept["data"]
-    kept["data"] = {
-        key: value
-        for key, value in kept["data"].items()
-        if key not in INDIFFERENT_DATA and not (named and key == "root")
-    }
+    kept["data"] = _decisive_data(kept["data"], content)
     kept["evaluation"] = {key: value for key, value in kept["evaluation"].items() if key not in INDIFFERENT_EVALUATION}
+    if isinstance(kept["evaluation"].get("extractor"), dict):
+        kept["evaluation"]["extractor"] = _decisive_extractor(kept["evaluation"]["extractor"])
+    if isinstance(kept.get("init_from"), str):
+        kept["init_from"] = place_of(kept["init_from"])
     callbacks = kept.pop("callbacks")
     kept["every_kimg"] = {name: (callbacks.get(name) or {}).get("every_kimg") for name in ("metrics", "evaluation")}
     return kept
+
+
+def has_own_place(data: Mapping[str, Any]) -> bool:
+    """Whether these are a person's own data; a set that can be downloaded is known by its name."""
+    return "download" not in data and any(isinstance(data.get(key), str) for key in PLACES)
+
+
+def _decisive_data(data: Mapping[str, Any], content: str | None) -> dict[str, Any]:
+    kept = {key: value for key, value in data.items() if key not in INDIFFERENT_DATA}
+    if not has_own_place(data):
+        return {key: value for key, value in kept.items() if key != "root" or "download" not in data}
+    places = {key: place_of(kept.pop(key)) for key in PLACES if isinstance(kept.get(key), str)}
+    return kept | (places if content is None else {"content": content})
+
+
+def _decisive_extractor(extractor: Mapping[str, Any]) -> dict[str, Any]:
+    """Weights that can be downloaded are known by the extractor's name, others by their content."""
+    kept, weights = dict(extractor), extractor.get("weights")
+    if isinstance(weights, str) and "download" in extractor:
+        del kept["weights"], kept["download"]
+    elif isinstance(weights, str):
+        file = Path(weights).expanduser()
+        kept["weights"] = hashlib.sha256(file.read_bytes()).hexdigest()[:12] if file.is_file() else file.name
+    return kept
+
+
+def place_of(path: str) -> str:
+    """One name for all names of a place: links resolved, and from the current folder on where it lies below that."""
+    real, here = Path(path).expanduser().resolve(), Path.cwd().resolve()
+    return (real.relative_to(here) if real.is_relative_to(here) else real).as_posix()
+
+
+# The same run, of a stored config -----------------------------------------------------------------------------------
+
+
+def same_results(
+    stored: Mapping[str, Any], config: Mapping[str, Any], *, stored_content: str | None, content: str | None
+) -> bool:
+    """Whether a run of a stored config gives the results of `config`.
+
+    A key that came after the run was stored makes no difference at the value that stored configs are read with.
+
+    Args:
+        stored_content, content: what the data of each are; places are compared where one of them is not known.
+    """
+    if stored_content is None or content is None:
+        stored_content = content = None
+    try:
+        earlier = decisive(_with_weights(stored, config), stored_content)
+    except (KeyError, TypeError, AttributeError):  # of something else
+        return False
+    now = json.loads(json.dumps(decisive(config, content)))
+    return _with_later_keys(json.loads(json.dumps(earlier, default=str)), now) == now
+
+
+def _with_weights(stored: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """`stored`, with the place to which a file of an extractor's weights has moved since, its name unchanged."""
+    found, evaluation = dict(stored), dict(stored["evaluation"])
+    extractor = evaluation.get("extractor") or {}
+    old, new = extractor.get("weights"), (config["evaluation"].get("extractor") or {}).get("weights")
+    if isinstance(old, str) and isinstance(new, str) and not Path(old).exists() and Path(old).name == Path(new).name:
+        found["evaluation"] = evaluation | {"extractor": extractor | {"weights": new}}
+    return found
+
+
+def _with_later_keys(stored: Any, now: Any) -> Any:
+    """`stored`, with what it lacks of `now` where that is the default of the node's class."""
+    if not isinstance(stored, dict) or not isinstance(now, dict):
+        return stored
+    lacking = {key: value for key, value in now.items() if key not in stored}
+    if lacking and "_target_" in now:
+        defaults = _defaults(now["_target_"])
+        lacking = {key: value for key, value in lacking.items() if key in defaults and defaults[key] == value}
+    else:
+        lacking = {}
+    return {key: _with_later_keys(value, now.get(key)) for key, value in stored.items()} | lacking
+
+
+def _defaults(target: str) -> dict[str, Any]:
+    """The arguments of a class, or of a function, that need not be given; of all classes that it derives from."""
+    from hydra.utils import get_object
+
+    found = get_object(target)
+    makers = [vars(kind).get("__init__") for kind in found.__mro__[::-1]] if inspect.isclass(found) else [found]
+    signatures = [inspect.signature(maker) for maker in makers if inspect.isfunction(maker)]
+    parameters = [parameter for signature in signatures for parameter in signature.parameters.values()]
+    return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}

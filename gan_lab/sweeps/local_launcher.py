@@ -21,7 +21,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from gan_lab.distributed.launcher import end_with, usable_cores
-from gan_lab.distributed.preemption import RANKING
+from gan_lab.distributed.preemption import RANKING, heeded
 from gan_lab.runs.status import read_status, stop_file, update_status
 
 POLL_SECONDS, REDRAW_SECONDS, LINE_SECONDS = 0.1, 0.5, 30.0
@@ -111,7 +111,7 @@ class LocalLauncher(Launcher):
         """See `Launcher`."""
         self.hydra_context, self.config = hydra_context, config
         if threading.current_thread() is threading.main_thread():
-            for number in RANKING:
+            for number in heeded(RANKING):
                 self._earlier[number] = signal.signal(number, self._handle)
 
     @property
@@ -311,12 +311,14 @@ class Lines(AbstractContextManager["Lines"]):
 
     def __exit__(self, *error: Any) -> None:
         if self.live:
-            self.live.update("", refresh=True)
-            self.live.stop()
+            with suppress(OSError):  # the terminal may be gone, which is no reason to lose jobs
+                self.live.update("", refresh=True)
+                self.live.stop()
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        with suppress(OSError):
+            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def update(self) -> None:
         """Show how things stand, where that was not just done."""
@@ -326,7 +328,8 @@ class Lines(AbstractContextManager["Lines"]):
         self.shown = now
         running = [job for job in self.jobs if job.state == "running"]
         if self.live:
-            self.live.update(self._table(running), refresh=True)
+            with suppress(OSError):
+                self.live.update(self._table(running), refresh=True)
         else:
             self.say("; ".join([self.total(), *(f"{job.name}: {job.standing()}" for job in running)]))
 

@@ -85,19 +85,22 @@ def needed(data: str) -> list[str]:
     }.get(data, [])
 
 
-def run_names() -> dict[str, str]:
-    """Command -> name of its run, but for places, which are made the same everywhere."""
+def composed(overrides: list[str], cache: str = "cache") -> tuple[dict[str, Any], Any]:
+    """The resolved settings of a command and its choices, with the cache in a place that is the same everywhere."""
     from gan_lab.config import register
+
+    elsewhere = patch.dict(os.environ, GAN_LAB_CACHE=cache)
+    with elsewhere, initialize_config_dir(version_base="1.3", config_dir=register()):
+        choices = compose("train", overrides, return_hydra_config=True).hydra.runtime.choices
+        settings: Any = OmegaConf.to_container(compose("train", overrides), resolve=True)
+    return settings, choices
+
+
+def run_names() -> dict[str, str]:
+    """Command -> name of its run."""
     from gan_lab.runs.settings import run_name
 
-    found = {}
-    elsewhere = patch.dict(os.environ, GAN_LAB_CACHE="cache")
-    with elsewhere, initialize_config_dir(version_base="1.3", config_dir=register()):
-        for overrides in commands():
-            choices = compose("train", overrides, return_hydra_config=True).hydra.runtime.choices
-            settings: Any = OmegaConf.to_container(compose("train", overrides), resolve=True)
-            found[" ".join(overrides)] = run_name(settings, choices)
-    return found
+    return {" ".join(overrides): run_name(*composed(overrides)) for overrides in commands()}
 
 
 RUN = [
@@ -170,7 +173,7 @@ def main(parts: list[str]) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 found[name] = final_weights(overrides, Path(folder))
         (GOLDEN / "weights.json").write_text(json.dumps(found, indent=1) + "\n")
-    if "names" in parts:
+    if "names" in parts:  # names_by_place.json stays: those of before, when the places of data and weights counted
         (GOLDEN / "names.json").write_text(json.dumps(run_names(), indent=1) + "\n")
     if "runs" in parts:
         (GOLDEN / "runs").mkdir()

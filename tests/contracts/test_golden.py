@@ -3,19 +3,23 @@
 import csv
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
-from golden import GOLDEN, PLAIN, RICH, RUN, final_weights, run_names, trainings
+from golden import GOLDEN, PLAIN, RICH, RUN, composed, final_weights, run_names, trainings
 
 from gan_lab.compare import main as compare
 from gan_lab.report import main as report
 from gan_lab.runs.checkpoint import load_generator
+from gan_lab.runs.folder import find_folder
 from gan_lab.runs.records import read_rows, read_scores
+from gan_lab.runs.settings import run_name
 from gan_lab.sampling import Draws
 
 RUNS = GOLDEN / "runs"
 WEIGHTS = json.loads((GOLDEN / "weights.json").read_text())
+BY_PLACE = json.loads((GOLDEN / "names_by_place.json").read_text())
 
 
 @pytest.fixture
@@ -44,6 +48,21 @@ def test_every_training_has_its_weights():
 
 def test_commands_name_the_same_folders():
     assert run_names() == json.loads((GOLDEN / "names.json").read_text())
+
+
+@pytest.mark.parametrize("words", BY_PLACE)
+def test_a_folder_that_was_named_by_places_is_still_found(words, tmp_path, monkeypatch):
+    """Kind B: its name held where Inception's weights or the pictures lay; its command, with a cache elsewhere, goes on
+    in it (raster-vision#756)."""
+    monkeypatch.chdir(tmp_path)
+    stored, choices = composed(words.split())
+    earlier = tmp_path / "runs" / BY_PLACE[words]
+    earlier.mkdir(parents=True)
+    (earlier / "config.yaml").write_text(json.dumps(stored))
+    settings, _ = composed(words.split(), cache="another/cache")
+    assert find_folder(settings, choices, None) == Path("runs", BY_PLACE[words])
+    other = settings | {"model": settings["model"] | {"ema_half_life_kimg": 77}}
+    assert find_folder(other, choices, None) == Path("runs", run_name(other, choices))
 
 
 @pytest.mark.parametrize("weights", ["ema", "live"])

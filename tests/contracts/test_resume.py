@@ -52,7 +52,7 @@ def differences(left, right, where="") -> list[str]:
 def comparable(run: Path) -> dict:
     """All that must not depend on whether the run was broken."""
     checkpoint = torch.load(max((run / "checkpoints").glob("[0-9]*.ckpt")), weights_only=True)
-    for key in ("loops", "config", "versions"):  # Lightning's own counters, and where the run lies
+    for key in ("loops", "config", "versions", "run"):  # Lightning's own counters, where the run lies, and its id
         del checkpoint[key]
     metrics = next(name for name in checkpoint["callbacks"] if name.startswith("MetricsFile"))
     del checkpoint["callbacks"][metrics]["seconds"]

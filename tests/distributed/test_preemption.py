@@ -33,6 +33,26 @@ def test_release_gives_the_signals_back(signals):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_under_nohup_a_terminal_may_close():
+    """Kind C: HUP ends a run as TERM does, with all saved (Lightning#1455), but where it was ignored at the start."""
+    assert RANKING.index(signal.SIGHUP) >= RANKING.index(signal.SIGUSR2), "an end outranks a requeue"
+    earlier = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        noted = Signals()
+        noted.note(RANKING)
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert noted.received is None
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        noted.release()
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        noted.note(RANKING)
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert noted.received == signal.SIGHUP
+        noted.release()
+    finally:
+        signal.signal(signal.SIGHUP, earlier)
+
+
 def test_the_second_ctrl_c_ends_at_once():
     code = (
         "import os, signal\n"

@@ -34,11 +34,41 @@ def test_wandb_offline_and_its_id_survives_a_resume(command, tmp_path, monkeypat
         done = command("train", *RUN, "logger=wandb", f"total_kimg={total}")
         assert done.code == 0, done.output
     assert "going on from" in done.output
+    assert "Warning" not in done.output, "a resume is nothing to be warned of"
     identity = json.loads((tmp_path / "run" / "run.json").read_text())["id"]
     offline = sorted((tmp_path / "run" / "wandb").glob("offline-run-*"))
     assert offline
     assert {path.name.rpartition("-")[2] for path in offline} == {identity}
     assert any((path / f"run-{identity}.wandb").stat().st_size > 0 for path in offline)
+
+
+@pytest.mark.parametrize(
+    ("mode", "variable", "used"),
+    [
+        ("offline", None, "offline"),
+        ("offline", "disabled", "disabled"),
+        ("online", "offline", "offline"),
+        ("offline", "online", "offline"),
+        ("disabled", "online", "disabled"),
+        ("online", "nonsense", "online"),
+    ],
+)
+def test_the_environment_restricts_the_mode_and_never_widens_it(mode, variable, used, tmp_path, monkeypatch):
+    """Kind F: WANDB_MODE=disabled was passed over, and nothing leaves the machine unless wandb.mode is online."""
+    wandb = pytest.importorskip("wandb")
+    begun, begin = {}, wandb.init
+    monkeypatch.setattr(wandb, "init", lambda **given: begun.update(given) or begin(**given | {"mode": "disabled"}))
+    if variable is None:
+        monkeypatch.delenv("WANDB_MODE", raising=False)
+    else:
+        monkeypatch.setenv("WANDB_MODE", variable)
+    given = {"folder": str(tmp_path), "run_id": "y", "name": "z", "project": "p", "entity": None, "group": None}
+    logger = wandb_logger(mode=mode, **given)
+    assert begun["mode"] == used
+    logged = []
+    monkeypatch.setattr(logger.experiment, "log", lambda values, step: logged.append((values, step)), raising=False)
+    logger.log_metrics({"loss/d": 1.0}, step=512)
+    assert logged == [({"loss/d": 1.0}, 512)], "steps are images, which parts of a resumed run do not share"
 
 
 def test_a_bad_mode():

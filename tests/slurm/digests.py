@@ -33,4 +33,4 @@ def final_digest(run: Path) -> str:
     """The digest of all that training has come to: networks, averages, optimizers, schedules and counters."""
     checkpoint = torch.load(max((run / "checkpoints").glob("[0-9]*.ckpt")), weights_only=True)
     # What follows depends on where the run lies, on Lightning's own counting, or on the clock.
-    return digest({k: v for k, v in checkpoint.items() if k not in ("config", "versions", "loops", "callbacks")})
+    return digest({k: v for k, v in checkpoint.items() if k not in ("config", "versions", "run", "loops", "callbacks")})

@@ -38,6 +38,7 @@ def stop(number, frame):
 begun = time.monotonic()
 signal.signal(signal.SIGINT, stop)
 signal.signal(signal.SIGTERM, stop)
+signal.signal(signal.SIGHUP, stop)
 if how == "fails":
     say(state="failed", error="no such luck")
     sys.exit("Error: no such luck")

@@ -234,7 +234,7 @@ def test_bad_settings_are_refused():
 # Signals -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_reaches_each_job_once_and_no_other_job_begins(number, launcher, tmp_path, capfd):
     made = launcher("trainer=cpu", jobs=2)
 
