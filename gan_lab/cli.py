@@ -107,7 +107,11 @@ def help_text(name: str) -> str:
     lines = [f"python -m gan_lab.{name} [group=choice ...] [key=value ...]", ""]
     root = shipped("conf") / f"{name}.yaml"
     lines += [_first_comment(root), ""]
-    groups = [line.split(":")[0].strip("- ") for line in root.read_text().splitlines() if line.startswith("  - ")]
+    groups = [
+        line.split(":")[0].strip("- ")
+        for line in root.read_text(encoding="utf-8").splitlines()
+        if line.startswith("  - ")
+    ]
     for group in groups:
         if (
             ":" in group
@@ -124,7 +128,7 @@ def help_text(name: str) -> str:
         lines.append("")
     lines += ["keys of the root (others: --cfg job --resolve)"]
     comment = ""
-    for line in root.read_text().split("\n\n", 1)[-1].splitlines():
+    for line in root.read_text(encoding="utf-8").split("\n\n", 1)[-1].splitlines():
         if line.startswith("# "):
             comment = line[2:]
         elif line and line[0].isalpha() and not line.startswith("hydra"):
@@ -142,7 +146,7 @@ def help_text(name: str) -> str:
 
 
 def _first_comment(path: Path) -> str:
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("# ") and not line.startswith("# @package"):
             return line[2:]
     return ""

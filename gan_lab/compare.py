@@ -105,7 +105,7 @@ def write(target: str, text: str) -> None:
         sys.stdout.write(text)
         return
     try:
-        Path(target).write_text(text)
+        Path(target).write_text(text, encoding="utf-8")
     except OSError as error:
         raise ValueError(f"cannot write {target}: {error.strerror}") from error
 

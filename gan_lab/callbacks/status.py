@@ -75,7 +75,7 @@ def _wish(files: Sequence[Path]) -> str | None:
     """The text of the first file that is there."""
     for file in files:
         with contextlib.suppress(FileNotFoundError):
-            return file.read_text().strip() or f"{file} asks for the end"
+            return file.read_text(encoding="utf-8").strip() or f"{file} asks for the end"
     return None
 
 

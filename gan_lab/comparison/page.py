@@ -154,7 +154,7 @@ def facts(run: Run, kimg: float, total: float) -> list[dict[str, str]]:
 def length(folder: Path, rows: Sequence[dict[str, float]], lines: Sequence[dict[str, Any]]) -> tuple[float, float]:
     """Thousands of images seen, by whatever tells most, and asked for."""
     file = folder / "run.json"
-    end = json.loads(file.read_text()).get("finished_kimg") if file.is_file() else None
+    end = json.loads(file.read_text(encoding="utf-8")).get("finished_kimg") if file.is_file() else None
     seen = [float(end or 0), *(row["images_seen"] / 1000 for row in rows[-1:])]
     seen += [line["images_seen"] / 1000 for line in lines[-1:]]
     return max(seen), float(configuration(folder)["total_kimg"])
@@ -241,7 +241,7 @@ def warnings(path: Path) -> list[str]:
     """The last warnings and errors of a log, each once."""
     if not path.is_file():
         return []
-    text = path.read_text(errors="replace")
+    text = path.read_text(encoding="utf-8", errors="replace")
     pattern = r"^\S+ (\S+?)(?:,\d+)? (?:WARNING|ERROR|CRITICAL) (?:\S+): (.+)$"
     found = dict.fromkeys(message.strip() for _, message in re.findall(pattern, text, re.MULTILINE))
     return list(found)[-WARNINGS:]
@@ -251,7 +251,7 @@ def configuration(folder: Path) -> dict[str, Any]:
     """The resolved config."""
     import yaml
 
-    with (folder / "config.yaml").open() as file:
+    with (folder / "config.yaml").open(encoding="utf-8") as file:
         return dict(yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
 
 

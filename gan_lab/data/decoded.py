@@ -73,7 +73,7 @@ class DecodedImages(ImageData):
     def read(self, split: str) -> ReferenceSet:
         """See `ImageData.read`."""
         folder = self._decode_once(split)
-        facts = json.loads((folder / "facts.json").read_text())
+        facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
         for finding in facts["findings"] if collectives.rank() == 0 else []:
             log.warning("%s: %s", facts["place"], finding)
         self.class_names = tuple(facts["class_names"]) or None
@@ -135,4 +135,4 @@ class DecodedImages(ImageData):
             np.save(folder / "labels.npy", labels)
         digest = finish_digest(images.sha256, (len(kept), *self.sample_shape), labels)
         facts = {"place": source.place, "class_names": class_names, "digest": digest, "findings": findings}
-        (folder / "facts.json").write_text(json.dumps(facts, indent=1))
+        (folder / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")

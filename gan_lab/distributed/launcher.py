@@ -142,7 +142,7 @@ def _cause(codes: Sequence[int | None], failed: Sequence[int], folder: Path) -> 
             how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
             return "\n".join([f"rank {rank} {how}; the other ranks were ended", *_log(rank, folder)[-TAIL_LINES:]])
     _, rank = noted[0]
-    text = json.loads((folder / f"{rank}.error").read_text())["message"]["message"]
+    text = json.loads((folder / f"{rank}.error").read_text(encoding="utf-8"))["message"]["message"]
     traced = [number for number, line in enumerate(_log(rank, folder)) if line.startswith("Traceback")]
     return "\n".join([f"rank {rank}: {text}", *(_log(rank, folder)[traced[0] :] if traced else [])])
 
@@ -150,4 +150,4 @@ def _cause(codes: Sequence[int | None], failed: Sequence[int], folder: Path) -> 
 def _log(rank: int, folder: Path) -> list[str]:
     """The lines that a rank printed, none of rank 0, which has the terminal."""
     log = folder / f"{rank}.log"
-    return log.read_text(errors="replace").splitlines() if log.is_file() else []
+    return log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []

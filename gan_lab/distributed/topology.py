@@ -83,7 +83,7 @@ def note_failure(text: str, environ: Mapping[str, str] = os.environ) -> bool:
     about = {"message": text, "extraInfo": {"timestamp": str(int(time.time()))}}
     file = Path(environ[ERROR_FILE])
     if not file.exists():  # the first word tells the cause
-        file.write_text(json.dumps({"message": about}))
+        file.write_text(json.dumps({"message": about}), encoding="utf-8")
     return True
 
 

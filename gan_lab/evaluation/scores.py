@@ -76,7 +76,7 @@ def append_scores(folder: Path, images_seen: int, scores: Scores, about: Mapping
     """
     folder.mkdir(parents=True, exist_ok=True)
     protocols = folder / "protocols.json"
-    known = json.loads(protocols.read_text()) if protocols.is_file() else {}
+    known = json.loads(protocols.read_text(encoding="utf-8")) if protocols.is_file() else {}
     if not set(scores.records) <= set(known):
         replace_text(protocols, json.dumps(known | scores.records, indent=1, sort_keys=True))
     append_line(folder / "scores.jsonl", scores.line(images_seen) | dict(about or {}))

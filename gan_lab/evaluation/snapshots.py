@@ -101,7 +101,7 @@ def _known(run: Path, out: Path, images: int, taken: Path, evaluation: Evaluatio
 
 def mark_best(folder: Path, snapshot: Path, line: Mapping[str, Any]) -> None:
     """Keep a snapshot under a name of its own, which outlives the deletion of old ones, with its score beside it."""
-    about = json.loads(snapshot.with_suffix(".json").read_text())
+    about = json.loads(snapshot.with_suffix(".json").read_text(encoding="utf-8"))
     about["best"] = {name: line[name] for name in ("monitored", "scores", "protocols", "snapshot") if name in line}
     second_name(snapshot, folder / BEST)
     replace_text((folder / BEST).with_suffix(".json"), json.dumps(about, indent=1))
@@ -134,4 +134,4 @@ def has_intervals(line: Mapping[str, Any], evaluation: Evaluation) -> bool:
 
 
 def weights_of(snapshot: Path) -> str:
-    return str(json.loads(snapshot.with_suffix(".json").read_text())["weights"])
+    return str(json.loads(snapshot.with_suffix(".json").read_text(encoding="utf-8"))["weights"])

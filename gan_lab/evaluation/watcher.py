@@ -126,7 +126,7 @@ class Watcher:
     def _failed_before(self) -> set[int]:
         """Images seen of what could not be scored at some time."""
         file = self.run / WATCH / FAILED
-        return set(json.loads(file.read_text())) if file.is_file() else set()
+        return set(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else set()
 
     def _take(self) -> tuple[int, Path, str] | None:
         """Images seen, a name of our own for the snapshot (which training may delete or replace), and its digest."""
@@ -234,14 +234,14 @@ def _begun(run: Path) -> dict[str, Any] | None:
 def _identity(run: Path) -> str | None:
     """The id of the run in this folder; None where there is none at the moment."""
     try:
-        return str(json.loads((run / "run.json").read_text())["id"])
+        return str(json.loads((run / "run.json").read_text(encoding="utf-8"))["id"])
     except FileNotFoundError:
         return None
 
 
 def _ended(run: Path) -> bool:
     file = run / "run.json"
-    return file.is_file() and bool(json.loads(file.read_text()).get("ended"))
+    return file.is_file() and bool(json.loads(file.read_text(encoding="utf-8")).get("ended"))
 
 
 @contextmanager

@@ -79,7 +79,9 @@ def describe(config: Mapping[str, Any]) -> dict[str, Any]:
 def write_snapshot(path: Path, network: nn.Module, about: Mapping[str, Any]) -> None:
     """A generator alone: safetensors with `about` (see `describe`) beside it as JSON, in `path` with suffix .json."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    write_atomically(path.with_suffix(".json"), lambda file: Path(file).write_text(json.dumps(about, indent=1)))
+    write_atomically(
+        path.with_suffix(".json"), lambda file: Path(file).write_text(json.dumps(about, indent=1), encoding="utf-8")
+    )
     write_atomically(path, lambda file: save_file(tensors, file))
 
 
@@ -310,7 +312,7 @@ def _model_class(path: Path, config: Any, trust: Sequence[str]) -> Any:
 def _read_snapshot(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     beside = path.with_suffix(".json")
     try:
-        about = json.loads(beside.read_text())
+        about = json.loads(beside.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} needs its description {beside.name} beside it") from error
     except (ValueError, OSError) as error:

@@ -60,7 +60,7 @@ def owned(folder: Path, *, overwrite: bool) -> Iterator[dict[str, Any]]:
             print(f"moved the earlier run to {aside}")
         folder.mkdir(exist_ok=True)
         file = folder / "run.json"
-        about = json.loads(file.read_text()) if file.is_file() else {"id": uuid.uuid4().hex[:8]}
+        about = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"id": uuid.uuid4().hex[:8]}
         replace_text(file, json.dumps(about, indent=1))
         yield about
         replace_text(file, json.dumps(about, indent=1))
@@ -76,7 +76,7 @@ def logged(folder: Path, *, first_rank: bool) -> Iterator[None]:
     terminal.setFormatter(logging.Formatter("%(message)s"))
     handlers: list[logging.Handler] = [terminal]
     if first_rank:
-        handlers.append(logging.FileHandler(folder / "train.log"))
+        handlers.append(logging.FileHandler(folder / "train.log", encoding="utf-8", errors="backslashreplace"))
         handlers[-1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     else:
         terminal.setLevel(logging.ERROR)

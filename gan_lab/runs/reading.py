@@ -163,7 +163,7 @@ def read_run(folder: Path) -> Run:
     """
     path = folder / "config.yaml"
     try:
-        with path.open() as file:
+        with path.open(encoding="utf-8") as file:
             config = yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         settings, seed, devices = settings_of(config), int(config["seed"]), device_count(config["trainer"])
         total_kimg = float(config["total_kimg"])
@@ -219,13 +219,13 @@ def device_count(trainer: Mapping[str, Any]) -> int | None:
 
 def _end(path: Path) -> float | None:
     """Thousands of images at which the run ended; None before."""
-    end = json.loads(path.read_text()).get("finished_kimg") if path.is_file() else None
+    end = json.loads(path.read_text(encoding="utf-8")).get("finished_kimg") if path.is_file() else None
     return None if end is None else float(end)
 
 
 def _refuse_damage(path: Path) -> None:
     lines = read_scores(path)
-    if path.is_file() and path.read_text().count("\n") > len(lines):
+    if path.is_file() and path.read_text(encoding="utf-8").count("\n") > len(lines):
         raise ValueError(f"line {len(lines) + 1} is not JSON")
 
 
@@ -241,7 +241,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _protocols(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text())) if path.is_file() else {}
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def _clock(path: Path) -> pd.DataFrame:

@@ -21,7 +21,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """The rows of a metrics file as they stand; none where there is no file. A row cut short by a crash is left out."""
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(line for line in file if line.endswith("\n")))
 
 
@@ -29,12 +29,12 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
     """Add a row; a column that is new rewrites the file with that column empty in the rows before."""
     header = []
     if path.is_file():
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             header = next(csv.reader(file), [])
     columns = (header or ["images_seen"]) + sorted(set(row) - set(header) - {"images_seen"})
     if columns != header:
         _write_rows(path, columns, read_rows(path))
-    with path.open("a", newline="") as file:
+    with path.open("a", newline="", encoding="utf-8") as file:
         csv.DictWriter(file, columns, restval="").writerow(row)
 
 
@@ -55,7 +55,7 @@ def cut_rows(path: Path, images_seen: int) -> None:
 
 def _write_rows(path: Path, columns: list[str], rows: list[dict[str, str]]) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", newline="") as file:
+    with temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
@@ -74,7 +74,7 @@ def append_line(path: Path, line: Mapping[str, Any]) -> None:
 def replace_text(path: Path, text: str) -> None:
     """Write a file so that a reader, or a crash, finds the old one or the new one."""
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text)
+    temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
 
 
@@ -83,7 +83,7 @@ def read_scores(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     lines = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         try:
             lines.append(json.loads(line))
         except json.JSONDecodeError:

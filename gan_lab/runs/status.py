@@ -20,7 +20,7 @@ PRUNED = "pruned"  # how a reason begins when a sweep has given the run up
 def read_status(path: Path) -> dict[str, Any]:
     """What the file says; empty where there is none."""
     try:
-        status: dict[str, Any] = json.loads(path.read_text())
+        status: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     return status
@@ -30,7 +30,7 @@ def update_status(path: Path, **changes: Any) -> None:
     """Change keys of the file, made where there is none; a reader sees the old one or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    temporary.write_text(json.dumps(read_status(path) | changes, indent=1))
+    temporary.write_text(json.dumps(read_status(path) | changes, indent=1), encoding="utf-8")
     temporary.replace(path)
 
 

@@ -406,7 +406,9 @@ class OptunaSweeper(Sweeper):
             trial.report(value, step)
             known.add(step)
             if not last and not stop_file(file).exists() and trial.should_prune():
-                stop_file(file).write_text(f"{PRUNED} at {kimg:g} kimg by {type(self._study.pruner).__name__}")
+                stop_file(file).write_text(
+                    f"{PRUNED} at {kimg:g} kimg by {type(self._study.pruner).__name__}", encoding="utf-8"
+                )
 
     def _conclude(self, name: str) -> None:
         """Print and write down the best.
