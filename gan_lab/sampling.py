@@ -18,6 +18,24 @@ from torch import Tensor
 
 from gan_lab import collectives
 
+SEEDS = 2**64
+
+
+def check_seed(key: str, seed: int) -> int:
+    """`seed`, if it has 64 bits at most; everything random takes such a one.
+
+    Raises:
+        ValueError: it is negative, or larger; `key` is how a person calls it.
+    """
+    if not 0 <= seed < SEEDS:
+        raise ValueError(f"{key} must be {'0 or more' if seed < 0 else f'at most {SEEDS - 1}'}, got {seed}")
+    return seed
+
+
+def legacy_seed(seed: int) -> int:
+    """For generators that take 32 bits, as `numpy.random.RandomState` does: `seed`, or 32 bits that follow from it."""
+    return seed if seed < 2**32 else int(np.random.SeedSequence(seed).generate_state(1)[0])
+
 
 def seed_sequence(seed: int, purpose: str, *counters: int) -> np.random.SeedSequence:
     """The root of all numbers drawn for `purpose` at these counters (all non-negative)."""
@@ -61,16 +79,14 @@ class Draws:
     batch and sliced contiguously by rank, so ranks never share a latent and together draw what one process would.
 
     Args:
-        seed: non-negative; the run's seed.
+        seed: 0 or more, of 64 bits at most; the run's seed.
         across_ranks: False for draws that belong to one rank alone, as a block of evaluation's does: nothing is sliced.
     Attributes:
         detour: how often the run was rolled back; another one draws other numbers, so that it need not end alike.
     """
 
     def __init__(self, seed: int, *, across_ranks: bool = True) -> None:
-        if seed < 0:
-            raise ValueError(f"seed must be 0 or more, got {seed}")
-        self.seed = seed
+        self.seed = check_seed("seed", seed)
         self.across_ranks = across_ranks
         self.detour = 0
         self.images_seen = 0
