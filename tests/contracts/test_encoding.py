@@ -1,4 +1,4 @@
-"""Kind E, surroundings: every file of text names its encoding, so that the locale decides nothing (gphotos-sync#189)."""
+"""Kind E, surroundings: every file of text names its encoding, whatever the locale (gphotos-sync#189)."""
 
 import ast
 from collections.abc import Iterator
