@@ -103,6 +103,8 @@ def message(error: BaseException) -> str:
         text = f"{unknown}; misspelt, or meant for another choice?"
     if isinstance(error, TypeError) and (lacking := re.search(r"missing \d+ required .*arguments?: (.*)", text)):
         text = f"lacks {lacking[1]}, which another choice may bring"
+    if isinstance(error, UnicodeEncodeError):  # of a file's name: what is in files, or printed, is never in its way
+        text = f"this locale has no characters for {error.object!r}; set PYTHONUTF8=1, or LC_ALL=C.UTF-8"
     if "out of memory" in text.lower():
         text = (
             f"the device is out of memory; lower data.batch_size or set data.micro_batch_size ({text.splitlines()[0]})"

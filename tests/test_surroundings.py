@@ -11,6 +11,7 @@ from conftest import ROOT, SMALL
 from rich.table import Table
 
 from gan_lab import terminal
+from gan_lab.cli import message
 from gan_lab.evaluation.display import print_scores
 from gan_lab.evaluation.scores import Scores
 from gan_lab.runs.records import append_line
@@ -71,6 +72,12 @@ def test_a_command_in_a_notebook_s_shell_with_an_ascii_locale(tmp_path):
     for name in ("curves.png", "pictures/latest.png", "config.yaml", "train.log"):
         assert (tmp_path / "été" / "run=1" / name).is_file(), name
     assert b"UnicodeEncodeError" not in done.stderr
+
+
+def test_a_name_that_the_locale_does_not_have():
+    """Of a recipe, say: what was typed is kept as it was."""
+    said = message(UnicodeEncodeError("ascii", "été", 0, 1, "ordinal not in range(128)"))
+    assert said == "this locale has no characters for 'été'; set PYTHONUTF8=1, or LC_ALL=C.UTF-8"
 
 
 def a_run(folder: Path, *, pictures: bool = True, curves: bool = True, best: bool = False) -> Path:
