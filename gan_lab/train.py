@@ -154,11 +154,10 @@ def check(settings: dict[str, Any]) -> None:
     if not 0 <= settings["seed"] < 2**64:
         needed = "0 or more" if settings["seed"] < 0 else f"at most {2**64 - 1}"
         raise ValueError(f"seed must be {needed}, got {settings['seed']}")
-    if not 0 < settings["total_kimg"] < math.inf:
-        raise ValueError(
-            f"total_kimg must be a finite number of more than 0, got {settings['total_kimg']}; it may be large: "
-            "Ctrl-C saves a run, the same command goes on"
-        )
+    if not settings["total_kimg"] > 0:
+        raise ValueError(f"total_kimg must be more than 0, got {settings['total_kimg']}")
+    if settings["total_kimg"] == math.inf:
+        raise ValueError("total_kimg must be finite, got inf; take a large one: Ctrl-C saves, the same command goes on")
     if settings["threads"] is not None and settings["threads"] < 1:
         raise ValueError(f"threads must be 1 or more (or null for one per core), got {settings['threads']}")
     if settings["on_nonfinite"] not in ("stop", "rollback"):
