@@ -26,7 +26,7 @@ from gan_lab.runs.summary import closing_lines
 
 log = logging.getLogger("gan_lab")
 ROLLBACKS = 3
-PRECISIONS = ("32-true", "32", "bf16-mixed", "bf16-true", "bf16", "None")
+PRECISIONS = ("32-true", "32", "64-true", "64", "bf16-mixed", "bf16-true", "bf16", "None")
 
 
 def main() -> None:

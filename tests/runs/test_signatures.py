@@ -68,7 +68,7 @@ def test_a_target_that_is_not_there_is_left_to_whoever_builds_it():
         (tuple[float, float], [[0.5, 1]], [[0.5], [1, 2, 3], 0.5]),
         (tuple[int, ...], [[], [1, 2, 3]], [["x"]]),
         (Mapping[str, float], [{}, {"a": 1}], ["a", 3, {"a": "x"}]),
-        (Callable[[int], float], [{"_target_": "x"}, {}], ["x", 3, None]),
+        (Callable[[int], float], [{"_target_": "x"}, {}, None], ["x", 3, [1]]),
         (float | Tensor, [0.5], ["x"]),
         (Any, ["x", 3, None, [1]], []),
     ],
