@@ -219,7 +219,7 @@ MUTATIONS = [
     Mutation(
         "splits of the Inception Score not shuffled",
         "gan_lab/metrics/inception_score.py",
-        "shuffled = logits[torch.from_numpy(np.random.RandomState(seed).permutation(count))]",
+        "shuffled = logits[torch.from_numpy(np.random.RandomState(legacy_seed(seed)).permutation(count))]",
         "shuffled = logits",
         ("tests/metrics/test_inception_score.py",),
     ),

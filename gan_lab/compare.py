@@ -5,12 +5,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from gan_lab.comparison.curves import draw
 from gan_lab.comparison.rows import compare
 from gan_lab.comparison.tables import frame, markdown, refusal, show
 from gan_lab.runs.reading import find_runs, read_run
+from gan_lab.terminal import prepare_process, wide_console
 
 EXAMPLE = """\
 example:
@@ -23,6 +22,7 @@ Rows with scores of different protocols are not ranked together: they get a tabl
 
 def main() -> None:
     """The command."""
+    prepare_process()
     try:
         code = run(parse(sys.argv[1:]))
     except (ValueError, OSError) as error:
@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
         except (OSError, ValueError) as error:
             raise ValueError(f"cannot plot to {options.plot}: {getattr(error, 'strerror', None) or error}") from error
     if "-" not in (options.csv, options.markdown):
-        show(comparison, Console(markup=False, highlight=False, emoji=False))
+        show(comparison, wide_console())
     if len(comparison.monitored) > 1:
         print(f"Error: {refusal(comparison)}", file=sys.stderr)
         return 1

@@ -15,7 +15,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.plugins.plugin import Plugin
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, AnyNode, DictConfig, OmegaConf, StringNode
 
 from gan_lab.sweeps.local_launcher import LocalLauncher
 from gan_lab.sweeps.optuna_sweeper import OptunaSweeper
@@ -192,7 +192,10 @@ class Recipes(FileConfigSource):
         return os.path.isdir(self.path)
 
     def load_config(self, config_path: str) -> Any:
-        return super().load_config(config_path.removeprefix("experiment/"))
+        name = config_path.removeprefix("experiment/")
+        result = super().load_config(name)
+        refuse_choices_as_keys(result.config, Path(self.path) / f"{name.removesuffix('.yaml')}.yaml")
+        return result
 
     def is_group(self, config_path: str) -> bool:
         return config_path.strip("/") in ("", "experiment")
@@ -202,8 +205,38 @@ class Recipes(FileConfigSource):
 
     def list(self, config_path: str, results_filter: Any) -> list[str]:
         if config_path.strip("/") == "experiment":
-            return super().list("", results_filter)
+            return sorted(path.stem for path in Path(self.path).glob("*.yaml"))
         return ["experiment"]
+
+
+def refuse_empty(config: DictConfig) -> None:
+    """No key of a root means anything by an empty text: as a path, it would be the current folder.
+
+    Raises:
+        ValueError: one is empty.
+    """
+    for key in map(str, config):
+        node = config._get_node(key)
+        if isinstance(node, StringNode) and node._value() == "":
+            raise ValueError(f"{key} is empty; give it a value, or leave it out")
+
+
+def refuse_choices_as_keys(recipe: Any, file: Path) -> None:
+    """Refuse `model: wgan_gp` in a recipe, which would replace all of the model's settings by a name.
+
+    Raises:
+        ValueError: a group is given a name, where its settings belong.
+    """
+    if not isinstance(recipe, DictConfig):
+        return
+    for key in map(str, recipe):
+        value = None if OmegaConf.is_missing(recipe, key) else recipe._get_node(key)
+        value = value._value() if isinstance(value, AnyNode) else None
+        if isinstance(value, str) and not OmegaConf.is_interpolation(recipe, key) and (shipped("conf") / key).is_dir():
+            raise ValueError(
+                f"{file}: {key}: {value} gives a name where the settings of {key} belong; a choice is made in the "
+                f"recipe's defaults: [{{override /{key}: {value}}}]"
+            )
 
 
 class RecipeFolders(SearchPathPlugin):

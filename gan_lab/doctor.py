@@ -5,8 +5,6 @@ these settings, or a part of the machine that is there and does not work; a "not
 """
 
 import argparse
-import codecs
-import io
 import json
 import os
 import sys
@@ -15,18 +13,12 @@ from dataclasses import asdict
 from gan_lab.diagnosis.checks import CHECKS, examine
 from gan_lab.diagnosis.findings import Finding
 from gan_lab.diagnosis.settings import Settings
-
-
-def in_ascii(error: UnicodeError) -> tuple[str, int]:
-    """For a terminal without ✓ and ✗: signs that stay apart."""
-    assert isinstance(error, UnicodeEncodeError)
-    text = error.object[error.start : error.end]
-    return "".join({"✓": "+", "✗": "x"}.get(sign, "?") for sign in text), error.end
+from gan_lab.terminal import prepare_process
 
 
 def main() -> None:
     """The command."""
-    codecs.register_error("gan_lab.doctor", in_ascii)
+    prepare_process()
     lines = "\n".join(f"  {check.__name__:<15} {(check.__doc__ or '-').splitlines()[0]}" for check in CHECKS)
     parser = argparse.ArgumentParser(
         prog="python -m gan_lab.doctor",
@@ -36,8 +28,6 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON for scripts")
     parser.add_argument("settings", nargs="*", help="as for gan_lab.train: paths.data_dir=/x data=cifar10 ...")
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="gan_lab.doctor")
     arguments = parser.parse_intermixed_args()
     settings = Settings(arguments.settings)
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # what gloo would warn of has a line of its own

@@ -1,5 +1,6 @@
 """`python -m gan_lab.evaluate`: the scores of a checkpoint, a run or images, by the very stage that scores training."""
 
+import math
 import sys
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,8 @@ def run(config: DictConfig) -> None:
         raise ValueError(f"give one of {', '.join(f'{kind}=...' for kind in KINDS)}; {found}")
     if config.threads is not None and config.threads < 1:
         raise ValueError(f"threads must be 1 or more (or null), got {config.threads}")
+    if not 0 < config.poll_seconds < math.inf:
+        raise ValueError(f"poll_seconds must be a finite number of more than 0, got {config.poll_seconds}")
     topology = find_topology()
     count = processes(config, topology)
     if count > topology.world:

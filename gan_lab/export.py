@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from gan_lab.cli import run_command
+from gan_lab.cli import made_folder, run_command
 from gan_lab.runs.settings import plain
 
 
@@ -19,10 +19,10 @@ def run(config: DictConfig) -> None:
     from gan_lab.runs.checkpoint import describe, load_generator, write_snapshot
 
     settings = plain(config)
-    if settings["tolerance"] <= 0:
+    if not settings["tolerance"] > 0:
         raise ValueError(f"tolerance must be more than 0, got {settings['tolerance']}")
     loaded = load_generator(settings["checkpoint"], settings["weights"], trust=settings["trust"])
-    out = Path(settings["out"])
+    out = made_folder(Path(settings["out"]))
     about = describe(loaded.config) | {
         "images_seen": loaded.images_seen,
         "network": loaded.name,

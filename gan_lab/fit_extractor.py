@@ -1,5 +1,6 @@
 """`python -m gan_lab.fit_extractor`: a small classifier of labelled images, whose features then score GANs."""
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from omegaconf import DictConfig
 from gan_lab.cli import run_command
 from gan_lab.distributed.topology import choose_device
 from gan_lab.runs.settings import plain
+from gan_lab.runs.signatures import check_signatures
 
 
 def main() -> None:
@@ -19,17 +21,23 @@ def main() -> None:
 def run(config: DictConfig) -> float:
     """Train on what `config` names, write the file, say how to use it; returns the accuracy on images held out."""
     import torch
-    from rich.console import Console
 
     from gan_lab.extractors.classifier import accuracy, save_classifier
     from gan_lab.extractors.naming import checked_name
     from gan_lab.runs.checkpoint import write_atomically
     from gan_lab.runs.records import try_writing
+    from gan_lab.sampling import check_seed
 
     settings = plain(config)
     out = Path(settings["out"])
     if out.exists() and not settings["overwrite"]:
         raise ValueError(f"{out} is there already; choose another out=..., or overwrite=true to replace it")
+    check_seed("seed", settings["seed"])
+    if settings["threads"] is not None and settings["threads"] < 1:
+        raise ValueError(f"threads must be 1 or more (or null for one per core), got {settings['threads']}")
+    if not 0 < settings["lr"] < math.inf:
+        raise ValueError(f"lr must be a finite number of more than 0, got {settings['lr']}")
+    check_signatures(settings, "data")
     if out.is_dir():
         raise ValueError(f"out={out} is a folder; give a file, such as out={out / 'classifier.safetensors'}")
     try_writing(out.parent, "out", settings["out"])
@@ -60,16 +68,15 @@ def run(config: DictConfig) -> float:
     write_atomically(out, lambda file: save_classifier(file, network, about))
     speed = settings["epochs"] * len(training.images) / seconds
     chance = 1 / network.classes
-    say = Console(soft_wrap=True, highlight=False).print
-    say(
+    print(
         f"trained   {len(training.images)} images of {training.name}, {network.classes} classes, {settings['epochs']} "
         f"times in {seconds:.0f} s ({speed:.0f} images/s)"
     )
-    say(f"accuracy  {reached:.4f} on {len(held_out.images)} images that it has not seen ({held_out.split})")
+    print(f"accuracy  {reached:.4f} on {len(held_out.images)} images that it has not seen ({held_out.split})")
     if reached < 2 * chance:
-        say(f"warning   little better than chance ({chance:.4f}): its features say nothing; give it more epochs=...")
-    say(f"written   {out}")
-    say(f"use       extractor@evaluation.extractor=classifier evaluation.extractor.weights={out}")
+        print(f"warning   little better than chance ({chance:.4f}): its features say nothing; give it more epochs=...")
+    print(f"written   {out}")
+    print(f"use       extractor@evaluation.extractor=classifier evaluation.extractor.weights={out}")
     return reached
 
 

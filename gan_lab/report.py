@@ -4,13 +4,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gan_lab.comparison.page import render
 from gan_lab.runs.reading import find_runs, read_run
-
-if TYPE_CHECKING:
-    pass
+from gan_lab.terminal import prepare_process
 
 EXAMPLE = """\
 example:
@@ -23,6 +20,7 @@ The file needs no network and no other file: send it, print it, keep it.
 
 def main() -> None:
     """The command."""
+    prepare_process()
     try:
         run(parse(sys.argv[1:]))
     except (ValueError, OSError) as error:

@@ -15,7 +15,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from gan_lab.cli import run_command
+from gan_lab.cli import made_folder, run_command
 from gan_lab.distributed.topology import choose_device
 from gan_lab.runs.settings import plain
 
@@ -37,12 +37,14 @@ def run(config: DictConfig) -> None:
     """Write the images that `config` asks for, and a grid of the first ones; or points, and a scatter plot of them."""
     from gan_lab.evaluation.requests import asked
     from gan_lab.runs.checkpoint import load_generator
+    from gan_lab.sampling import check_seed
 
     settings = plain(config)
     if settings["format"] not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {settings['format']!r}")
     if settings["count"] < 1:
         raise ValueError(f"count must be 1 or more, got {settings['count']}")
+    check_seed("seed", settings["seed"])
     out = Path(settings["out"])
     earlier, others = found_in(out)
     if (earlier or others) and not settings["overwrite"]:
@@ -57,7 +59,7 @@ def run(config: DictConfig) -> None:
     batches = images(loaded, count=settings["count"], seed=settings["seed"], classes=settings["classes"])
     first = next(batches)  # a wrong request shows here, before anything is written
     batches, kind = chain([first], batches), "points" if first.ndim == 2 else "images"
-    out.mkdir(parents=True, exist_ok=True)
+    made_folder(out)
     clear(out, earlier, others)
     if kind == "points":
         written, picture = write_points(batches, out, loaded, settings["trust"])

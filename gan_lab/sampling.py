@@ -19,6 +19,7 @@ from torch import Tensor
 from gan_lab import collectives
 
 CPU = torch.device("cpu")
+SEEDS = 2**64
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:
@@ -32,6 +33,22 @@ def send(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type in ("mps", "meta"):  # shares its memory with the CPU, or has none: there is nothing to lock
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def check_seed(key: str, seed: int) -> int:
+    """`seed`, if it has 64 bits at most; everything random takes such a one.
+
+    Raises:
+        ValueError: it is negative, or larger; `key` is how a person calls it.
+    """
+    if not 0 <= seed < SEEDS:
+        raise ValueError(f"{key} must be {'0 or more' if seed < 0 else f'at most {SEEDS - 1}'}, got {seed}")
+    return seed
+
+
+def legacy_seed(seed: int) -> int:
+    """For generators that take 32 bits, as `numpy.random.RandomState` does: `seed`, or 32 bits that follow from it."""
+    return seed if seed < 2**32 else int(np.random.SeedSequence(seed).generate_state(1)[0])
 
 
 def seed_sequence(seed: int, purpose: str, *counters: int) -> np.random.SeedSequence:
@@ -79,7 +96,7 @@ class Draws:
     large ones (`normal_by_blocks`) by the device's own generator, whose numbers are those of its kind.
 
     Args:
-        seed: non-negative; the run's seed.
+        seed: 0 or more, of 64 bits at most; the run's seed.
         across_ranks: False for draws that belong to one rank alone, as a block of evaluation's does: nothing is sliced.
         device: where drawn tensors are wanted; may be set anew.
     Attributes:
@@ -87,9 +104,7 @@ class Draws:
     """
 
     def __init__(self, seed: int, *, across_ranks: bool = True, device: torch.device = CPU) -> None:
-        if seed < 0:
-            raise ValueError(f"seed must be 0 or more, got {seed}")
-        self.seed = seed
+        self.seed = check_seed("seed", seed)
         self.across_ranks = across_ranks
         self.device = device
         self.detour = 0

@@ -93,7 +93,7 @@ class Ticks:
 
     def __init__(self, every_kimg: float | None) -> None:
         if every_kimg is not None and every_kimg <= 0:
-            raise ValueError(f"an interval in kimg must be more than 0 (or null for never), got {every_kimg}")
+            raise ValueError(f"every_kimg must be more than 0 (or null for never), got {every_kimg}")
         self.every = None if every_kimg is None else images_of(every_kimg)
 
     def due(self, before: int, after: int) -> bool:

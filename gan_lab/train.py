@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import sys
 import tempfile
 import time
@@ -17,12 +18,15 @@ from gan_lab.cli import message, run_command
 from gan_lab.distributed.preemption import ENDING, REQUEUEING, requeue, signals
 from gan_lab.distributed.topology import check_topology, devices_named, find_topology, note_failure, rank_among_others
 from gan_lab.runs.folder import find_folder, holds_run, logged, owned, refuse_other_settings, resume_point
-from gan_lab.runs.records import replace_text, scores_of
+from gan_lab.runs.records import replace_text
 from gan_lab.runs.settings import PLACES, digest, has_own_place, plain
+from gan_lab.runs.signatures import check_signatures
 from gan_lab.runs.status import best_score, is_pruned, monitored_scores, read_status, status_kept
+from gan_lab.runs.summary import closing_lines
 
 log = logging.getLogger("gan_lab")
 ROLLBACKS = 3
+PRECISIONS = ("32-true", "32", "64-true", "64", "bf16-mixed", "bf16-true", "bf16", "None")
 
 
 def main() -> None:
@@ -172,10 +176,13 @@ def check(settings: dict[str, Any]) -> None:
     Raises:
         ValueError: a value out of its range, or a choice that does not work.
     """
-    if settings["seed"] < 0:
-        raise ValueError(f"seed must be 0 or more, got {settings['seed']}")
+    if not 0 <= settings["seed"] < 2**64:
+        needed = "0 or more" if settings["seed"] < 0 else f"at most {2**64 - 1}"
+        raise ValueError(f"seed must be {needed}, got {settings['seed']}")
     if not settings["total_kimg"] > 0:
         raise ValueError(f"total_kimg must be more than 0, got {settings['total_kimg']}")
+    if settings["total_kimg"] == math.inf:
+        raise ValueError("total_kimg must be finite, got inf; take a large one: Ctrl-C saves, the same command goes on")
     if settings["threads"] is not None and settings["threads"] < 1:
         raise ValueError(f"threads must be 1 or more (or null for one per core), got {settings['threads']}")
     if settings["on_nonfinite"] not in ("stop", "rollback"):
@@ -186,6 +193,13 @@ def check(settings: dict[str, Any]) -> None:
             f"trainer.precision={precision} is refused: scaled fp16 gradients do not go with two optimizers and "
             "penalties; use bf16-mixed or 32-true"
         )
+    if precision not in PRECISIONS:
+        raise ValueError(f"trainer.precision must be 32-true or bf16-mixed, got {precision}")
+    for name, node in settings["callbacks"].items():
+        if node is not None and not (isinstance(node, dict) and "_target_" in node):
+            raise ValueError(f"callbacks.{name} must be null, to leave it out, or a node with _target_, got {node!r}")
+    if not settings["callbacks"].get("stop"):
+        raise ValueError("callbacks.stop cannot be left out: it ends the run at total_kimg")
 
 
 def fit_or_roll_back(
@@ -225,6 +239,7 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any], resume: P
     from gan_lab.distributed.environment import Joined, take_signals_from
     from gan_lab.distributed.strategy import STRATEGY
     from gan_lab.runs.checkpoint import CheckpointIO, initialize
+    from gan_lab.sampling import legacy_seed
 
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
@@ -234,7 +249,10 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any], resume: P
     topology, config = find_topology(), OmegaConf.create(settings)
     if settings["threads"] is not None:
         torch.set_num_threads(settings["threads"])
-    seed_everything(settings["seed"], verbose=False)
+    seed_everything(legacy_seed(settings["seed"]), verbose=False)
+    asked = dict(settings["trainer"])
+    hang = HangDetection(asked.pop("hang_minutes"))
+    check_signatures({**settings, "trainer": asked}, "data", "model", "evaluation", "trainer", "callbacks", "logger")
     data = instantiate(config.data, _convert_="all")
     with collectives.first_ranks_first(topology.local_rank):
         data.prepare_data()
@@ -253,8 +271,6 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any], resume: P
     name = str(folder)
     nodes = config.logger.values() if is_first_rank() else ()
     loggers = [instantiate(node, folder=name, run_id=about["id"], name=name) for node in nodes]
-    asked = dict(settings["trainer"])
-    hang = HangDetection(asked.pop("hang_minutes"))
     trainer = instantiate(
         asked,
         default_root_dir=str(folder),
@@ -304,7 +320,10 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any], resume: P
     about["finished_kimg"] = kimg if is_pruned(stop.reason) else max(settings["total_kimg"], kimg)
     about["reason"], about["best"], about["ended"] = stop.reason, best, True
     if is_first_rank():
-        report(folder, model, stop.reason or "", time.perf_counter() - start)
+        seconds, reason = time.perf_counter() - start, stop.reason or ""
+        print(
+            *closing_lines(folder, images_seen=model.images_seen, seconds=seconds, reason=reason), sep="\n", flush=True
+        )
     return best
 
 
@@ -329,27 +348,6 @@ def prepared_evaluation(config: DictConfig, data: Any, device: Any, local_rank: 
     for name, reason in evaluation.left_out.items():
         log.warning("This run does without the metric %s: %s", name, reason)
     return evaluation
-
-
-def report(folder: Path, model: Any, reason: str, seconds: float) -> None:
-    """Print where everything is, and the score with its protocol's name."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_row("picture grid", str(folder / "pictures" / "latest.png"))
-    table.add_row("curves", str(folder / "curves.png"))
-    table.add_row("metrics", str(folder / "metrics.csv"))
-    newest = sorted((folder / "checkpoints").glob("[0-9]*.ckpt"))
-    best = folder / "checkpoints" / "best.ckpt"
-    table.add_row("checkpoint", str(best if best.is_file() else newest[-1] if newest else "none"))
-    lines = scores_of(folder)
-    for name, value in (lines[-1]["scores"] if lines else {}).items():
-        if not name.endswith(("_std", "_part")):
-            table.add_row("score", f"{name} = {value:.4g}  (protocol {lines[-1]['protocols'][name]})")
-    console = Console(soft_wrap=True)
-    console.print(f"\n{model.images_seen / 1000:.1f} kimg in {seconds:.0f} s ({reason})")
-    console.print(table)
 
 
 if __name__ == "__main__":

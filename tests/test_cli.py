@@ -317,7 +317,7 @@ def test_no_command_runs_a_stranger_s_code(name, command, trained, tmp_path):
         (["evaluation.num_sample=20"], ["do you mean evaluation.num_samples?"]),
         (["+evaluation.num_sample=20"], ["evaluation", "'num_sample'; misspelt, or meant for another choice?"]),
         (["model=vae", "network=vaegan"], ["this model has no discriminator", "choose another"]),
-        (["model=dcgna"], ["model/dcgna", "dcgan", "wgan_gp"]),
+        (["model=dcgna"], ["no model=dcgna", "do you mean model=dcgan", "wgan_gp"]),
         (["data.batch_size=0"], ["data.batch_size", "got 0"]),
         (["data.batch_size=8", "data.micro_batch_size=3"], ["data.micro_batch_size=3", "data.batch_size=8"]),
         (["data.image_size=20"], ["20"]),

@@ -265,7 +265,7 @@ def test_a_curve_without_an_interval_where_other_scores_have_one(tmp_path):
         (["images=x.npz"], ["one thing to compare with: data=cifar10 (say), or against=PATH"]),
         (["images=x.npz", "against=y", "data=digits"], ["one thing to compare with"]),
         (["images=nowhere", "data=digits"], ["there is nothing at nowhere"]),
-        (["images=x.npz", "data=digitz"], ["data/digitz"]),
+        (["images=x.npz", "data=digitz"], ["no data=digitz"]),
         (["images=x.npz", *AGAINST_DIGITS, "num_samples=9"], ["needs num_samples >= 10, got 9"]),
         (["evaluation.num_samples=9"], ["unknown key evaluation.num_samples; first choose one: evaluation=NAME"]),
         (["images=x.npz", *AGAINST_DIGITS, "num_samples=99"], ["num_samples=99, but x has 12 images"]),

@@ -9,6 +9,7 @@ from gan_lab.sampling import (
     Draws,
     LabelledInputs,
     LatentInputs,
+    legacy_seed,
     numpy_generator,
     reseed_default_generators,
     seed_sequence,
@@ -276,3 +277,19 @@ def test_a_wide_bound_leaves_latents_finite():
 
     inputs = LatentInputs(1, "normal").truncated(9.0)
     assert inputs.latents(Zeros(0), 2).flatten().tolist() == [-9.0, -9.0]
+
+
+def test_seeds_of_64_bits():
+    """Kind D, Lightning#21028: any such seed; below 2**32 the numbers are those that numpy's generators always gave."""
+    assert [legacy_seed(seed) for seed in (0, 7, 2**32 - 1)] == [0, 7, 2**32 - 1]
+    large = [legacy_seed(seed) for seed in (2**32, 2**32 + 1, 2**64 - 1)]
+    assert len(set(large)) == 3
+    assert all(0 <= seed < 2**32 for seed in large)
+    first, second = (Draws(seed).normal("latents", 2, (3,)) for seed in (2**64 - 1, 2**64 - 2))
+    assert not torch.equal(first, second)
+    for seed, said in (
+        (-1, "seed must be 0 or more, got -1"),
+        (2**64, "seed must be at most 18446744073709551615"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            Draws(seed)

@@ -54,7 +54,7 @@ class CelebA(DecodedImages):
                 "img_align_celeba.zip there, try data.download=true, or give the folder that holds celeba as "
                 "data.root=PATH"
             )
-        lines = (line.split() for line in partition.read_text().splitlines())
+        lines = (line.split() for line in partition.read_text(encoding="utf-8").splitlines())
         wanted = {name for name, number in lines if number == PARTITIONS[split]}
         return ChosenFiles(images, f"celeba-{split}", wanted)
 

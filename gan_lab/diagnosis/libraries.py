@@ -29,14 +29,17 @@ class Declared:
 def checkout() -> Path | None:
     """The folder of the checkout that this package runs from; None for an installed one."""
     file = PACKAGE.parent / "pyproject.toml"
-    ours = file.is_file() and tomllib.loads(file.read_text()).get("project", {}).get("name") == DISTRIBUTION
+    ours = (
+        file.is_file()
+        and tomllib.loads(file.read_text(encoding="utf-8")).get("project", {}).get("name") == DISTRIBUTION
+    )
     return file.parent if ours else None
 
 
 def declared() -> Declared:
     """From the checkout's pyproject.toml, which is newer than what an editable install noted; else as installed."""
     if folder := checkout():
-        project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+        project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         extras = {
             name: [Requirement(text) for text in texts] for name, texts in project["optional-dependencies"].items()
         }

@@ -60,7 +60,7 @@ def _cgroup_files(controller: str, *names: str) -> Iterator[list[str]]:
     """The words of files of this process's control groups, from its own group up: of version 2, or 1 `controller`s."""
     if not OWN_CGROUPS.is_file():
         return
-    for line in OWN_CGROUPS.read_text().splitlines():
+    for line in OWN_CGROUPS.read_text(encoding="utf-8").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
@@ -69,7 +69,7 @@ def _cgroup_files(controller: str, *names: str) -> Iterator[list[str]]:
         for group in (folder, *folder.parents):
             files = [group / name for name in names]
             if all(file.is_file() for file in files):
-                yield [word for file in files for word in file.read_text().split()]
+                yield [word for file in files for word in file.read_text(encoding="utf-8").split()]
             if group == top:
                 break
 

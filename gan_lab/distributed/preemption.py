@@ -70,7 +70,14 @@ def requeue(number: int) -> str | None:
     if "SLURM_ARRAY_JOB_ID" in os.environ:
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     try:
-        subprocess.run(["scontrol", "requeue", job], check=True, capture_output=True, text=True, timeout=60)
+        subprocess.run(
+            ["scontrol", "requeue", job],
+            check=True,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=60,
+        )
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", None) or error
         raise RuntimeError(
@@ -86,6 +93,12 @@ def _gives_way(job: str) -> bool:
     """
     if shutil.which("scontrol") is None:  # in a container, say
         return False
-    shown = subprocess.run(["scontrol", "show", "job", "--oneliner", job], capture_output=True, text=True, check=False)
+    shown = subprocess.run(
+        ["scontrol", "show", "job", "--oneliner", job],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
     running, other = "JobState=RUNNING" in shown.stdout, re.search(r"\sPreemptTime=(?!None)", shown.stdout)
     return running and other is not None

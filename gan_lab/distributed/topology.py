@@ -136,6 +136,14 @@ def check_topology(settings: Mapping[str, Any], topology: Topology) -> int:
         ValueError: not as many were started, they cannot be started from here, or the batch cannot be shared out.
     """
     trainer, data = settings["trainer"], settings["data"]
+    for key, value, least in (
+        ("trainer.num_nodes", trainer.get("num_nodes", 1), 1),
+        ("data.batch_size", data.get("batch_size"), 1),
+        ("data.micro_batch_size", data.get("micro_batch_size"), 1),
+    ):
+        whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
+        if not whole and not (value is None and key.startswith("data.")):  # the data set's class knows whether null
+            raise ValueError(f"{key} must be a whole number of at least {least}, got {value!r}")
     strategy, nodes = trainer.get("strategy", "auto"), trainer.get("num_nodes", 1)
     if strategy not in ("auto", STRATEGY):
         raise ValueError(f"trainer.strategy={strategy} does not know GANs; several processes train by trainer=ddp")

@@ -16,6 +16,7 @@ from gan_lab.evaluation.scores import Scores
 from gan_lab.evaluation.stage import Evaluation
 from gan_lab.runs.checkpoint import LoadedGenerator, build, check, load_generator
 from gan_lab.runs.settings import plain
+from gan_lab.runs.signatures import check_signatures
 
 
 def refuse(config: DictConfig, kind: str, **usual: Any) -> None:
@@ -76,12 +77,17 @@ def with_changes(settings: dict[str, Any]) -> dict[str, Any]:
     if data.get("seed", 0) is None:
         data["seed"] = 0  # of the order in training, which nobody asks for here
     if settings["data_root"] is not None:
+        if "root" not in data:
+            raise ValueError(
+                f"data_root={settings['data_root']}: {data.get('name', 'this data set')} lies in no folder"
+            )
         data["root"] = settings["data_root"]
     if settings["extractor_weights"] is not None:
         evaluation["extractor"]["weights"] = settings["extractor_weights"]
     for key in ("num_samples", "seed"):
         if settings[key] is not None:
             evaluation[key] = settings[key]
+    check_signatures(settings, *(name for name in ("data", "evaluation") if "_target_" in settings[name]))
     return settings
 
 

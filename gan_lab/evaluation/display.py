@@ -14,6 +14,7 @@ from rich.text import Text
 
 from gan_lab import collectives
 from gan_lab.evaluation.scores import Scores
+from gan_lab.terminal import wide_console
 
 LINE_SECONDS = 15.0
 
@@ -73,14 +74,15 @@ def _lines(what: str) -> Callable[[str, int, int], None]:
 def print_scores(title: str, scores: Scores) -> None:
     """The table."""
     columns = ["score", "value", *(["interval"] if scores.intervals else []), "protocol"]
-    table = Table(*columns, title=title, box=None)
+    table = Table(*columns, box=None)
     for name, value in scores.values.items():
         cells = [name, f"{value:.10g}"]
         if scores.intervals:
             ends = scores.intervals.get(name)
             cells.append("" if ends is None else f"{ends[0]:.6g} to {ends[1]:.6g}")
         table.add_row(*cells, scores.protocols[name])
-    Console(soft_wrap=True).print(table)
+    print(title)  # not the table's, which would break it where the table ends
+    wide_console().print(table)
 
 
 def print_curve(lines: Sequence[Mapping[str, Any]], best: Mapping[str, Any]) -> None:
@@ -92,7 +94,7 @@ def print_curve(lines: Sequence[Mapping[str, Any]], best: Mapping[str, Any]) -> 
         interval = "" if ends is None else f"  ({ends[0]:.6g} to {ends[1]:.6g})"
         mark = "best" if line["images_seen"] == best["images_seen"] else ""
         table.add_row(f"{line['images_seen'] / 1000:g}", f"{line['scores'][name]:.6g}{interval}", mark)
-    Console(soft_wrap=True).print(table)
+    wide_console().print(table)
 
 
 def draw_curve(lines: Sequence[Mapping[str, Any]], best: Mapping[str, Any], path: Path) -> None:

@@ -37,6 +37,13 @@ def asked(
         else:
             loaded = replace(loaded, inputs=loaded.inputs.truncated(truncation))
     if standing_statistics is not None:
+        numbers = list(standing_statistics.values()) if isinstance(standing_statistics, Mapping) else []
+        whole = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
+        if len(numbers) != 2 or set(standing_statistics) != {"batches", "batch_size"} or not whole:
+            raise ValueError(
+                "standing_statistics must be two whole numbers, {batches: 100, batch_size: 64} for example, got "
+                f"{standing_statistics!r}"
+            )
         settings["standing_statistics"] = dict(standing_statistics)
         take_standing_statistics(loaded, **standing_statistics)
     return replace(loaded, asked=settings)

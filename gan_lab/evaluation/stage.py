@@ -24,7 +24,7 @@ from gan_lab.metrics.base import Block, BlockMetric
 from gan_lab.metrics.blocks import BlockStore
 from gan_lab.metrics.intervals import FEWEST_BLOCKS, block_interval, check_intervals
 from gan_lab.metrics.reference import Reference, cached_reference
-from gan_lab.sampling import reseed_default_generators
+from gan_lab.sampling import check_seed, reseed_default_generators
 
 Progress = Callable[[str, int, int], None]
 
@@ -67,6 +67,7 @@ class Evaluation:
     ) -> None:
         if block_size < 1:
             raise ValueError(f"evaluation.block_size must be 1 or more, got {block_size}")
+        check_seed("evaluation.seed", seed)
         if monitor not in metrics:
             raise ValueError(f"evaluation.monitor={monitor!r} is none of the metrics: {', '.join(metrics)}")
         if metrics[monitor].higher_is_better is None:

@@ -10,6 +10,7 @@ from scipy.stats import linregress
 from gan_lab.metrics.base import BlockMetric
 from gan_lab.metrics.frechet import frechet_distance_of_samples
 from gan_lab.metrics.moments import finite_features
+from gan_lab.sampling import legacy_seed
 
 # Each subset has so many rows at least, and so many per column. Below, the distance is no line in 1/N: on Gaussians of
 # 64 columns the part of the bias that was left had measured -4 % at 200 rows, -12 % at 125, -55 % at 50, +77 % at 10.
@@ -91,7 +92,7 @@ class FrechetInfinity(BlockMetric):
                 "raise `smallest`"
             )
         # RandomState's streams are frozen, those of newer NumPy generators may change.
-        generator, distances = np.random.RandomState(self.seed), []
+        generator, distances = np.random.RandomState(legacy_seed(self.seed)), []
         for size in sizes:
             subset = torch.from_numpy(generator.choice(count, size, replace=False))
             parts = frechet_distance_of_samples(

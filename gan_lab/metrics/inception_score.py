@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gan_lab.metrics.base import BlockMetric
 from gan_lab.metrics.moments import finite_matrix
+from gan_lab.sampling import legacy_seed
 
 
 def inception_score(logits: Tensor) -> float:
@@ -29,7 +30,7 @@ def split_scores(logits: Tensor, splits: int, seed: int) -> list[float]:
     generators may change.
     """
     count = len(logits)
-    shuffled = logits[torch.from_numpy(np.random.RandomState(seed).permutation(count))]
+    shuffled = logits[torch.from_numpy(np.random.RandomState(legacy_seed(seed)).permutation(count))]
     return [inception_score(shuffled[i * count // splits : (i + 1) * count // splits]) for i in range(splits)]
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.stats import bootstrap
 
+from gan_lab.sampling import legacy_seed
+
 FEWEST_BLOCKS = 10
 MOST_GROUPS = 40
 
@@ -62,7 +64,8 @@ def block_interval(
         n_resamples=resamples,
         confidence_level=level,
         method="percentile",
-        random_state=np.random.RandomState(seed),  # its streams are frozen, those of newer NumPy generators may change
+        # Its streams are frozen, those of newer NumPy generators may change.
+        random_state=np.random.RandomState(legacy_seed(seed)),
     ).confidence_interval
     return score + float(interval.low), score + float(interval.high)
 

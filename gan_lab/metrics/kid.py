@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gan_lab.metrics.base import BlockMetric
 from gan_lab.metrics.moments import finite_matrix
+from gan_lab.sampling import legacy_seed
 
 
 def cubic_kernel(a: Tensor, b: Tensor) -> Tensor:
@@ -44,7 +45,7 @@ def subset_pairs(
 
     They are torch-fidelity's for the same seed, fakes as its first input.
     """
-    generator = np.random.RandomState(seed)
+    generator = np.random.RandomState(legacy_seed(seed))
     for _ in range(subsets):
         fake = generator.choice(fake_count, size, replace=False)
         real = generator.choice(real_count, size, replace=False)

@@ -2,6 +2,8 @@
 
 import contextlib
 import inspect
+import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, ClassVar, TypedDict, TypeVar, Unpack
@@ -163,6 +165,7 @@ class GenerativeModule(LightningModule):
         for group in self.groups:
             if group not in plumbing["optimizers"]:
                 raise ValueError(f"model.optimizers lacks {group!r}")
+            check_optimizer(f"model.optimizers.{group}", plumbing["optimizers"][group])
         for name in [*plumbing["augment"], *plumbing["regularizers"]]:
             if hasattr(nn.ModuleDict, name):
                 raise ValueError(f"a part of model cannot be called {name!r}, as modules of torch have a {name}")
@@ -173,8 +176,13 @@ class GenerativeModule(LightningModule):
                     f"{', '.join(self.groups)}"
                 )
         for group, norm in plumbing["clip_norm"].items():
-            if norm <= 0:
+            if not _is_number(norm) or not norm > 0:
                 raise ValueError(f"model.clip_norm.{group} must be more than 0, got {norm}")
+        for group, value in plumbing["beta2"].items():
+            if not callable(value) and not (_is_number(value) and 0 <= value < 1):
+                raise ValueError(
+                    f"model.beta2.{group} must be a number from 0 to below 1, or a schedule; got {value!r}"
+                )
         batch, micro = plumbing["batch_size"], plumbing["micro_batch_size"]
         if batch < 1:
             raise ValueError(f"batch_size must be 1 or more, got {batch}")
@@ -468,6 +476,50 @@ class GenerativeModule(LightningModule):
     def weights_for_samples(self) -> str:
         """ "ema" where the sampled network has a moving average, else "live"."""
         return "ema" if self.sampled_network in self.averages else "live"
+
+
+RANGES: dict[str, tuple[Callable[[float], bool], str]] = {  # of optimizers' settings
+    "lr": (lambda value: 0 <= value < math.inf, "a finite number of 0 or more"),
+    "betas": (lambda value: 0 <= value < 1, "two numbers from 0 to below 1, such as [0.0, 0.99]"),
+    "alpha": (lambda value: 0 <= value < 1, "a number from 0 to below 1"),
+    "momentum": (lambda value: 0 <= value < math.inf, "a finite number of 0 or more"),
+    "eps": (lambda value: 0 <= value < math.inf, "a finite number of 0 or more"),
+    "weight_decay": (lambda value: 0 <= value < math.inf, "a finite number of 0 or more"),
+}
+
+
+def check_optimizer(place: str, factory: Any) -> None:
+    """Refuse settings that an optimizer cannot take, by their keys, before there are weights for it to move.
+
+    Args:
+        place: the dotted key of its node.
+        factory: from parameters to an optimizer; its settings are known where it is a `functools.partial`.
+    Raises:
+        ValueError: a value out of its range, or whatever the optimizer itself says against its settings.
+    """
+    if not callable(factory):
+        raise ValueError(f"{place} must be a node with _target_ and _partial_: true, got {factory!r}")
+    settings = dict(getattr(factory, "keywords", {}))
+    for key, value in settings.items():
+        if key in RANGES and not isinstance(value, Tensor):
+            within, expected = RANGES[key]
+            values = value if key == "betas" else [value]
+            sound = isinstance(values, (list, tuple)) and len(values) == (2 if key == "betas" else 1)
+            if not sound or not all(_is_number(each) and within(each) for each in values):
+                raise ValueError(f"{place}.{key} must be {expected}, got {value!r}")
+    try:
+        optimizer = factory([nn.Parameter(torch.zeros(1))])
+    except Exception as error:  # of any optimizer, also a user's own
+        named = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        told = f"{place}.{named[1]} is no setting of it; leave it out (~{place}.{named[1]})" if named else str(error)
+        shown = ", ".join(f"{key}={value!r}" for key, value in settings.items())
+        raise ValueError(f"{place} cannot be built with {shown}: {told}") from error
+    if not isinstance(optimizer, Optimizer):
+        raise ValueError(f"{place} makes a {type(optimizer).__name__}, which is no optimizer")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def correct_for_further_steps(optimizer: Optimizer, further: float) -> None:

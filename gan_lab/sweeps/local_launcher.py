@@ -185,7 +185,9 @@ class LocalLauncher(Launcher):
         if self.devices is not None:
             return self.devices
         counted = subprocess.run(
-            [sys.executable, "-c", "import torch; print(torch.cuda.device_count())"], capture_output=True, text=True
+            [sys.executable, "-c", "import torch; print(torch.cuda.device_count())"],
+            capture_output=True,
+            encoding="utf-8",
         )
         count = int(counted.stdout or 0)
         named = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -115,7 +115,7 @@ def test_a_terminal_without_the_marks(monkeypatch):
     assert ended.value.code == 1
     terminal.flush()
     lines = terminal.buffer.getvalue().decode().splitlines()
-    assert [line.split() for line in lines[:3]] == [["+", "a", "?"], ["!", "b", "?"], ["x", "c", "?"]]
+    assert [line.split() for line in lines[:3]] == [["+", "a", "\\xe4"], ["!", "b", "\\xe4"], ["x", "c", "\\xe4"]]
 
 
 def test_help_names_every_check(command):

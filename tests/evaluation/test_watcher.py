@@ -466,7 +466,9 @@ def test_watch_refuses(command, run, tmp_path):
     assert_refused(command("evaluate", "watch=file"), "watch=file is a file")
     assert_refused(command("evaluate", *WATCH, "num_samples=30"), "num_samples=30 has no meaning with watch=...")
     assert_refused(command("evaluate", *WATCH, "evaluation=default"), "evaluation=... has no meaning with watch=...")
-    assert_refused(command("evaluate", "watch=run", "poll_seconds=0"), "poll_seconds must be more than 0, got 0")
+    assert_refused(
+        command("evaluate", "watch=run", "poll_seconds=0"), "poll_seconds must be a finite number of more than 0, got 0"
+    )
     with FileLock(tmp_path / ".run.watch.lock"):
         assert_refused(command("evaluate", *WATCH), "another process watches run already")
     text = (run / "config.yaml").read_text()
