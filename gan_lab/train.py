@@ -223,8 +223,8 @@ def fit_or_roll_back(
             resume = collectives.from_first_rank(lambda: resume_point(folder, about))
 
 
-def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any], resume: Path | None) -> float | None:
-    """Build everything, train, and report."""
+def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any], resume: Path | None = None) -> float | None:
+    """Build everything, train (on from the checkpoint `resume`, if any), and report."""
     import torch
     from hydra.utils import instantiate
     from pytorch_lightning import seed_everything

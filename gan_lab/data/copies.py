@@ -92,7 +92,7 @@ class Copies:
         """A new folder for a copy to be, locked while this process lives; removed unless it was renamed."""
         folder = Path(tempfile.mkdtemp(prefix=f"{UNFINISHED}{host()}-", dir=self.folder))
         try:
-            with (folder / LOCK).open("w") as lock:
+            with (folder / LOCK).open("wb") as lock:
                 if fcntl is not None:
                     try:
                         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -205,7 +205,7 @@ def is_abandoned(folder: Path) -> bool:
     if fcntl is None or not folder.name.startswith(f"{UNFINISHED}{host()}-") or not (folder / "images.npy").exists():
         return False
     try:
-        with (folder / LOCK).open("r+") as lock:
+        with (folder / LOCK).open("rb+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False

@@ -508,7 +508,7 @@ def check_optimizer(place: str, factory: Any) -> None:
             if not sound or not all(_is_number(each) and within(each) for each in values):
                 raise ValueError(f"{place}.{key} must be {expected}, got {value!r}")
     try:
-        optimizer = factory([nn.Parameter(torch.zeros(1))])
+        optimizer = factory([nn.Parameter(torch.zeros(1, device="cpu"))])
     except Exception as error:  # of any optimizer, also a user's own
         named = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         told = f"{place}.{named[1]} is no setting of it; leave it out (~{place}.{named[1]})" if named else str(error)
