@@ -126,14 +126,16 @@ def test_closing_lines_are_whole_however_long(tmp_path, here):
     assert "curves.png" not in done.output
 
 
-def test_tables_are_whole_where_there_is_no_terminal(capsys):
+def test_tables_are_whole_where_there_is_no_terminal(capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
     table = Table("path", "value", box=None)
     table.add_row("x" * 200, "[not markup]")
     terminal.wide_console().print(table)
     assert "x" * 200 + "  [not markup]" in capsys.readouterr().out.replace(" " * 3, "  ")
 
 
-def test_the_title_of_scores_is_one_line(capsys):
+def test_the_title_of_scores_is_one_line(capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
     path = "runs/" + "long_name/" * 20
     print_scores(path, Scores({"fd": 1.5}, {"fd": "abc"}, {}, "fd", False, 1.0))
     assert path in capsys.readouterr().out.splitlines()
