@@ -2,11 +2,12 @@
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 from gan_lab.deferred import install
 
@@ -18,11 +19,11 @@ MOVED = {
     "gan_lab.callbacks.report": "gan_lab.callbacks.status",
     "gan_lab.distributed.place": "gan_lab.distributed.topology",
     "gan_lab.doors": "gan_lab.cli",
-    "gan_lab.generation": "gan_lab.evaluation.requests",
+    "gan_lab.generation": "gan_lab.evaluation.generation",
     "gan_lab.origin": "gan_lab.runs.provenance",
     "gan_lab.records": "gan_lab.runs.records",
     "gan_lab.reports": "gan_lab.runs.status",
-    "gan_lab.scoring": "gan_lab.evaluation.command_line",
+    "gan_lab.scoring": "gan_lab.evaluation.scoring",
     "gan_lab.watch": "gan_lab.evaluation.watcher",
 }
 
@@ -39,6 +40,17 @@ class _Moved(MetaPathFinder, Loader):
         old = module.__name__
         warnings.warn(f"{old} is {MOVED[old]} now", DeprecationWarning, stacklevel=2)
         sys.modules[old] = import_module(MOVED[old])
+
+
+def lazy_attributes(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """A package's `__getattr__`: name -> the module of the package that it lies in, loaded when it is asked for."""
+
+    def attribute(name: str) -> Any:
+        if name in homes:
+            return getattr(import_module(f"{package}.{homes[name]}"), name)
+        raise AttributeError(f"module {package} has no attribute {name}")
+
+    return attribute
 
 
 sys.meta_path.append(_Moved())

@@ -1,4 +1,4 @@
-"""The shape of the root configs, where config files are looked for, and what belongs to a run's identity.
+"""The shape of the root configs, and where config files and recipes are looked for.
 
 The dataclasses have no values: those stand in `conf/`. They exist so that a stray or misspelt key is refused.
 """

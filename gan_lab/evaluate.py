@@ -83,8 +83,8 @@ def processes(config: DictConfig, topology: Topology) -> int:
 
 def score_checkpoint(config: DictConfig, topology: Topology, device: Any) -> None:
     """One generator, by the protocol of its run unless told otherwise."""
-    from gan_lab.evaluation.command_line import Stage, refuse, settings_by, use_threads
-    from gan_lab.evaluation.requests import asked
+    from gan_lab.evaluation.generation import asked
+    from gan_lab.evaluation.scoring import PreparedEvaluation, refuse, settings_by, use_threads
     from gan_lab.runs.checkpoint import load_generator
 
     refuse(config, "checkpoint", against=None, image_size=None)
@@ -93,7 +93,7 @@ def score_checkpoint(config: DictConfig, topology: Topology, device: Any) -> Non
     further = {name: settings[name] for name in ("truncation", "standing_statistics")}
     use_threads(settings, loaded.config)  # before any statistics are taken
     loaded = asked(loaded, **further)
-    scores = Stage(settings, loaded.config, topology, device).score(loaded, config.weights)
+    scores = PreparedEvaluation(settings, loaded.config, topology, device).score(loaded, config.weights)
     finish(settings, f"{loaded.path} ({loaded.images_seen / 1000:.1f} kimg)", loaded.images_seen, scores, {})
 
 
@@ -107,8 +107,8 @@ def score_images(config: DictConfig, topology: Topology, device: Any) -> None:
 
     from gan_lab import collectives
     from gan_lab.data.stored import Against, check_classes, check_first, stored_images
-    from gan_lab.evaluation.command_line import Stage, refuse, with_changes
     from gan_lab.evaluation.display import progress_bar, say
+    from gan_lab.evaluation.scoring import PreparedEvaluation, refuse, with_changes
 
     refuse(config, "images", weights="ema", truncation=None, standing_statistics=None)
     settings = with_changes(plain(with_defaults(config)))
@@ -138,7 +138,7 @@ def score_images(config: DictConfig, topology: Topology, device: Any) -> None:
         raise ValueError(f"{given} has {len(reference)} image, and a comparison needs 2 or more; give more")
     if any("labels" in metric.needs for metric in evaluation.metrics.values()):
         check_classes(images, data.class_names, data.name)
-    stage = Stage(settings, {}, topology, device, data, evaluation)
+    stage = PreparedEvaluation(settings, {}, topology, device, data, evaluation)
     if images.images.shape[1:] != reference.images.shape[1:]:
         ours, theirs = ("x".join(map(str, found.images.shape[1:])) for found in (images, reference))
         say(f"images are {ours}, those of {reference.name} {theirs}: each extractor brings them to its own size")

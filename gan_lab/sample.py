@@ -35,7 +35,7 @@ def main() -> None:
 
 def run(config: DictConfig) -> None:
     """Write the images that `config` asks for, and a grid of the first ones; or points, and a scatter plot of them."""
-    from gan_lab.evaluation.requests import asked
+    from gan_lab.evaluation.generation import asked
     from gan_lab.runs.checkpoint import load_generator
     from gan_lab.sampling import check_seed
 
@@ -78,7 +78,7 @@ def rows_of(name: str, loaded: Any, seed: int) -> list[dict[str, Any]]:
     Raises:
         ValueError: no such picture, or one that this generator cannot make.
     """
-    from gan_lab.evaluation.requests import by_class, interpolations
+    from gan_lab.evaluation.generation import by_class, interpolations
 
     makers = {"classes": by_class, "interpolation": interpolations}
     if name not in makers:

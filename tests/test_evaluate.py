@@ -18,10 +18,10 @@ from gan_lab.data.images import to_uint8
 from gan_lab.data.stored import stored_images
 from gan_lab.distributed.topology import find_topology
 from gan_lab.evaluate import score_checkpoint
-from gan_lab.evaluation import requests
-from gan_lab.evaluation.command_line import settings_by
+from gan_lab.evaluation import generation
 from gan_lab.evaluation.display import draw_curve
 from gan_lab.evaluation.scores import Scores, append_scores, save_pictures
+from gan_lab.evaluation.scoring import settings_by
 from gan_lab.runs.checkpoint import CheckpointError, load_generator
 from gan_lab.runs.records import read_scores, snapshots_of
 
@@ -78,7 +78,7 @@ def test_statistics_are_taken_with_the_threads_asked_for(run, monkeypatch):
         seen.append(torch.get_num_threads())
         raise StopIteration
 
-    monkeypatch.setattr(requests, "asked", notice)
+    monkeypatch.setattr(generation, "asked", notice)
     try:
         with pytest.raises(StopIteration):
             score_checkpoint(config, find_topology(), torch.device("cpu"))

@@ -10,7 +10,7 @@ from torch import nn
 
 from gan_lab.distributed.topology import find_topology
 from gan_lab.evaluate import with_enough
-from gan_lab.evaluation.command_line import Stage, settings_by
+from gan_lab.evaluation.scoring import PreparedEvaluation, settings_by
 from gan_lab.runs.checkpoint import CheckpointError
 from gan_lab.runs.records import read_scores
 
@@ -127,4 +127,4 @@ def test_the_same_in_a_stored_config_is_refused():
         settings_by(config, stored)
     settings = {"trust": [], "threads": None, "evaluation": evaluation}
     with pytest.raises(CheckpointError, match=r"trust=\[gan_lab\.extractors\.custom\]"):
-        Stage(settings, stored, find_topology(), torch.device("cpu"), data=object())
+        PreparedEvaluation(settings, stored, find_topology(), torch.device("cpu"), data=object())

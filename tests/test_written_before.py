@@ -12,8 +12,8 @@ from test_evaluate_images import DIGITNET
 from gan_lab import evaluate
 from gan_lab.data.sources import open_source
 from gan_lab.distributed.topology import find_topology
-from gan_lab.evaluation import command_line
-from gan_lab.evaluation.command_line import Stage, naming_data_root
+from gan_lab.evaluation import scoring
+from gan_lab.evaluation.scoring import PreparedEvaluation, naming_data_root
 from gan_lab.runs.records import try_writing
 
 
@@ -82,10 +82,10 @@ def test_data_that_lies_elsewhere_now_is_named_by_its_key_here(message, named, m
     def build(node, trust, base):
         raise FileNotFoundError(message)
 
-    monkeypatch.setattr(command_line, "build", build)
+    monkeypatch.setattr(scoring, "build", build)
     settings = {"trust": [], "threads": None, "data": {"root": "pics"}}
     with pytest.raises((ValueError, OSError)) as caught:
-        Stage(settings, {}, find_topology(), torch.device("cpu"))
+        PreparedEvaluation(settings, {}, find_topology(), torch.device("cpu"))
     assert str(caught.value).startswith(message)
     assert ("data.root=pics" in str(caught.value) and "say data_root=PATH" in str(caught.value)) == named
 

@@ -72,6 +72,9 @@ class Status(TickCallback):
             stop_of(trainer).ask(wish)
 
 
+Report = Status  # its name in configs of earlier versions
+
+
 def _wish(files: Sequence[Path]) -> str | None:
     """The text of the first file that is there."""
     for file in files:

@@ -37,7 +37,10 @@ def score_labels(comparison: Comparison) -> dict[Score, str]:
 
 
 def frame(comparison: Comparison) -> pd.DataFrame:
-    """All rows with every number as it is, a column per score and protocol; what is not ranked has no rank."""
+    """The CSV: all rows with every number as it is, a column per score and protocol; what is not ranked has no rank.
+
+    A new column goes here and into `columns`, which rounds, for the terminal, Markdown and the HTML page.
+    """
     ranked = len(comparison.monitored) <= 1
     keys, labels = differing(comparison.rows), score_labels(comparison)
     records = []
@@ -61,7 +64,7 @@ def frame(comparison: Comparison) -> pd.DataFrame:
 
 
 def columns(rows: Sequence[Row], comparison: Comparison, first: int) -> list[Column]:
-    """A table as text; its rows are numbered from `first`, and the numbers are ranks if all rows can be ranked."""
+    """A table as text for all but CSV (see `frame`); rows are numbered from `first`, by rank if all can be ranked."""
     ranked = len(comparison.monitored) <= 1
     found = [row.scores(comparison.at) for row in rows]
     main = rows[0].monitored.score if rows[0].monitored else None

@@ -34,7 +34,7 @@ class Data(pl.LightningDataModule, ABC):
         sample_shape: [channels, height, width] of images or [dimensions] of points, for networks to interpolate.
         num_classes: number of labels; None counts those of the training split.
         batch_size: samples per step over all ranks; a multiple of the number of ranks.
-        micro_batch_size: global too: the batch is cut into pieces of this size first, and each piece by rank. None
+        micro_batch_size: global too: the batch is cut into parts of this size first, and each of them by rank. None
             cuts it by rank alone.
         seed: of order and flips, or of the points, non-negative.
     Attributes:
@@ -147,8 +147,8 @@ class Data(pl.LightningDataModule, ABC):
         micro = self.micro_batch_size or count
         if count <= micro:
             return self.stream.take(count)
-        pieces = [self.stream.take(min(micro, count - first)) for first in range(0, count, micro)]
-        return {key: torch.cat([piece[key] for piece in pieces]) for key in pieces[0]}
+        parts = [self.stream.take(min(micro, count - first)) for first in range(0, count, micro)]
+        return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
     def train_dataloader(self) -> "Batches":
         """Endless batches of `batch_size` global samples, each taken when it is asked for."""

@@ -1,4 +1,4 @@
-"""Which process of how many this is, who started it, and the process group that joins them."""
+"""The process group that joins the ranks, and what Lightning is told of them; `topology` finds out which they are."""
 
 import os
 import sys

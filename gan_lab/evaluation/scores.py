@@ -1,4 +1,4 @@
-"""Scores with their protocols."""
+"""Scores with their protocols, and the lines of scores.jsonl that they become."""
 
 import hashlib
 import json

@@ -12,9 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from gan_lab import collectives
 from gan_lab.distributed.topology import Topology
-from gan_lab.evaluation.command_line import Stage, refuse, settings_by
 from gan_lab.evaluation.display import draw_curve, print_curve, say
 from gan_lab.evaluation.scores import append_scores, save_pictures
+from gan_lab.evaluation.scoring import PreparedEvaluation, refuse, settings_by
 from gan_lab.evaluation.stage import Evaluation
 from gan_lab.runs.checkpoint import CheckpointError, second_name
 from gan_lab.runs.records import best_of, content_sha256, read_scores, replace_text, scores_of, snapshots_of
@@ -38,7 +38,7 @@ def score_run(config: DictConfig, topology: Topology, device: Any) -> None:
     snapshots = collectives.broadcast_object(snapshots_of(run))
     if not snapshots:
         raise CheckpointError(f"{run} holds no snapshots (looked in its folder snapshots/)")
-    stage = Stage(settings, stored, topology, device)
+    stage = PreparedEvaluation(settings, stored, topology, device)
     lines: list[dict[str, Any]] = []
     with ExitStack() as stack:
         own = collectives.from_first_rank(lambda: _own_folder(stack, out))

@@ -31,7 +31,7 @@ class Generated:
         weights: "ema" or "live": which ones these are.
         seed: of the samples.
         device: where the network is.
-        asked: further settings of network and inputs, see `gan_lab.evaluation.requests`.
+        asked: further settings of network and inputs, see `gan_lab.evaluation.generation`.
     """
 
     def __init__(

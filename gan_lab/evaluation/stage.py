@@ -241,7 +241,7 @@ class Evaluation:
             weights: "ema" or "live": which ones these are, for the protocol.
             device: where the network is.
             progress: called with (activity, samples done, samples in all) after every block of this rank.
-            asked: further settings of network and inputs, see `gan_lab.evaluation.requests`; part of the protocol.
+            asked: further settings of network and inputs, see `gan_lab.evaluation.generation`; part of the protocol.
         Raises:
             EvaluationError: an error on any rank, on all of them.
         """

@@ -1,4 +1,4 @@
-"""The snapshots of a run, each scored once: all that are there, or as they land while another process trains.
+"""The snapshots of a run, scored as they land while another process trains; `snapshots` scores those that are there.
 
 All that a watcher knows lies in files that are written whole, so it can be killed at any moment and started again.
 """
@@ -17,9 +17,9 @@ from omegaconf import DictConfig
 
 from gan_lab import collectives
 from gan_lab.distributed.topology import Topology
-from gan_lab.evaluation.command_line import Stage, refuse, settings_by
 from gan_lab.evaluation.display import draw_curve, print_curve, say
 from gan_lab.evaluation.scores import Scores, append_scores, save_pictures
+from gan_lab.evaluation.scoring import PreparedEvaluation, refuse, settings_by
 from gan_lab.evaluation.snapshots import (
     TAKEN,
     held_snapshot,
@@ -96,7 +96,7 @@ class Watcher:
     def __init__(self, run: Path, begun: dict[str, Any], config: DictConfig, topology: Topology, device: Any) -> None:
         self.run, self.begun = run, begun
         settings = settings_by(config.copy(), begun["config"])
-        self.stage = Stage(settings, begun["config"], topology, device)
+        self.stage = PreparedEvaluation(settings, begun["config"], topology, device)
         self._failed: dict[int, str] = {}
         self._logger = _logger(run, begun) if collectives.rank() == 0 else None
         say(f"watching {run}")

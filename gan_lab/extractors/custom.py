@@ -25,8 +25,8 @@ class Custom(Extractor):
 
     Images go in as float32: brought to `channels` and `size`, divided by 255, minus `mean`, over `std`. In a
     configuration `module` is `{_target_: my_package.MyNet, _partial_: true, ...}`. A run's stored configuration that
-    names such a class runs only for those who say `trust=[my_package]` (see `gan_lab.checkpoint.build`); the same holds
-    for `exported_program`.
+    names such a class runs only for those who say `trust=[my_package]` (see `gan_lab.runs.checkpoint.build`); the same
+    holds for `exported_program`.
 
     The protocol holds the class's name, its arguments, the weights' digest and a probe: the size of the outputs for two
     fixed images, to three digits, by which changed code is noticed. What remains: code that changes the outputs for
@@ -145,8 +145,8 @@ def exported_program(path: Path) -> nn.Module:
     Such a file is a program, not only data. The graph is plain JSON, but `torch.export.load` unpickles the example
     inputs, constants and some tensors without restriction (example inputs after a restricted try has failed): a forged
     file ran a shell command when PyTorch 2.15 loaded it. Load only files that you, or people you trust, have made.
-    For that reason this is a function: of a stored configuration, `gan_lab.checkpoint.build` makes nothing but classes
-    of gan_lab unless told to trust more.
+    For that reason this is a function: of a stored configuration, `gan_lab.runs.checkpoint.build` makes nothing but
+    classes of gan_lab unless told to trust more.
 
     Raises:
         DamagedWeights: not such a file.

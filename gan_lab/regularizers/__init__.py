@@ -1,1 +1,1 @@
-"""Functions on tensors that penalize a network's slope."""
+"""Further terms of a loss: penalties as functions on tensors, and beside each the term that a config names."""

@@ -270,7 +270,7 @@ class LoadedGenerator:
         weights: "ema" or "live", whichever these are.
         path: the file it came from.
         name: what its model calls this network.
-        asked: what its samples are asked for with, see `gan_lab.evaluation.requests`; part of the protocol of scores.
+        asked: what its samples are asked for with, see `gan_lab.evaluation.generation`; part of the protocol of scores.
     """
 
     network: nn.Module

@@ -1,4 +1,4 @@
-"""A run's settings: resolved, what of them decides results, and the name that follows."""
+"""A run's settings: resolved, what of them decides results, their digest, and the name of its folder that follows."""
 
 import hashlib
 import inspect

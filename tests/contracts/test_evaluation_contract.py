@@ -14,14 +14,14 @@
 3. Any number of ranks: contracts/test_evaluation_contract.py::test_the_same_bits_on_any_number_of_ranks,
    ::test_every_metric_takes_part; distributed/test_evaluation_over_ranks.py::test_every_metric_on_real_ranks.
 4. Exactly N: contracts/test_evaluation_contract.py::test_every_sample_is_made_once_and_none_besides;
-   test_evaluation.py::test_a_shorter_run_is_a_prefix_and_n_is_exact.
+   evaluation/test_stage.py::test_a_shorter_run_is_a_prefix_and_n_is_exact.
 5. Cache: metrics/test_reference_cache.py::test_a_changed_field_is_a_miss,
    ::test_hit_with_equal_bits_also_after_the_folder_moved, ::test_a_bad_file_is_reported_and_made_anew,
    ::test_writers_at_the_same_time_leave_one_whole_file, ::test_a_read_only_folder_still_gives_hits,
    ::test_other_weights_under_the_same_extractor_name_give_a_fresh_value;
-   test_evaluation.py::test_a_cached_reference_gives_the_same_bits;
+   evaluation/test_stage.py::test_a_cached_reference_gives_the_same_bits;
    contracts/test_evaluation_contract.py::test_other_weights_of_an_extractor_make_another_reference.
-6. No trace in training: test_evaluation.py::test_training_is_the_same_with_and_without_evaluation,
+6. No trace in training: evaluation/test_stage.py::test_training_is_the_same_with_and_without_evaluation,
    ::test_random_states_are_put_back, ::test_modes_and_statistics_are_put_back,
    ::test_scoring_again_gives_the_same_bits;
    contracts/test_evaluation_contract.py::test_an_average_is_scored_with_buffers_of_its_own.
@@ -34,8 +34,8 @@
    ::test_a_tight_cluster_is_precise_and_recalls_nothing.
 10. Modes: metrics/test_modes.py::test_m_of_a_thousand_modes, ::test_stacked_digits_are_judged,
     ::test_kl_from_the_labels_of_the_reference.
-11. Protocol: test_evaluation.py::test_a_changed_protocol_has_another_hash, ::test_names;
-    test_compare.py::test_other_protocols_are_not_ranked_together;
+11. Protocol: evaluation/test_stage.py::test_a_changed_protocol_has_another_hash, ::test_names;
+    comparison/test_comparison.py::test_other_protocols_are_not_ranked_together;
     callbacks/test_scores_file.py::test_scores_of_another_protocol_are_not_compared;
     contracts/test_evaluation_contract.py::test_another_resize_is_another_protocol.
 12. Published weights and a GPU, where there are any: contracts/test_evaluation_contract.py::test_fid_of_cifar10,

@@ -195,11 +195,13 @@ def test_modules_that_have_moved_are_found_under_their_old_names(monkeypatch):
         monkeypatch.delitem(sys.modules, old, raising=False)
         with pytest.deprecated_call(match=re.escape(f"{old} is {new} now")):
             assert importlib.import_module(old) is importlib.import_module(new)
-    from gan_lab import checkpoint, evaluation
+    from gan_lab import checkpoint, comparison, evaluation
+    from gan_lab.comparison.rows import compare
     from gan_lab.evaluation.stage import Evaluation
     from gan_lab.runs.checkpoint import load_generator
 
     assert checkpoint.load_generator is load_generator
     assert evaluation.Evaluation is Evaluation
+    assert comparison.compare is compare
     with pytest.raises(AttributeError, match="has no attribute Evaluator"):
         evaluation.Evaluator  # noqa: B018

@@ -310,7 +310,7 @@ def scoring(monkeypatch):
         for name, stand_in in {
             "refuse": None,
             "settings_by": {"out": None},
-            "Stage": stage,
+            "PreparedEvaluation": stage,
             "draw_curve": None,
         }.items():
             monkeypatch.setattr(snapshots, name, lambda *_, given=stand_in, **__: given)
@@ -358,7 +358,12 @@ def watching(monkeypatch):
     """`watching(run, stage)` watches a run that has ended."""
 
     def score(run: Path, stage: Stage) -> None:
-        for name, stand_in in {"refuse": None, "settings_by": {}, "Stage": stage, "draw_curve": None}.items():
+        for name, stand_in in {
+            "refuse": None,
+            "settings_by": {},
+            "PreparedEvaluation": stage,
+            "draw_curve": None,
+        }.items():
             monkeypatch.setattr(watcher, name, lambda *_, given=stand_in, **__: given)
         config = OmegaConf.create({"watch": str(run), "poll_seconds": 0.01})
         watcher.watch_run(config, find_topology(), "cpu")

@@ -1,4 +1,4 @@
-"""What scoring from the command line shares: the settings of a stored config, and its stage on all ranks."""
+"""Scoring by the protocol of a stored config: its settings, changed by a command, and its evaluation on all ranks."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -115,10 +115,10 @@ def naming_data_root(data: Mapping[str, Any]) -> Iterator[None]:
         ) from error
 
 
-class Stage:
+class PreparedEvaluation:
     """A data set and its evaluation, at hand on every rank.
 
-    What is built here may come of a stored config, and is built as such: see `gan_lab.checkpoint.build`. Where the
+    What is built here may come of a stored config, and is built as such: see `gan_lab.runs.checkpoint.build`. Where the
     command line alone names it, the caller builds it.
 
     Args:

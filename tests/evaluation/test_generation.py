@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from gan_lab.evaluation.requests import asked, by_class, interpolations
+from gan_lab.evaluation.generation import asked, by_class, interpolations
 from gan_lab.networks.stylegan2 import StyleGAN2Generator
 from gan_lab.runs.checkpoint import LoadedGenerator
 from gan_lab.sample import draw_rows
