@@ -25,7 +25,7 @@ from gan_lab.data.reference import ReferenceSet
 from gan_lab.evaluation.stage import Evaluation
 
 CPU = torch.device("cpu")
-EATEN = {"features", "logits", "images", "labels"}
+OF_PICTURES = {"features", "logits", "images", "labels"}
 SKIPPED = ("classification_accuracy", "modes_stacked")  # trains two classifiers for each row; for stacked digits
 
 
@@ -98,7 +98,7 @@ def scores(given: argparse.Namespace, data: Fixed, images: ReferenceSet) -> dict
     metrics = {}
     for path in sorted((folder / "metric").glob("*.yaml")):
         metric = instantiate(OmegaConf.load(path))
-        suits = set(metric.needs) <= EATEN and metric.extractor is None and path.stem not in SKIPPED
+        suits = set(metric.needs) <= OF_PICTURES and metric.extractor is None and path.stem not in SKIPPED
         enough = metric.minimum_in(extractor.feature_dim) <= len(images)
         if suits and enough and not ("labels" in metric.needs and missing):
             metrics[path.stem] = metric

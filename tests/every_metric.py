@@ -141,7 +141,7 @@ def config_of(stem: str) -> DictConfig:
 def stages_of(samples: int) -> list[dict[str, BlockMetric]]:
     """All metrics of the configs that this many samples allow, by the stems of their files, in as few stages as can be.
 
-    A stage needs different names, and what eats points cannot be together with what eats pictures.
+    A stage needs different names, and metrics of points cannot be together with those of pictures.
     """
     stages: list[dict[str, BlockMetric]] = []
     for stem in METRICS:
@@ -150,7 +150,7 @@ def stages_of(samples: int) -> list[dict[str, BlockMetric]]:
         if samples < max(fewest):
             continue
         for stage in stages:
-            if eats_points(stage) == eats_points({stem: metric}) and metric.name not in names(stage):
+            if of_points(stage) == of_points({stem: metric}) and metric.name not in names(stage):
                 stage[stem] = metric
                 break
         else:
@@ -162,7 +162,7 @@ def names(stage: Mapping[str, BlockMetric]) -> set[str]:
     return {metric.name for metric in stage.values()}
 
 
-def eats_points(stage: Mapping[str, BlockMetric]) -> bool:
+def of_points(stage: Mapping[str, BlockMetric]) -> bool:
     return any("samples" in metric.needs for name, metric in stage.items() if name != "everything")
 
 
@@ -185,7 +185,7 @@ def evaluation_of(stage: Mapping[str, BlockMetric], samples: int, block: int, **
 
 def score(evaluation: Evaluation) -> Scores:
     """Of pictures, or of points where the metrics eat these."""
-    network = Points() if eats_points(evaluation.metrics) else Painter()
+    network = Points() if of_points(evaluation.metrics) else Painter()
     return evaluation.score(network, labelled_inputs(), Pictures(), weights="ema", device=CPU)
 
 

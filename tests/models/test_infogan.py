@@ -1,4 +1,4 @@
-"""InfoGAN: what its generator eats, and losses and steps against a loop over samples."""
+"""InfoGAN: the inputs of its generator, and losses and steps against a loop over samples."""
 
 from functools import partial
 from math import log, pi
@@ -18,7 +18,7 @@ CODES, CONTINUOUS = [1, 2], [0.6, -0.2]
 MAKING = torch.tensor([[0.5, -0.3, 0.2, 0.8, -0.4], [0.1, 0.6, -0.7, 0.3, 0.9]])
 READING = torch.tensor([[0.4, -0.1], [0.2, 0.3], [-0.5, 0.6], [0.7, 0.2]])  # three logits and a mean
 
-# What the generator eats ----------------------------------------------------------------------------------------------
+# The inputs of the generator ----------------------------------------------------------------------------------------------
 
 
 def inputs(latent_dim=12, categorical=(3, 4), continuous=2, distribution="normal") -> CodedInputs:
@@ -206,7 +206,7 @@ def test_one_kind_of_codes_alone():
     assert "accuracy/code" not in records
 
 
-def test_what_it_eats_is_known_from_the_settings_alone():
+def test_its_inputs_are_known_from_the_settings_alone():
     given = {"latent_dim": 9, "latent_distribution": "uniform", "categorical_codes": [4], "continuous_codes": 2}
     made = InfoGAN.inputs_from(given)
     assert isinstance(made, CodedInputs)
