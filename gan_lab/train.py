@@ -271,8 +271,10 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any], resume: P
     name = str(folder)
     nodes = config.logger.values() if is_first_rank() else ()
     loggers = [instantiate(node, folder=name, run_id=about["id"], name=name) for node in nodes]
+    built = config.copy()
+    del built.trainer.hang_minutes
     trainer = instantiate(
-        asked,
+        built.trainer,
         default_root_dir=str(folder),
         callbacks=hang.around(callbacks),
         logger=loggers or False,

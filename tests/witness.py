@@ -34,7 +34,7 @@ class Witness(Callback):
         original = getattr(network, method)
 
         def noted(*arguments: Any, **keywords: Any) -> torch.Tensor:
-            if network.training:
+            if network.training and arguments:  # not for a look at health, which calls by keyword
                 self.seen[name].append(arguments[0].detach().flatten(1).mean(1))
             return original(*arguments, **keywords)
 

@@ -504,7 +504,7 @@ def check_optimizer(place: str, factory: Any) -> None:
         if key in RANGES and not isinstance(value, Tensor):
             within, expected = RANGES[key]
             values = value if key == "betas" else [value]
-            sound = isinstance(values, (list, tuple)) and len(values) == (2 if key == "betas" else 1)
+            sound = isinstance(values, Sequence) and len(values) == (2 if key == "betas" else 1)
             if not sound or not all(_is_number(each) and within(each) for each in values):
                 raise ValueError(f"{place}.{key} must be {expected}, got {value!r}")
     try:

@@ -129,14 +129,19 @@ def test_equalizing_is_a_separable_convolution(size):
 def test_gains_keep_the_power_of_a_natural_picture(monkeypatch):
     """Band 2 alone by 2^1: t^2 = 4, all divided by sqrt(1 + 3 / 13)."""
     seen = []
-    monkeypatch.setattr(filtering, "uniforms", lambda *_: [of_each_sample(u) for u in (0.9, 0.1, 0.9, 0.9)])
-    monkeypatch.setattr(filtering, "normals", lambda *_: [of_each_sample(n) for n in (-2.0, 1.0, 3.0, 0.5)])
+    normal = [of_each_sample(n) for n in (-2.0, 1.0, 3.0, 0.5)]
+
+    def draw(*chances: float) -> None:
+        uniform = [of_each_sample(u) for u in chances]
+        monkeypatch.setattr(filtering, "uniforms_and_normals", lambda *_, **__: (uniform, normal))
+
+    draw(0.9, 0.1, 0.9, 0.9)
     monkeypatch.setattr(filtering, "equalize", lambda images, gains: seen.append(gains.flatten()) or images)
     filtering.amplify(pictures(1, 3, 4, 4), torch.tensor(0.5), Draws(0))
     scale = 1 / math.sqrt(1 + 3 / 13)
     assert seen[0].tolist() == pytest.approx([scale, 2 * scale, scale, scale])
     assert (seen[0].square() * torch.tensor([10.0, 1, 1, 1]) / 13).sum().item() == pytest.approx(1.0)
-    monkeypatch.setattr(filtering, "uniforms", lambda *_: [of_each_sample(u) for u in (0.1, 0.9, 0.9, 0.1)])
+    draw(0.1, 0.9, 0.9, 0.1)
     filtering.amplify(pictures(1, 3, 4, 4), torch.tensor(0.5), Draws(0))
     first, last = 2**-2, 2**0.5  # one after the other, each with a scale of its own
     scale = 1 / math.sqrt((1 + 10 / 13 * (first**2 - 1)) * (1 + 1 / 13 * (last**2 - 1)))

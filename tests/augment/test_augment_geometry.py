@@ -132,8 +132,8 @@ def test_transformations_in_their_order(monkeypatch):
     """Scaled by 2^0.2, turned by 36 degrees, stretched by 2^-0.1, turned by 72, shifted by parts of both sizes."""
     height, width = 24, 32
     uniform, normal = (0.0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.2), (1.0, -0.5, 0.5, -1.0)
-    monkeypatch.setattr(geometry, "uniforms", lambda *_: [of_each_sample(u, dtype=torch.float64) for u in uniform])
-    monkeypatch.setattr(geometry, "normals", lambda *_: [of_each_sample(n, dtype=torch.float64) for n in normal])
+    drawn = tuple([of_each_sample(value, dtype=torch.float64) for value in values] for values in (uniform, normal))
+    monkeypatch.setattr(geometry, "uniforms_and_normals", lambda *_, **__: drawn)
     found = geometry.transform(still_wave(height, width), torch.tensor(0.5), Draws(0))[0, 0]
     stretch = np.diag([2**-0.1, 2**0.1])
     forward = rotation(0.4 * math.pi) @ stretch @ rotation(0.2 * math.pi) @ (2**0.2 * np.eye(2))
@@ -146,8 +146,8 @@ def test_a_rotation_in_all_has_the_probability_of_the_others(monkeypatch):
     chance = torch.linspace(0, 1, 10001)[:-1].view(-1, 1, 1, 1)
     never, angle = torch.full_like(chance, 1.0), torch.full_like(chance, 0.25)
     first = [never, chance, never, never, never, angle, angle]
-    monkeypatch.setattr(geometry, "uniforms", lambda *_: first)
-    monkeypatch.setattr(geometry, "normals", lambda *_: [torch.zeros_like(chance)] * 4)
+    none = [torch.zeros_like(chance)] * 4
+    monkeypatch.setattr(geometry, "uniforms_and_normals", lambda *_, **__: (first, none))
     images = pictures(10000, 1, 4, 4)
     turned = (geometry.transform(images, torch.tensor(0.36), Draws(0)) != images).any(3).any(2).any(1)
     assert turned.float().mean().item() == pytest.approx(0.2, abs=1e-3), "1 - sqrt(1 - 0.36)"

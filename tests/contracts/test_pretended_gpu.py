@@ -27,6 +27,7 @@ from gan_lab import train
 from gan_lab.augment.ada import GROUPS
 from gan_lab.config import register
 from gan_lab.models.base import GenerativeModule
+from gan_lab.runs.checkpoint import newest_sound
 from gan_lab.sampling import CodedInputs, Draws, LabelledInputs, LatentInputs
 
 pytestmark = pytest.mark.skipif(
@@ -118,7 +119,7 @@ def fit(overrides: list[str], folder: Path, iterations: int, *, on_gpu: bool) ->
     train.check(settings)
     if on_gpu:
         settings["trainer"]["_target_"] = "pretend_gpu.trainer_on_gpu"
-    train.fit(settings, folder, {"id": "test"})
+    train.fit(settings, folder, {"id": "test"}, newest_sound(folder / "checkpoints"))
 
 
 @contextmanager

@@ -68,8 +68,8 @@ def test_it_has_nothing_else(names):
         assert [name for name in found if Path(name).suffix not in suffixes] == []
     code = [name for name in ours if not name.startswith(("gan_lab/conf/", "gan_lab/experiments/"))]
     assert sorted(name for name in code if not name.endswith(".py")) == [
-        "gan_lab/extractors/digitnet.safetensors",
         "gan_lab/comparison/page.html.jinja",
+        "gan_lab/extractors/digitnet.safetensors",
     ]
 
 

@@ -15,6 +15,7 @@ from gan_lab.evaluation.isolation import scoring_mode
 from gan_lab.evaluation.sources import Generated
 from gan_lab.evaluation.stage import Evaluation, EvaluationError
 from gan_lab.extractors.base import Extractor, MissingWeights
+from gan_lab.metrics.blocks import BlockStore
 from gan_lab.metrics.frechet import FrechetDistance
 from gan_lab.metrics.inception_score import InceptionScore
 from gan_lab.metrics.kid import KernelDistance
@@ -125,7 +126,7 @@ def features_of(evaluation, data=None):
         source = Generated(
             network, LatentInputs(3, "normal"), to_uint8, weights="ema", seed=evaluation.seed, device=CPU
         )
-        blocks = evaluation._make_blocks(source, None)
+        evaluation._make_blocks(source, None, blocks := BlockStore(-(-evaluation.num_samples // evaluation.block_size)))
     return torch.cat([blocks[block]["None/features"] for block in sorted(blocks)])
 
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import SMALL, _run_command
@@ -408,9 +409,12 @@ def test_a_run_that_is_gone_on_with_has_not_ended_before_it_builds_anything(tota
     about = {"id": "0123abcd", "origin": {}, "finished_kimg": 1, "ended": True}
     (tmp_path / "run" / "run.json").write_text(json.dumps(about))
     ended = []
+    hydra = SimpleNamespace(runtime=SimpleNamespace(choices={"model": "dcgan", "data": "digits"}))
+    monkeypatch.setattr("hydra.core.hydra_config.HydraConfig.get", lambda: hydra)
     monkeypatch.setattr(train, "agreed", lambda settings: settings)
-    monkeypatch.setattr(train, "fit_or_roll_back", lambda settings, folder, about: ended.append(watcher._ended(folder)))
+    monkeypatch.setattr(train, "fit_or_roll_back", lambda *given: ended.append(watcher._ended(given[1])))
     settings = {"run_dir": str(tmp_path / "run"), "overwrite": False, "total_kimg": total_kimg, "evaluation": {}}
+    settings |= {"data": {}}
     train.run_as_rank(settings, lambda **_: None)
     assert ended == seen
     assert watcher._ended(tmp_path / "run") == (seen == [])

@@ -18,7 +18,7 @@ CODES, CONTINUOUS = [1, 2], [0.6, -0.2]
 MAKING = torch.tensor([[0.5, -0.3, 0.2, 0.8, -0.4], [0.1, 0.6, -0.7, 0.3, 0.9]])
 READING = torch.tensor([[0.4, -0.1], [0.2, 0.3], [-0.5, 0.6], [0.7, 0.2]])  # three logits and a mean
 
-# The inputs of the generator ----------------------------------------------------------------------------------------------
+# The inputs of the generator ------------------------------------------------------------------------------------------
 
 
 def inputs(latent_dim=12, categorical=(3, 4), continuous=2, distribution="normal") -> CodedInputs:

@@ -45,6 +45,7 @@ def settings_of(name: str, folder: Path) -> dict:
     small = [option for option in shrunk(overrides) if not option.startswith("data.batch_size")]
     run = [option for option in SMALL if not option.startswith(("evaluation.", "model.", "data."))]
     run += ["evaluation=none", "trainer.precision=64-true", "callbacks.pictures=null", "callbacks.curves=null"]
+    run.append("callbacks.health=null")  # it shows the networks further samples
     run += ["callbacks.checkpoint.every_kimg=null", "logger={}", f"data.batch_size={BATCH}"]
     if name == "lecam":
         run.append("model.regularizers.tried.start_kimg=0")

@@ -337,7 +337,7 @@ def test_a_journal(runs, place):
         (["seed=3"], "nothing to search"),
         (["seed=interval(2,1)"], "seed=interval"),
         ([SEEDS, "sweep.storage=somewhere"], "sweep.storage=somewhere is no place for a study"),
-        ([SEEDS, "hydra.sweeper.n_trials=0"], "hydra.sweeper: n_trials must be 1 or more, got 0"),
+        ([SEEDS, "hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials must be 1 or more, got 0"),
         ([SEEDS, "hydra.sweeper.direction=up"], "must be minimize or maximize (or null), got 'up'"),
         ([SEEDS, "hydra.sweeper.direction=null"], "a search needs a score"),
         ([SEEDS, "evaluation=watch"], "evaluation=watch leaves scoring to another process"),
