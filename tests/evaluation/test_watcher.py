@@ -412,6 +412,7 @@ def test_a_run_that_is_gone_on_with_has_not_ended_before_it_builds_anything(tota
     hydra = SimpleNamespace(runtime=SimpleNamespace(choices={"model": "dcgan", "data": "digits"}))
     monkeypatch.setattr("hydra.core.hydra_config.HydraConfig.get", lambda: hydra)
     monkeypatch.setattr(train, "agreed", lambda settings: settings)
+    monkeypatch.setattr(train, "resume_point", lambda folder, about: None)
     monkeypatch.setattr(train, "fit_or_roll_back", lambda *given: ended.append(watcher._ended(given[1])))
     settings = {"run_dir": str(tmp_path / "run"), "overwrite": False, "total_kimg": total_kimg, "evaluation": {}}
     settings |= {"data": {}}
