@@ -91,8 +91,11 @@ def composed(overrides: list[str], cache: str = "cache") -> tuple[dict[str, Any]
 
     elsewhere = patch.dict(os.environ, GAN_LAB_CACHE=cache)
     with elsewhere, initialize_config_dir(version_base="1.3", config_dir=register()):
-        choices = compose("train", overrides, return_hydra_config=True).hydra.runtime.choices
-        settings: Any = OmegaConf.to_container(compose("train", overrides), resolve=True)
+        config: Any = compose("train", overrides, return_hydra_config=True)
+        choices = config.hydra.runtime.choices
+        settings: Any = OmegaConf.to_container(
+            OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]), resolve=True
+        )
     return settings, choices
 
 
