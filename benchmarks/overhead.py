@@ -159,7 +159,7 @@ import sys, time
 started = float(sys.argv.pop(1))
 marks = [("interpreter", time.time())]
 import torch; marks.append(("import torch", time.time()))
-import pytorch_lightning; marks.append(("import Lightning", time.time()))
+import gan_lab, pytorch_lightning; marks.append(("import Lightning", time.time()))  # in the order of the command
 import hydra
 from gan_lab import train
 marks.append(("import Hydra and gan_lab", time.time()))
