@@ -105,6 +105,9 @@ class _StepEnds(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self._detection.allow(BETWEEN_STEPS, f"what follows the step at {pl_module.images_seen} images")
 
+    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
+        self._detection.end()  # nothing is torn down then, and a rollback trains on in this process
+
     def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         self._detection.end()
 

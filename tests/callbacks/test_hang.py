@@ -34,6 +34,21 @@ def test_what_lies_between_steps_may_take_longer(tmp_path):
     assert "hang detection" not in {thread.name for thread in threading.enumerate() if not detection._ended.is_set()}
 
 
+class Failing(Callback):
+    """Raises in the first step."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        raise RuntimeError("on purpose")
+
+
+def test_a_failure_ends_the_watch(tmp_path):
+    """A run that is rolled back trains on in the same process, watched anew."""
+    detection = HangDetection(30.0)
+    with pytest.raises(RuntimeError, match="on purpose"):
+        fit(HingeGAN(**settings()), images=4, callbacks=detection.around([Failing()]), folder=tmp_path)
+    assert detection._ended.is_set()
+
+
 def test_null_watches_nothing():
     callbacks = [Callback()]
     assert HangDetection(None).around(callbacks) == callbacks
