@@ -28,6 +28,7 @@ from hydra.utils import instantiate
 from pytorch_lightning import Callback, Trainer
 
 from gan_lab.config import register
+from gan_lab.trainer import build_trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 ADA = ["+augment@model.augment.ada=ada", "model.augment.ada.p=0.2"]
@@ -124,17 +125,11 @@ def trained_by_lightning(setting: Setting, overrides: list[str], precision: str,
     model = instantiate(config.model, _convert_="all")
     model = model.to(memory_format=torch.channels_last)
     own = [instantiate(config.callbacks[name], _convert_="all") for name in ("stop", "metrics", "interruption")]
-    settings = {str(key): value for key, value in config.trainer.items() if key != "hang_minutes"}
-    trainer = instantiate(
-        settings,
+    trainer = build_trainer(
+        config.trainer,
         default_root_dir=tempfile.mkdtemp(),
         callbacks=[*own, *callbacks],
         logger=False,
-        max_epochs=-1,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
     )
     trainer.fit(model, datamodule=data)
     return model

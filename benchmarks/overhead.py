@@ -27,6 +27,7 @@ from torch.nn import functional as F
 
 from gan_lab.config import register
 from gan_lab.data.images import from_uint8
+from gan_lab.trainer import build_trainer
 
 BATCH = 64
 CASES = {
@@ -128,16 +129,11 @@ def measure(name: str, overrides: list[str], *, iterations: int, rounds: int) ->
     names = ("stop", "metrics", "interruption", "progress")
     in_turn = InTurn(Bare(model, data).iteration, iterations=iterations, rounds=rounds)
     callbacks = [*(instantiate(config.callbacks[key], _convert_="all") for key in names), in_turn]
-    trainer = instantiate(
-        {str(key): value for key, value in config.trainer.items() if key != "hang_minutes"},
+    trainer = build_trainer(
+        config.trainer,
         default_root_dir=str(folder),
         callbacks=callbacks,
         logger=False,
-        max_epochs=-1,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
     )
     with contextlib.redirect_stdout(io.StringIO()):  # its lines of progress
         trainer.fit(model, datamodule=data)
@@ -205,8 +201,10 @@ def first_update() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=12, help="timed turns of each loop")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of torch")
     parser.add_argument("--only", choices=[*CASES, "first_update"], help="one case alone")
     chosen = parser.parse_args()
+    torch.set_num_threads(chosen.threads)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, batch {BATCH}")
     for name, overrides in CASES.items():
         if chosen.only in (None, name):

@@ -53,7 +53,15 @@ def legacy_seed(seed: int) -> int:
 
 def seed_sequence(seed: int, purpose: str, *counters: int) -> np.random.SeedSequence:
     """The root of all numbers drawn for `purpose` at these counters (all non-negative)."""
-    return np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), *counters])
+    numbers: Sequence[int] = (seed, zlib.crc32(purpose.encode()), *counters)
+    if max(numbers) >= 2**32:
+        numbers = [word for number in numbers for word in _words(number)]
+    return np.random.SeedSequence(np.array(numbers, np.uint32))
+
+
+def _words(number: int) -> list[int]:
+    """In 32 bits each, the lowest first: as `SeedSequence` cuts integers, which takes it three times as long."""
+    return [number] if number < 2**32 else [number & 0xFFFFFFFF, *_words(number >> 32)]
 
 
 def torch_generator(seed: int, purpose: str, *counters: int, device: torch.device = CPU) -> torch.Generator:

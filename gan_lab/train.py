@@ -240,6 +240,7 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any], resume: P
     from gan_lab.distributed.strategy import STRATEGY
     from gan_lab.runs.checkpoint import CheckpointIO, initialize
     from gan_lab.sampling import legacy_seed
+    from gan_lab.trainer import build_trainer
 
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
@@ -271,10 +272,8 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any], resume: P
     name = str(folder)
     nodes = config.logger.values() if is_first_rank() else ()
     loggers = [instantiate(node, folder=name, run_id=about["id"], name=name) for node in nodes]
-    built = config.copy()
-    del built.trainer.hang_minutes
-    trainer = instantiate(
-        built.trainer,
+    trainer = build_trainer(
+        config.trainer,
         default_root_dir=str(folder),
         callbacks=hang.around(callbacks),
         logger=loggers or False,
@@ -282,12 +281,6 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any], resume: P
         devices=topology.local_world if topology.world > 1 else devices_named(settings["trainer"]) or 1,
         num_nodes=topology.world // topology.local_world,
         strategy=STRATEGY if topology.world > 1 else "auto",
-        max_epochs=-1,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
     )
     take_signals_from(trainer)
     for callback in callbacks:

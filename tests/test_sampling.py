@@ -161,6 +161,13 @@ def test_a_purpose_enters_by_its_crc():
     assert np.array_equal(seed_sequence(3, "123456789", 7).generate_state(4), expected)
 
 
+@pytest.mark.parametrize("seed", [0, 2**32 - 1, 2**32, 2**64 - 1])
+def test_numbers_are_cut_into_words_as_numpy_cuts_them(seed):
+    for counters in [(), (0,), (2**32,), (5, 2**40 + 3)]:
+        expected = np.random.SeedSequence([seed, 0xCBF43926, *counters]).generate_state(4)
+        assert np.array_equal(seed_sequence(seed, "123456789", *counters).generate_state(4), expected)
+
+
 def test_default_generators_follow_seed_rank_and_counters(monkeypatch):
     import random
 

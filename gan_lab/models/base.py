@@ -22,6 +22,15 @@ from gan_lab.sampling import Draws, reseed_default_generators
 from gan_lab.schedules import Schedule, as_schedule
 
 Part = TypeVar("Part", bound=nn.Module)
+PLAIN = {bool, float, int, str, type(None)}
+
+
+def total_norm(parameters: Sequence[nn.Parameter]) -> Tensor:
+    """() the norm of all their gradients together (of one dtype, on one device); 0 where there are none."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if not gradients:
+        return parameters[0].new_zeros(())
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
 
 
 class OneProcess:
@@ -39,7 +48,7 @@ class OneProcess:
 
     def clip_gradients(self, parameters: Sequence[nn.Parameter], limit: float | None) -> Tensor:
         """The norm of the averaged gradients, before they are scaled down to `limit` (None: they stay)."""
-        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        norm = total_norm(parameters)
         if limit is not None:
             nn.utils.clip_grads_with_norm_(parameters, limit, norm)
         return norm
@@ -136,10 +145,23 @@ class GenerativeModule(LightningModule):
         self._images_at_average = 0
         self._records: dict[str, tuple[Tensor, int]] = {}
         self._lazy: dict[Regularizer, list[Phase]] = {}
-        self._finite: Tensor | None = None
+        self._norms: Tensor | None = None  # their sum since the last check: finite as long as every gradient was
         self._finite_here: Tensor | None = None
         self.latest: dict[str, float] = {}
         self.report: Callable[[str, int, int], None] = lambda activity, done, total: None
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        step = vars(cls).get("training_step")
+        if step is not None:  # Lightning works its signature out in every iteration; Python looks here first
+            step.__signature__ = inspect.signature(step)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As torch does, without its search of parameters and modules: Lightning notes its hooks here, 40 a step."""
+        if type(value) in PLAIN and name in self.__dict__:
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def _check(self, plumbing: Plumbing) -> None:
         known = Plumbing.__annotations__
@@ -229,9 +251,12 @@ class GenerativeModule(LightningModule):
         Args:
             tensors: see `Phase`.
         """
+        regularizers = self._regularizers_of(group)
+        if not regularizers:
+            return 0.0
         phase = Phase(**tensors)
         total: Tensor | float = 0.0
-        for regularizer in self._regularizers_of(group):
+        for regularizer in regularizers:
             if regularizer.every == 1:
                 total = total + self._weighted(regularizer, phase)
             elif self.steps[group] % regularizer.every == 0:
@@ -273,7 +298,7 @@ class GenerativeModule(LightningModule):
         def step(loss: Tensor) -> None:
             nonlocal micro_batches
             micro_batches += 1
-            self.manual_backward(loss)
+            loss.backward()  # not by manual_backward, whose rounds of hooks are for scaled losses
 
         try:
             yield step
@@ -285,7 +310,7 @@ class GenerativeModule(LightningModule):
             for regularizer, phases in self._lazy.items():
                 raw.zero_grad(set_to_none=True)
                 for phase in phases:
-                    self.manual_backward(self._weighted(regularizer, phase))
+                    self._weighted(regularizer, phase).backward()
                 self._finish_gradients(group, len(phases), name=regularizer.name)
                 raw.step()
         finally:
@@ -296,16 +321,17 @@ class GenerativeModule(LightningModule):
 
     def _finish_gradients(self, group: str, micro_batches: int, name: str | None = None) -> None:
         """From summed to averaged, clipped gradients; their norm before clipping is noted, by `name` or the group's."""
-        gradients = [p.grad for p in self._own[group] if p.grad is not None]
         if micro_batches > 1:
-            torch._foreach_div_(gradients, micro_batches)
+            torch._foreach_div_([p.grad for p in self._own[group] if p.grad is not None], micro_batches)
         if collectives.is_distributed():  # once averaged, they tell no more on which rank they broke first
-            sound = torch.isfinite(nn.utils.get_total_norm(gradients))
-            self._finite_here = _both(self._finite_here, sound if self._finite is None else sound | ~self._finite)
+            sound = torch.isfinite(total_norm(self._own[group]))
+            if self._norms is not None:
+                sound = sound | ~torch.isfinite(self._norms)
+            self._finite_here = sound if self._finite_here is None else self._finite_here & sound
         self._strategy.average_gradients(self._own[group], name or group)
         norm = self._strategy.clip_gradients(self._own[group], self.clip_norm.get(group))
         self.record(f"grad_norm/{name or group}", norm)
-        self._finite = _both(self._finite, torch.isfinite(norm))
+        self._norms = norm if self._norms is None else self._norms + norm
 
     def _count(self, group: str) -> None:
         self.steps[group] += 1
@@ -357,9 +383,9 @@ class GenerativeModule(LightningModule):
 
     def check_finite(self) -> None:
         """Raise if any gradient since the last check was not finite; the one place that waits for the device."""
-        finite, self._finite = self._finite, None
+        norms, self._norms = self._norms, None
         here, self._finite_here = self._finite_here, None
-        if finite is not None and not bool(finite):  # of averages, hence the same on every rank
+        if norms is not None and not bool(torch.isfinite(norms)):  # of averages, hence the same on every rank
             sound = collectives.broadcast_object(collectives.gather_objects(here is None or bool(here)))
             ranks = ", ".join(str(rank) for rank, one in enumerate(sound) if not one)
             raise NonFiniteError(
@@ -537,10 +563,6 @@ def correct_for_further_steps(optimizer: Optimizer, further: float) -> None:
 def _chosen(parts: Mapping[str, Part | None]) -> dict[str, Part]:
     """Those that are not left out."""
     return {name: part for name, part in parts.items() if part is not None}
-
-
-def _both(earlier: Tensor | None, now: Tensor) -> Tensor:
-    return now if earlier is None else earlier & now
 
 
 class NonFiniteError(RuntimeError):

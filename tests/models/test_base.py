@@ -16,7 +16,7 @@ from gan_lab.augment.instance_noise import InstanceNoise
 from gan_lab.callbacks.stop import Stop
 from gan_lab.layers.normalization import spectrally_normalize
 from gan_lab.models.averaging import MovingAverage
-from gan_lab.models.base import NonFiniteError, correct_for_further_steps
+from gan_lab.models.base import NonFiniteError, correct_for_further_steps, total_norm
 from gan_lab.models.dcgan import DCGAN
 from gan_lab.models.gan import GAN
 from gan_lab.models.hinge_gan import HingeGAN
@@ -506,6 +506,28 @@ def test_one_bad_step_among_good_ones_is_noticed():
     with pytest.raises(NonFiniteError):
         module.check_finite()
     module.check_finite()  # said once
+
+
+def test_the_norm_of_all_gradients_together():
+    parameters = [nn.Parameter(torch.zeros(shape)) for shape in ((2,), (1, 1), (), (5,))]
+    assert total_norm(parameters) == 0
+    for parameter, gradient in zip(parameters, ([3.0, 0.0], [[4.0]], 12.0), strict=False):
+        parameter.grad = torch.tensor(gradient)
+    assert total_norm(parameters) == 13
+
+
+def test_plain_attributes_are_assigned_as_torch_assigns_them():
+    module = HingeGAN(**settings())
+    module.images_seen = 3
+    assert module.images_seen == 3
+    module.generator = None  # of a module: stays among them
+    assert module.generator is None
+    assert "generator" in module._modules
+    module.note = "new"
+    assert vars(module)["note"] == "new"
+    module.register_buffer("level", torch.zeros(()))
+    with pytest.raises(TypeError, match="cannot assign"):
+        module.level = 1.0
 
 
 def test_nan_ends_a_run_and_leaves_no_checkpoint_of_it(command, tmp_path):
