@@ -65,10 +65,11 @@ def run(config: DictConfig) -> float | None:
                 # The others wait: whoever started the ranks ends them all when one of them has ended.
                 if (job := collectives.from_first_rank(lambda: requeue(number))) is not None and topology.rank == 0:
                     print(f"job {job} is back in the queue", flush=True)
-                raise
+                ended = stopped
             except Exception as error:
                 note_failure(message(error))  # at once, before the other ranks fail because this one is gone
                 raise
+        raise ended  # once the group is left: a process that ends within it may be aborted by the group's threads
 
 
 def launch(report: str | None, count: int, devices: list[int] | None) -> float | None:

@@ -2,11 +2,11 @@
 
 import contextlib
 import os
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 from pytorch_lightning.profilers import PassThroughProfiler
 
@@ -28,14 +28,16 @@ class Unprofiled(PassThroughProfiler):
         return NOTHING
 
 
-def build_trainer(node: Mapping[str, Any], **arguments: Any) -> Trainer:
+def build_trainer(node: DictConfig, **arguments: Any) -> Trainer:
     """The Trainer of the config's `trainer` node.
 
     Args:
         node: its `_target_` and arguments, and `hang_minutes`, which is gan_lab's own.
         **arguments: further ones, such as callbacks.
     """
-    settings = {str(key): value for key, value in node.items() if key != "hang_minutes"}
+    settings = node.copy()  # messages of Hydra name where it stands in the config
+    OmegaConf.set_struct(settings, False)
+    settings.pop("hang_minutes", None)
     if settings.get("profiler") is None:
         arguments["profiler"] = Unprofiled()
     if not torch.cuda.is_available():

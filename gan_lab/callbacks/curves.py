@@ -28,7 +28,8 @@ def draw(folder: Path) -> Path | None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(2, 2, figsize=(10, 6), layout="constrained")
+    figure, axes = plt.subplots(2, 2, figsize=(10, 6))
+    figure.subplots_adjust(left=0.07, right=0.98, bottom=0.09, top=0.95, hspace=0.4, wspace=0.16)  # no search for it
     for axis, (title, prefix) in zip(
         axes.flat, [("loss", "loss/"), ("logits", "logits/"), ("gradient norm", "grad_norm/")], strict=False
     ):

@@ -24,7 +24,7 @@ RUN = [
     f"callbacks.metrics.every_kimg={3 * STEP / 1000}",
     f"callbacks.evaluation.every_kimg={10 * STEP / 1000}",
     f"callbacks.pictures.every_kimg={10 * STEP / 1000}",
-    "callbacks.curves.every_kimg=null",
+    "callbacks.curves=null",
     f"callbacks.checkpoint.every_kimg={16 * STEP / 1000}",
     "model.ema_half_life_kimg=0.125",
 ]

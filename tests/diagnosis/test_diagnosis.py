@@ -21,7 +21,7 @@ from conftest import ROOT
 from generated_data import write_mnist
 
 from gan_lab import doctor
-from gan_lab.diagnosis import checks, cluster, data, findings, libraries, loggers, machine, weights
+from gan_lab.diagnosis import checks, cluster, data, findings, libraries, loggers, machine, settings, weights
 from gan_lab.diagnosis.checks import examine
 from gan_lab.diagnosis.findings import Finding
 from gan_lab.diagnosis.settings import Settings
@@ -584,6 +584,16 @@ def test_little_space(monkeypatch):
     assert "5 GiB" in finding.remedy
 
 
+@pytest.fixture
+def few_data_sets(monkeypatch):
+    """Of all choices, those that the tests below look at: each costs a composed config."""
+    names = ("digits", "mnist", "fashion_mnist", "cifar10", "folder")
+    files = [ROOT / "conf" / "data" / f"{name}.yaml" for name in names]
+    for module in (data, settings):
+        monkeypatch.setattr(module, "choice_files", lambda group: files)
+
+
+@pytest.mark.usefixtures("few_data_sets")
 def test_data_sets_are_found_where_they_are(bare):
     findings = found(data.data_sets)
     assert findings["data digits"].state == "good"
@@ -599,6 +609,7 @@ def test_data_sets_are_found_where_they_are(bare):
     assert found(data.data_sets)["data mnist"].state == "note"
 
 
+@pytest.mark.usefixtures("few_data_sets")
 def test_data_sets_of_other_places(bare):
     write_mnist(bare / "shared")
     assert found(data.data_sets, f"paths.data_dir={bare}/shared")["data mnist"].state == "good"
@@ -610,6 +621,7 @@ def test_data_sets_of_other_places(bare):
     assert f"under {bare}/data" in chosen["data mnist"].text, "the root of another set"
 
 
+@pytest.mark.usefixtures("few_data_sets")
 def test_a_chosen_data_set_must_be_there(bare):
     assert found(data.data_sets, "data=cifar10")["data cifar10"].state == "broken"
     assert found(data.data_sets, "data=cifar10", "data.download=true")["data cifar10"].state == "note"

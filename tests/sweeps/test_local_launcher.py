@@ -287,21 +287,21 @@ def test_without_jobs_a_signal_does_what_it_did_before(launcher):
 
 # Real runs ---------------------------------------------------------------------------------------------------------
 
-RUN = [*SMALL, "callbacks.pictures.every_kimg=null", "callbacks.curves.every_kimg=null", "hydra.sweep.dir=sweep"]
+RUN = [*SMALL, "callbacks.pictures.every_kimg=null", "callbacks.curves=null", "hydra.sweep.dir=sweep"]
 
 
-def test_two_models_with_two_seeds_and_one_that_fails(command, tmp_path):
-    swept = command("train", "--multirun", *RUN, "total_kimg=0.032", "model=gan,lsgan", "seed=0,1,-1")
+def test_two_models_with_a_seed_each_and_one_that_fails(command, tmp_path):
+    swept = command("train", "--multirun", *RUN, "total_kimg=0.032", "model=gan,lsgan", "seed=1,-1")
     assert swept.code == 1
     written = [OmegaConf.load(path) for path in (tmp_path / "runs").rglob("config.yaml")]
     found = sorted((config.model._target_.rpartition(".")[2], config.seed, config.total_kimg) for config in written)
-    assert found == [("GAN", 0, 0.032), ("GAN", 1, 0.032), ("LSGAN", 0, 0.032), ("LSGAN", 1, 0.032)]
-    reports = [read_status(tmp_path / "sweep" / f"{job}.json") for job in range(6)]
-    assert [report["state"] for report in reports] == ["finished", "finished", "failed"] * 2
+    assert found == [("GAN", 1, 0.032), ("LSGAN", 1, 0.032)]
+    reports = [read_status(tmp_path / "sweep" / f"{job}.json") for job in range(4)]
+    assert [report["state"] for report in reports] == ["finished", "failed"] * 2
     for report in reports:
         assert (report["objective"] is not None) == (report["state"] == "finished")
-    assert "2 of 6 jobs failed:" in swept.output
-    for job, model in ((2, "gan"), (5, "lsgan")):
+    assert "2 of 4 jobs failed:" in swept.output
+    for job, model in ((1, "gan"), (3, "lsgan")):
         said = f"job {job} (model={model} seed=-1): seed must be 0 or more, got -1 (log: {tmp_path}/sweep/{job}.log)"
         assert said in swept.output
         assert "seed must be 0 or more" in (tmp_path / "sweep" / f"{job}.log").read_text()

@@ -473,7 +473,7 @@ def test_real_runs(command, place):
         *SMALL,
         "total_kimg=0.064",
         "callbacks.evaluation.every_kimg=0.032",
-        "callbacks.curves.every_kimg=null",
+        "callbacks.curves=null",
     ]
     done = command("train", *arguments, folder=place)
     assert done.code == 0, done.output
