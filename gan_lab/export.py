@@ -61,7 +61,7 @@ def export_onnx(loaded: Any, path: Path, tolerance: float) -> float:
     from gan_lab.sampling import Draws
 
     draws = Draws(0, across_ranks=False)
-    example = loaded.inputs.draw(draws, 2)
+    example = loaded.inputs.example(draws, 2)
     names = list(example)
     torch.onnx.export(
         loaded.network,
@@ -77,7 +77,7 @@ def export_onnx(loaded: Any, path: Path, tolerance: float) -> float:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     difference = 0.0
     for count in (1, 7):
-        arguments = loaded.inputs.draw(draws, count)
+        arguments = loaded.inputs.example(draws, count)
         with torch.no_grad():
             ours = loaded.network(**arguments)
         theirs = session.run(["samples"], {name: value.numpy() for name, value in arguments.items()})[0]

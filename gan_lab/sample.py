@@ -129,6 +129,11 @@ def images(loaded: Any, *, count: int, seed: int, classes: list[int] | None = No
     from gan_lab.evaluation.isolation import scoring_mode
     from gan_lab.sampling import Draws, reseed_default_generators
 
+    if hasattr(loaded.inputs, "condition_shape"):
+        raise ValueError(
+            f"{type(loaded.network).__name__} makes pictures from pictures, and sample has none to give it; score it "
+            "by python -m gan_lab.evaluate, or call load_generator(checkpoint).network(condition=...)"
+        )
     if classes is not None:
         wrong = [label for label in classes if not 0 <= label < loaded.inputs.num_classes]
         if wrong and loaded.inputs.num_classes:
@@ -142,7 +147,7 @@ def images(loaded: Any, *, count: int, seed: int, classes: list[int] | None = No
         labels = None
         if classes is not None:
             labels = torch.tensor([classes[i % len(classes)] for i in range(first, first + BLOCK)])
-        arguments = loaded.inputs.draw(draws, BLOCK, labels)
+        arguments = loaded.inputs.draw(draws, BLOCK, labels, first=first)
         with scoring_mode(loaded.network, device):
             reseed_default_generators(seed, block, across_ranks=False)
             samples = loaded.network(**{name: value.to(device) for name, value in arguments.items()})

@@ -277,9 +277,24 @@ class LatentInputs:
         """
         return (spherical if self.distribution == "normal" else linear)(first, second, t)
 
-    def draw(self, draws: Draws, count: int, labels: Tensor | None = None) -> dict[str, Tensor]:
+    def bound_to(self, sources: Any) -> Self:
+        """What a data set has for the samples of an evaluation; latents need none of it."""
+        return self
+
+    def example(self, draws: Draws, count: int) -> dict[str, Tensor]:
+        """Arguments of a call of the generator, of the right shapes: for what looks at the network alone."""
+        return self.draw(draws, count)
+
+    def draw(
+        self, draws: Draws, count: int, labels: Tensor | None = None, *, first: int | None = None
+    ) -> dict[str, Tensor]:
         """The keyword arguments of a call of the generator for `count` samples.
 
+        Args:
+            draws: of this moment.
+            count: of samples.
+            labels: (count,) int64 of the classes to make; None leaves them to the model.
+            first: number of the first sample, for inputs that are numbered (see `SourceInputs`); latents are drawn.
         Raises:
             ValueError: `labels` are given, which an unconditional generator cannot follow.
         """
@@ -352,7 +367,9 @@ class LabelledInputs(LatentInputs):
         uniform = draws.on_cpu().uniform("labels", count, ()).double()
         return draws.send(torch.searchsorted(shares / shares[-1], uniform, right=True))
 
-    def draw(self, draws: Draws, count: int, labels: Tensor | None = None) -> dict[str, Tensor]:
+    def draw(
+        self, draws: Draws, count: int, labels: Tensor | None = None, *, first: int | None = None
+    ) -> dict[str, Tensor]:
         """The keyword arguments of a call of the generator for `count` samples, of the given classes or of its own."""
         drawn = self.labels(draws, count) if labels is None else draws.send(labels)
         return {"latents": self.latents(draws, count), "labels": drawn}
@@ -427,7 +444,9 @@ class CodedInputs(LatentInputs):
         _, *categorical, continuous = latents.split(sizes, dim=1)
         return [hot.argmax(1) for hot in categorical], continuous
 
-    def draw(self, draws: Draws, count: int, labels: Tensor | None = None) -> dict[str, Tensor]:
+    def draw(
+        self, draws: Draws, count: int, labels: Tensor | None = None, *, first: int | None = None
+    ) -> dict[str, Tensor]:
         """The keyword arguments of a call of the generator for `count` samples, of the given categories or any.
 
         Raises:
@@ -436,3 +455,62 @@ class CodedInputs(LatentInputs):
         if labels is not None and not self.categorical:
             raise ValueError("this generator has no categorical code: it cannot make given classes; leave them out")
         return {"latents": self.latents(draws, count, labels)}
+
+
+class SourceInputs:
+    """The inputs of a generator of pictures from pictures: the sources of a data set's split, by their numbers.
+
+    They are bound to a set when one is at hand (`bound_to`), so that a generator is loaded without its data.
+
+    Args:
+        condition_shape: (C', H', W') of a source.
+        masked: whether a mask goes with each.
+    """
+
+    num_classes = 0
+
+    def __init__(self, condition_shape: Sequence[int], masked: bool) -> None:
+        self.condition_shape, self.masked = tuple(condition_shape), masked
+        self._sources: Any = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing is learnt of the data."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See `state_dict`."""
+
+    def bound_to(self, sources: Any) -> Self:
+        """The same, of these sources: a `gan_lab.data.sourced.Sources`."""
+        other = copy.copy(self)
+        other._sources = sources
+        return other
+
+    def example(self, draws: Draws, count: int) -> dict[str, Tensor]:
+        """See `LatentInputs`: noise instead of pictures, with random holes."""
+        condition = 2 * draws.uniform("example", count, self.condition_shape) - 1
+        if not self.masked:
+            return {"condition": condition}
+        holes = draws.uniform("example mask", count, (1, *self.condition_shape[1:])) < 0.25
+        return {"condition": condition, "mask": holes.to(condition.dtype)}
+
+    def truncated(self, bound: float) -> Self:
+        """Refused: there are no latents."""
+        raise ValueError("truncation is of latents, and this generator takes pictures; leave it out")
+
+    def draw(
+        self, draws: Draws, count: int, labels: Tensor | None = None, *, first: int | None = None
+    ) -> dict[str, Tensor]:
+        """The keyword arguments of a call of the generator for the sources `first` .. `first` + `count` - 1.
+
+        Beyond the last source they begin anew, so that a block is whole; who asks for so many leaves those out.
+
+        Raises:
+            RuntimeError: they are not bound to a set.
+            ValueError: `labels` are given.
+        """
+        if labels is not None:
+            raise ValueError("this generator is given pictures: it cannot make given classes; leave `classes` out")
+        if self._sources is None:
+            raise RuntimeError("the inputs of a translator are pictures: bind them to a data set's first (bound_to)")
+        return {name: draws.send(value) for name, value in self._sources.inputs(first or 0, count).items()}

@@ -13,13 +13,30 @@ from gan_lab.config import register
 SMALLEST = {"dcgan": 16, "dcgan_small": 16, "mlp": 16, "sagan": 16, "biggan": 16}
 
 
+SOURCED = ["condition=outline"]  # what a generator of pictures is given, of any data set
+TRANSLATION = {"model": "model=pix2pix", "network": "network=unet_translator"}
+
+
 def partner(group: str, name: str) -> list[str]:
-    """For a model the network of its name, and for a network the model, where there is one: `network=biggan64`."""
+    """For a model the network of its name, and for a network the model, where there is one: `network=biggan64`.
+
+    For those of pictures made from pictures, the other half of pix2pix, and data with sources.
+    """
     other = {"model": "network", "network": "model"}[group]
+    if makes_pictures_of_pictures(group, name):
+        return [TRANSLATION[other], *SOURCED]
     for candidate in (name, re.sub(r"_?\d+$", "", name)):
         if (ROOT / "conf" / other / f"{candidate}.yaml").is_file():
             return [f"{other}={candidate}"]
     return []
+
+
+def makes_pictures_of_pictures(group: str, name: str) -> bool:
+    """Whether a model or a network is of translation, as its file says."""
+    node = OmegaConf.load(ROOT / "conf" / group / f"{name}.yaml")
+    if group == "network":
+        return "condition_shape" in node.generator
+    return any("translation" in str(entry) for entry in node.get("defaults", []))
 
 
 def shrunk(overrides: list[str]) -> list[str]:
@@ -35,12 +52,14 @@ def shrunk(overrides: list[str]) -> list[str]:
         for name, node in config.model.items()
         if OmegaConf.is_dict(node) and (node.get("minibatch_std") or 0) > 4
     ]
+    depths = [f"model.{name}.depth=2" for name, node in config.model.items() if OmegaConf.is_dict(node) and "depth" in node]
     widths = [
         f"model.{name}.width=4" for name, node in config.model.items() if OmegaConf.is_dict(node) and "width" in node
     ]
     return [
         *([f"data.image_size={size}"] if "image_size" in config.data else []),
         *widths,
+        *depths,
         *groups,
         f"data.batch_size={4 if size >= 128 else 16}",
     ]

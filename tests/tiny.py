@@ -87,6 +87,7 @@ class Same(LightningDataModule):
     """The same batch for ever."""
 
     picture_samples = None
+    condition_shape = None
 
     def __init__(self, real: Tensor) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,13 @@ from gan_lab import collectives
 from gan_lab.callbacks.base import TickCallback, callbacks_of, is_first_rank
 from gan_lab.callbacks.evaluation import Evaluate
 from gan_lab.data.images import from_uint8
+from gan_lab.data.sourced import as_inputs
 from gan_lab.evaluation.isolation import scoring_mode
 from gan_lab.sampling import Draws, numpy_generator, reseed_default_generators
 
 log = logging.getLogger("gan_lab")
 TINY = 32  # pixels a side at which images are compared: enough to recognize them (Torralba et al. 2008)
+BESIDE = ("labels", "condition", "mask")  # what D may be given with images
 CHEAP = 5_000_000  # parameters of a classifier that may count modes during training
 
 MESSAGES = {
@@ -41,12 +43,13 @@ class Reals:
     """The same few reals of each look, with what samples are held against.
 
     Attributes:
-        images: "real", and "held_out" where there are any -> (N, C, H, W) uint8 on the CPU and (N,) int64 or None.
+        images: "real", and "held_out" where there are any -> (N, C, H, W) uint8 on the CPU, and what D is given beside
+            them, by keyword: labels, or the sources and masks of a translation, of which G makes its samples.
         distance: median distance of a training real to the nearest other one.
         duplicates, spread, modes: as the columns have them for samples.
     """
 
-    images: dict[str, tuple[Tensor, Tensor | None]]
+    images: dict[str, tuple[Tensor, dict[str, Tensor]]]
     distance: float
     duplicates: float
     spread: float
@@ -199,8 +202,12 @@ class Health(TickCallback):
         for kind, samples in sets.items():
             random = numpy_generator(module.seed, f"health {kind}")
             chosen = sorted(random.choice(len(samples), min(self.size, len(samples)), replace=False))
-            labels = None if samples.labels is None else torch.from_numpy(samples.labels[chosen])
-            images[kind] = (torch.from_numpy(samples.images[chosen]), labels)
+            chosen_pixels, beside = torch.from_numpy(samples.images[chosen]), {}
+            if data.condition_shape is not None:
+                beside = as_inputs(data.condition.make(chosen_pixels, torch.tensor(chosen), None))
+            elif samples.labels is not None:
+                beside["labels"] = torch.from_numpy(samples.labels[chosen])
+            images[kind] = (chosen_pixels, beside)
         pixels, _ = images["real"]
         nearest = nearest_distances(pixels)
         distance = nearest.median().item() if len(pixels) > 1 else 0.0
@@ -212,24 +219,27 @@ class Health(TickCallback):
         shares = shares_of(count, module)
         draws = Draws(module.seed, across_ranks=False)
         draws.move_to(module.images_seen)
-        arguments = module.inputs.draw(draws, count)
-        network, dtype = module.network_for_samples("live"), dtype_of(module)
+        if hasattr(module.inputs, "condition_shape"):
+            assert self.reals is not None
+            arguments = self.reals.images["real"][1]
+        else:
+            arguments = module.inputs.draw(draws, count)
+        network = module.network_for_samples("live")
         pixels, logits = [], []
         for share in shares:
-            given = {name: value[share].to(module.device) for name, value in arguments.items()}
-            made = network(**{name: v.to(dtype) if v.is_floating_point() else v for name, v in given.items()})
+            given = shared(arguments, share, module)
+            made = network(**given)
             pixels.append(collectives.gather(data.render(made)).cpu())
             if hasattr(module, "judge"):
-                logits.append(judged(module, made, given.get("labels")))
+                logits.append(judged(module, made, {name: given[name] for name in BESIDE if name in given}))
         return torch.cat(pixels)[:count], torch.cat(logits)[:count] if logits else None
 
-    def judged_reals(self, module: Any, pixels: Tensor, labels: Tensor | None) -> Tensor:
+    def judged_reals(self, module: Any, pixels: Tensor, beside: dict[str, Tensor]) -> Tensor:
         """(N,) logits of reals."""
         logits = []
         for share in shares_of(len(pixels), module):
             images = from_uint8(pixels[share].to(module.device)).to(dtype_of(module))
-            of = None if labels is None else labels[share].to(module.device)
-            logits.append(judged(module, images, of))
+            logits.append(judged(module, images, shared(beside, share, module)))
         return torch.cat(logits)[: len(pixels)]
 
     def count_modes(self, pixels: Tensor, module: Any) -> int:
@@ -303,12 +313,19 @@ def dtype_of(module: Any) -> torch.dtype:
     return next(module.parameters()).dtype
 
 
-def judged(module: Any, images: Tensor, labels: Tensor | None) -> Tensor:
+def shared(tensors: Mapping[str, Tensor], share: Tensor, module: Any) -> dict[str, Tensor]:
+    """This rank's share of each on the module's device, real numbers as the networks compute."""
+    dtype = dtype_of(module)
+    moved = {name: value[share].to(module.device) for name, value in tensors.items()}
+    return {name: value.to(dtype) if value.is_floating_point() else value for name, value in moved.items()}
+
+
+def judged(module: Any, images: Tensor, beside: Mapping[str, Tensor]) -> Tensor:
     """(B,) float64 logits on the CPU for the batch of which each rank has a share, in rank order.
 
     Those of a patch discriminator, (B, ...), are averaged per sample.
     """
-    logits = collectives.gather(module.judge(images, labels)).double().cpu()
+    logits = collectives.gather(module.judge(images, **beside)).double().cpu()
     return logits.reshape(len(logits), -1).mean(1)
 
 

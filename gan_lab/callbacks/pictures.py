@@ -1,15 +1,21 @@
 """Pictures of samples from fixed latents: the same faces through the whole of training."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from PIL import Image
 from pytorch_lightning import Trainer
+from torch import Tensor
+from torch.nn.functional import interpolate
 
 from gan_lab.callbacks.base import TickCallback, is_first_rank, run_dir
+from gan_lab.data.images import from_uint8
 from gan_lab.data.pictures import save_png
 from gan_lab.evaluation.isolation import scoring_mode
 from gan_lab.sampling import Draws, reseed_default_generators
+
+HELD_OUT = ("test", "val", "held_out")  # splits that are not trained on
 
 
 class Pictures(TickCallback):
@@ -39,12 +45,19 @@ class Pictures(TickCallback):
         count = data.picture_samples or self.rows * self.columns
         classes = module.inputs.num_classes  # in turn, where there are any
         labels = torch.arange(count) % classes if classes else None
-        arguments = module.inputs.draw(draws, count, labels)
+        sources = held_out_sources(data)
+        if sources is not None:
+            kinds = 4 if module.inputs.masked else 3
+            count = min(self.rows * (self.columns // kinds), len(sources))
+        arguments = module.inputs.bound_to(sources).draw(draws, count, labels)
         network = module.network_for_samples()
         with scoring_mode(network, module.device):
             reseed_default_generators(module.seed)
             samples = network(**{name: value.to(module.device) for name, value in arguments.items()})
-        picture = data.picture(samples.cpu(), self.columns)
+        samples, columns = samples.cpu(), self.columns
+        if sources is not None:
+            samples, columns = beside_sources(samples, sources.block(0, count)), self.columns // kinds * kinds
+        picture = data.picture(samples, columns)
         folder = run_dir(trainer) / "pictures"
         with self.going_on_without(str(folder)):
             folder.mkdir(exist_ok=True)
@@ -53,6 +66,26 @@ class Pictures(TickCallback):
         for logger in trainer.loggers:
             with self.going_on_without(type(logger).__name__, Exception):
                 _hand_to(logger, picture, module.images_seen)
+
+
+def held_out_sources(data: Any) -> Any:
+    """Those of the test images, or of the training images where there are no others; None for data without sources."""
+    if data.condition_shape is None:
+        return None
+    return data.sources(next((split for split in HELD_OUT if split in data.splits), "train"))
+
+
+def beside_sources(samples: Tensor, block: Mapping[str, Tensor]) -> Tensor:
+    """(N, C, H, W) outputs in a row with what belongs to them, (k N, C, H, W): source, mask if any, output, target.
+
+    Sources of other sizes are enlarged without smoothing; grey ones are shown as they are in colour.
+    """
+    shape = samples.shape[1:]
+    shown = [from_uint8(block["condition"])]
+    if "mask" in block:
+        shown.append(2.0 * block["mask"].float() - 1.0)
+    shown = [interpolate(each, shape[1:]).expand(-1, shape[0], -1, -1) for each in shown]
+    return torch.stack([*shown, samples, from_uint8(block["targets"])], dim=1).flatten(0, 1)
 
 
 def _hand_to(logger: Any, picture: Any, images_seen: int) -> None:

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from gan_lab import collectives
+from gan_lab.data.conditions import Condition
 from gan_lab.data.images import to_uint8
 from gan_lab.data.pictures import enlarged, grid
 from gan_lab.data.reference import ReferenceSet
+from gan_lab.data.sourced import Sources
 from gan_lab.data.stream import RealStream, Stream
 from gan_lab.sampling import numpy_generator
 
@@ -38,6 +40,7 @@ class Data(pl.LightningDataModule, ABC):
             cuts it by rank alone.
         seed: of order and flips, or of the points, non-negative.
     Attributes:
+        condition_shape: (C', H', W') of the sources that go with samples; None where there are none.
         picture_samples: how many samples a picture of them shows; None for as many as a grid has places.
     Raises:
         ValueError: a value is out of range, or values contradict one another.
@@ -66,6 +69,7 @@ class Data(pl.LightningDataModule, ABC):
             raise ValueError(f"data.micro_batch_size={micro_batch_size} does not divide data.batch_size={batch_size}")
         self.seed = whole("seed", seed, 0)
         self.class_names: tuple[str, ...] | None = None
+        self.condition_shape: tuple[int, ...] | None = None
         self._device = torch.device("cpu")
         self._stream: Stream | None = None
 
@@ -93,6 +97,10 @@ class Data(pl.LightningDataModule, ABC):
     @abstractmethod
     def reference(self, split: str) -> ReferenceSet:
         """What evaluation compares images with."""
+
+    def sources(self, split: str) -> Sources | None:
+        """What a generator of pictures is given for each sample of a split; None where there is nothing."""
+        return None
 
     def identity(self) -> str | None:
         """A digest of what is trained on that is the same wherever it lies, without reading all of it.
@@ -182,6 +190,9 @@ class ImageData(Data):
         subset: train on so many alone, drawn at random, as many of each class as there are; None for all. A larger one
             holds a smaller one. Evaluation sees all of them. Not together with `limit`.
         subset_seed: of that draw, 0 or more; the seed of a run has no part in it.
+        condition: what a translator is given, made of each image: see `gan_lab.data.conditions`; None for none.
+        condition_shape: its shape, for networks to interpolate.
+        masked: whether it comes with a mask, for networks likewise.
     Raises:
         ValueError: a value is out of range, or values contradict one another.
     """
@@ -207,6 +218,9 @@ class ImageData(Data):
         seed: int,
         subset: int | None = None,  # older stored configs, and a person's own data, do not state it
         subset_seed: int = 0,
+        condition: Condition | None = None,
+        condition_shape: Sequence[int] | None = None,
+        masked: bool = False,
     ) -> None:
         super().__init__(
             name=name,
@@ -238,6 +252,16 @@ class ImageData(Data):
             raise ValueError(
                 f"data.limit={limit} and data.subset={subset} both choose what is trained on: leave one out"
             )
+        self.condition = condition
+        if condition is not None:
+            self.condition_shape = condition.shape(self.sample_shape)
+        stated = None if condition_shape is None else tuple(condition_shape)
+        if (stated, masked) != (self.condition_shape, condition is not None and condition.masked):
+            given = "nothing" if condition is None else f"{condition.shape(self.sample_shape)}"
+            raise ValueError(
+                f"data.condition_shape={condition_shape} and data.masked={masked} contradict data.condition, which "
+                f"gives {given}; choose it by condition=NAME"
+            )
         self._kept: dict[str, ReferenceSet] = {}
 
     @abstractmethod
@@ -264,7 +288,12 @@ class ImageData(Data):
             workers=self.workers,
             usual_take=self.micro_batch_size or self.batch_size,
             device=self._device,
+            condition=self.condition,
         )
+
+    def sources(self, split: str) -> Sources | None:
+        """See `Data`."""
+        return None if self.condition is None else Sources(self.reference(split), self.condition)
 
     @property
     def stream(self) -> RealStream:

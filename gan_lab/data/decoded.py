@@ -102,11 +102,14 @@ class DecodedImages(ImageData):
 
     def identity(self) -> str:
         """See `Data`: of names, sizes, classes, and the content of some files, evenly spread; nothing is decoded."""
-        source = self.source("train")
+        return digest_of(self.outline("train"))
+
+    def outline(self, split: str) -> list[Any]:
+        """Of a split, what `identity` is a digest of."""
+        source = self.source(split)
         names = self._names(source)
         class_names, labels = self.classes(source, names)[:2]
-        some = spread(names, SAMPLE)
-        return digest_of([source.outline(), class_names, labels, checksums_of(source, some, quietly=True)])
+        return [source.outline(), class_names, labels, checksums_of(source, spread(names, SAMPLE), quietly=True)]
 
     def prepare_data(self) -> None:
         """Decode what is not in the cache yet."""

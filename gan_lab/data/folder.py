@@ -3,13 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+from gan_lab.data.copies import digest_of
 from gan_lab.data.decoded import DecodedImages
 from gan_lab.data.labelling import Classes, classes_of
+from gan_lab.data.reference import ReferenceSet
 from gan_lab.data.sources import Source, open_source
 
 
 class Folder(DecodedImages):
-    """Images of a folder or zip in the order of their names; `train` is all of them.
+    """Images of a folder or zip in the order of their names; `train` is all of them,
+    and those of a second one are `test`.
 
     Classes are those of StyleGAN's `dataset.json`, or the subfolders, where all images lie in some that do more than
     arrange files; see `gan_lab.data.labelling`.
@@ -18,17 +21,43 @@ class Folder(DecodedImages):
         root: the folder or zip.
         num_classes: None for the classes that are found; a number decides where there are several readings, and 0 is
             for none.
+        test_root: another folder or zip, the split `test`, which is not trained on; None for none.
         settings: as `DecodedImages`.
     """
 
-    def __init__(self, *, root: str, num_classes: int | None, **settings: Any) -> None:
+    def __init__(self, *, root: str, num_classes: int | None, test_root: str | None = None, **settings: Any) -> None:
         super().__init__(num_classes=num_classes or None, **settings)
         self.root = Path(root).expanduser().absolute()
+        self.test_root = None if test_root is None else Path(test_root).expanduser().absolute()
+        self.splits = ("train",) if test_root is None else ("train", "test")  # type: ignore[misc]
         self._wanted = num_classes
 
     def source(self, split: str) -> Source:
         """See `DecodedImages`."""
-        return open_source(self.root)
+        return open_source(self.root if split == "train" or self.test_root is None else self.test_root)
+
+    def read(self, split: str) -> ReferenceSet:
+        """See `ImageData.read`.
+
+        Raises:
+            ValueError: the classes of `test` are others than those of `train`.
+        """
+        images = super().read(split)
+        if split == "test":
+            names, self.class_names = images.class_names, self.reference("train").class_names
+            if names != self.class_names:
+                raise ValueError(
+                    f"data.test_root={self.test_root} has the classes {', '.join(names or ()) or 'none'}, and "
+                    f"data.root={self.root} has {', '.join(self.class_names or ()) or 'none'}; give both the same "
+                    "subfolders, or set data.num_classes=0"
+                )
+        return images
+
+    def identity(self) -> str:
+        """See `Data`: of both, where there is a test set."""
+        return (
+            super().identity() if self.test_root is None else digest_of([self.outline("train"), self.outline("test")])
+        )
 
     def classes(self, source: Source, names: list[str]) -> Classes:
         """See `DecodedImages`."""

@@ -11,8 +11,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from gan_lab import collectives
+from gan_lab.data.conditions import Condition
 from gan_lab.data.images import from_uint8
 from gan_lab.data.reference import ReferenceSet
+from gan_lab.data.sourced import as_inputs
 from gan_lab.sampling import numpy_generator, send
 
 MESSAGE_BYTES, MESSAGE_TAKES = 2**20, 64  # at most what a worker sends at once; a message costs a millisecond
@@ -148,6 +150,7 @@ class RealStream(Stream):
         workers: processes that read ahead when not resident; 0 reads in this one.
         usual_take: global number of samples that is taken as a rule; what the workers foresee.
         device: where batches are wanted.
+        condition: what a translator is given, made of each image as it is trained on; None for none.
     """
 
     def __init__(
@@ -160,17 +163,20 @@ class RealStream(Stream):
         workers: int,
         usual_take: int,
         device: torch.device,
+        condition: Condition | None = None,
     ) -> None:
         if len(samples) == 0:
             raise ValueError(f"{samples.name}: split {samples.split!r} holds no samples")
         self.samples, self.resident = samples, resident
         self._flip, self._workers, self._usual_take = flip, workers, usual_take
+        self._condition = condition
         super().__init__(seed=seed, device=device)
 
     def to(self, device: torch.device) -> "RealStream":
         """See `Stream`."""
         super().to(device)
         self._order = self._new_order(device)
+        self._numbers = self._new_order(torch.device("cpu"))  # what is drawn for a sample goes by its number
         labels = self.samples.labels
         self._labels = None if labels is None else torch.from_numpy(labels).to(device)
         if self.resident:
@@ -192,6 +198,10 @@ class RealStream(Stream):
         batch = {"real": from_uint8(pixels), "index": index}
         if self._labels is not None:
             batch["labels"] = self._labels.index_select(0, index)
+        if self._condition is not None:
+            passes = torch.arange(first, last) // len(self.samples)
+            made = self._condition.make(pixels, self._numbers.at(first, last)[0], passes)
+            batch |= as_inputs({name: send(value, self.device) for name, value in made.items()})
         return batch
 
     def state_dict(self) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def take_standing_statistics(loaded: LoadedGenerator, *, batches: int, batch_siz
         try:
             for batch in range(batches):
                 draws.move_to(batch)
-                arguments = loaded.inputs.draw(draws, batch_size)
+                arguments = loaded.inputs.draw(draws, batch_size, first=batch * batch_size)
                 reseed_default_generators(0, batch, across_ranks=False)
                 loaded.network(**{name: value.to(device) for name, value in arguments.items()})
         finally:

@@ -32,6 +32,7 @@ class Generated:
         seed: of the samples.
         device: where the network is.
         asked: further settings of network and inputs, see `gan_lab.evaluation.generation`.
+        sources: what `inputs` are bound to, where they are pictures: a `gan_lab.data.sourced.Sources`.
     """
 
     def __init__(
@@ -44,27 +45,30 @@ class Generated:
         seed: int,
         device: torch.device,
         asked: Mapping[str, Any] | None = None,
+        sources: Any = None,
     ) -> None:
+        self.sources = sources
         self.network, self.inputs, self.render = network, inputs, render
         self.weights, self.seed, self.device, self.asked = weights, seed, device, dict(asked or {})
 
     def protocol(self) -> dict[str, Any]:
-        return about_generated(self.seed, self.weights) | self.asked
+        return about_generated(self.seed, self.weights, self.sources) | self.asked
 
     def make(self, block: int, size: int) -> Block:
         draws = Draws(self.seed, across_ranks=False)
         draws.move_to(block)
         reseed_default_generators(self.seed, block, across_ranks=False)
-        drawn = self.inputs.draw(draws, size)
+        drawn = self.inputs.draw(draws, size, first=block * size)
         arguments = {name: value.to(self.device) for name, value in drawn.items()}
         samples = self.network(**arguments)
         images = self.render(samples)
         return Block(self.network, arguments, draws, samples, images, size, self.device, labels=drawn.get("labels"))
 
 
-def about_generated(seed: int, weights: str) -> dict[str, Any]:
+def about_generated(seed: int, weights: str, sources: Any = None) -> dict[str, Any]:
     """What a protocol says of the samples of a generator."""
-    return {"seed": seed, "weights": weights, "truncation": None}
+    about = {"seed": seed, "weights": weights, "truncation": None}
+    return about if sources is None else about | {"sources": sources.protocol()}
 
 
 class Stored:

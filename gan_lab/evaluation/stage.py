@@ -100,6 +100,7 @@ class Evaluation:
         self._references: dict[str, Reference] = {}
         self._reference_key: dict[str, Any] = {}
         self._prepared = False
+        self._sources: Any = None
 
     def prepare(self, data: Any, device: torch.device, progress: Progress | None = None) -> None:
         """Load the extractors and the reference's statistics (from the cache, or made and cached).
@@ -112,6 +113,7 @@ class Evaluation:
             self._extractors = {key: extractor.to(device) for key, extractor in self._extractors.items()}
             return
         self._load(device)
+        self._find_sources(data)
         self._prepared = True
         referring = {name: metric for name, metric in self.metrics.items() if metric.uses_reference}
         if not referring:
@@ -195,6 +197,20 @@ class Evaluation:
         """The main one, once it is prepared."""
         return self._extractors.get(None)
 
+    def _find_sources(self, data: Any) -> None:
+        """What goes into a generator of pictures: the sources of the reference's split; None for other data.
+
+        Raises:
+            ValueError: there are fewer than samples are asked for.
+        """
+        sources = data.sources(self.reference) if hasattr(data, "sources") else None
+        if sources is not None and len(sources) < self.num_samples:
+            raise ValueError(
+                f"evaluation.num_samples={self.num_samples}, but split {self.reference!r} of {data.name} has "
+                f"{len(sources)} sources, each of which is taken once; set it to {len(sources)} or less"
+            )
+        self._sources = sources
+
     def leave_out(self, metrics: Mapping[str, str]) -> None:
         """Go on without these metrics: name -> reason."""
         self.left_out |= metrics
@@ -245,7 +261,18 @@ class Evaluation:
         Raises:
             EvaluationError: an error on any rank, on all of them.
         """
-        source = Generated(network, inputs, data.render, weights=weights, seed=self.seed, device=device, asked=asked)
+        self._find_sources(data)
+        inputs = inputs.bound_to(self._sources)
+        source = Generated(
+            network,
+            inputs,
+            data.render,
+            weights=weights,
+            seed=self.seed,
+            device=device,
+            asked=asked,
+            sources=self._sources,
+        )
         with scoring_mode(network, device):
             return self._score(source, data, device, progress)
 
@@ -286,7 +313,11 @@ class Evaluation:
         Raises:
             ValueError: a metric does not suit these samples; the message names it.
         """
-        source = Generated(network, inputs, data.render, weights="live", seed=self.seed, device=device)
+        self._find_sources(data)
+        inputs = inputs.bound_to(self._sources)
+        source = Generated(
+            network, inputs, data.render, weights="live", seed=self.seed, device=device, sources=self._sources
+        )
         with scoring_mode(network, device):
             values = self._values(source.make(0, 2), 0)
         for name, metric in self.metrics.items():
@@ -423,7 +454,7 @@ class Evaluation:
 
     def digests(self, weights: str) -> dict[str, str]:
         """Main score of each metric -> hash of its protocol, for "ema" or "live" weights; after `prepare`."""
-        about = about_generated(self.seed, weights)
+        about = about_generated(self.seed, weights, self._sources)
         return {self.name_of(metric): digest_of(self.protocol(metric, about)) for metric in self.metrics.values()}
 
     def protocol(self, metric: BlockMetric, source: Mapping[str, Any]) -> dict[str, Any]:

@@ -457,8 +457,24 @@ class GenerativeModule(LightningModule):
         }
         for part in [*self.augment.values(), *self.regularizers.values()]:
             part.check(self)  # type: ignore[operator]
+        self._check_sources(getattr(self.trainer, "datamodule", None))
         self.draws.device = self.device
         self._reseed()
+
+    def _check_sources(self, data: Any) -> None:
+        """Sources come with the data where the generator is given pictures, and only there."""
+        wanted, there = getattr(self.inputs, "condition_shape", None), getattr(data, "condition_shape", None)
+        name = type(self).__name__.lower()
+        if wanted is None and there is not None:
+            raise ValueError(
+                f"data.condition makes sources for a generator of pictures, and that of {name} is given none; leave "
+                "condition out, or choose model=pix2pix"
+            )
+        if wanted is not None and there is None:
+            raise ValueError(
+                f"{name} needs sources beside the targets, and the data has none; choose what is made of its images, "
+                "such as condition=grey"
+            )
 
     def learning_rates(self) -> dict[str, float]:
         """Group -> learning rate of its next step."""

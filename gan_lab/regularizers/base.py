@@ -17,6 +17,7 @@ class Phase:
         real, fake: (B, *sample_shape) before augmentation; `fake` has G's graph in G's phase alone.
         real_logits, fake_logits: (B,) of D, of what it was shown.
         real_labels, fake_labels: (B,) int64 of a conditional model.
+        condition, mask: of a translation, what both D and G are given: (B, C', H', W'), and (B, 1, H, W) with 1 = hole.
         latents: (B, latent_dim) that made `fake`.
     """
 
@@ -27,6 +28,13 @@ class Phase:
     real_labels: Tensor | None = None
     fake_labels: Tensor | None = None
     latents: Tensor | None = None
+    condition: Tensor | None = None
+    mask: Tensor | None = None
+
+    def beside(self, side: str) -> dict[str, Tensor]:
+        """What D is given beside the "real" or "fake" samples, by keyword: labels, condition, mask."""
+        given = {"labels": getattr(self, f"{side}_labels"), "condition": self.condition, "mask": self.mask}
+        return {name: value for name, value in given.items() if value is not None}
 
     def detached(self) -> "Phase":
         """The same tensors, without a graph: for a step of its own, after the phase's."""

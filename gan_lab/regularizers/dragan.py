@@ -61,4 +61,5 @@ class Dragan(Regularizer):
         real = module.augmented(needed(self, module, phase, "real"))
         noise = module.draws.normal_by_blocks("dragan", len(real), real.shape[1:])
         points = dragan_points(real=real, noise=noise, scale=self.scale)
-        return gradient_penalty(lambda images: module.logits(images, phase.real_labels), points, target=self.target)
+        beside = phase.beside("real")
+        return gradient_penalty(lambda images: module.logits(images, **beside), points, target=self.target)

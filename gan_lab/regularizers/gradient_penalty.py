@@ -82,7 +82,7 @@ class GradientPenalty(Regularizer):
         real, fake = (module.augmented(needed(self, module, phase, kind)) for kind in ("real", "fake"))
         mix = module.draws.uniform("gradient penalty", len(real), (1,))
         return gradient_penalty(
-            lambda images: module.logits(images, phase.real_labels),
+            lambda images: module.logits(images, **phase.beside("real")),
             interpolate(real=real, fake=fake, mix=mix),
             target=self.target,
             one_sided=self.one_sided,

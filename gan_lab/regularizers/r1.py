@@ -1,5 +1,6 @@
 """Penalties on D's slope at reals and at fakes (Mescheder et al. 2018, section 4.1)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -28,14 +29,14 @@ def r1_penalty(*, real_images: Tensor, real_logits: Tensor) -> Tensor:
     return full_precision(slopes).square().flatten(1).sum(1)
 
 
-def slope_penalty(module: Any, samples: Tensor, labels: Tensor | None) -> Tensor:
+def slope_penalty(module: Any, samples: Tensor, beside: Mapping[str, Tensor]) -> Tensor:
     """(B,) penalties of D's slope at these samples, through their augmentation (as in ADA's code).
 
-    D runs without autocast, since its gradient is differentiated again.
+    `beside` is what D is given with them. D runs without autocast, since its gradient is differentiated again.
     """
     samples = full_precision(samples.detach()).requires_grad_()
     with without_autocast(samples):
-        return r1_penalty(real_images=samples, real_logits=module.judge(samples, labels))
+        return r1_penalty(real_images=samples, real_logits=module.judge(samples, **beside))
 
 
 class R1(Regularizer):
@@ -49,7 +50,7 @@ class R1(Regularizer):
     def forward(self, module: Any, phase: Phase) -> Tensor:
         """(B,) penalties."""
         assert phase.real is not None
-        return slope_penalty(module, phase.real, phase.real_labels)
+        return slope_penalty(module, phase.real, phase.beside("real"))
 
 
 class R2(Regularizer):
@@ -63,4 +64,4 @@ class R2(Regularizer):
     def forward(self, module: Any, phase: Phase) -> Tensor:
         """(B,) penalties."""
         assert phase.fake is not None
-        return slope_penalty(module, phase.fake, phase.fake_labels)
+        return slope_penalty(module, phase.fake, phase.beside("fake"))

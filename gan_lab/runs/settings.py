@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-PLACES = ("root", "path")  # keys of `data` that say where a person's own data lie
+PLACES = ("root", "path", "test_root")  # keys of `data` that say where a person's own data lie
 # Where the extractor's weights lie; which ones they are is in the protocol.
 IN_PROTOCOL = ("evaluation.extractor.weights", "evaluation.extractor.download")
 
@@ -47,6 +47,11 @@ def plain(config: DictConfig) -> dict[str, Any]:
         key = getattr(error, "full_key", None) or str(error)
         raise ValueError(f"{key} has no value: give it on the command line, {key}=...") from error
     except InterpolationKeyError as error:
+        if "data.condition_shape" in str(error):
+            raise ValueError(
+                "this model or network makes pictures from pictures, and the data has none to give it; choose what is "
+                "made of its images, such as condition=grey, or another model and network"
+            ) from error
         raise ValueError(str(error).splitlines()[0]) from error
 
 
@@ -123,6 +128,8 @@ def has_own_place(data: Mapping[str, Any]) -> bool:
 
 def _decisive_data(data: Mapping[str, Any], content: str | None) -> dict[str, Any]:
     kept = {key: value for key, value in data.items() if key not in INDIFFERENT_DATA}
+    if kept.get("test_root", "") is None:  # came later than names did
+        del kept["test_root"]
     if not has_own_place(data):
         return {key: value for key, value in kept.items() if key != "root" or "download" not in data}
     places = {key: place_of(kept.pop(key)) for key in PLACES if isinstance(kept.get(key), str)}

@@ -21,7 +21,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from shrunk import partner, shrunk
+from shrunk import TRANSLATION, partner, shrunk
 
 from gan_lab import train
 from gan_lab.config import register
@@ -51,6 +51,7 @@ def override_of(path) -> list[str]:
         "metric": [] if name in USUAL else [f"+metric@evaluation.metrics.tried={name}"],
         "data": [f"data={name}", *(POINTS if group == "data" and holds_points(name) else [])],
         "evaluation": [*(["data=ring", "network=mlp"] if name == "points" else []), f"evaluation={name}"],
+        "condition": [f"condition={name}", *colours(name), *TRANSLATION.values()],
         "model": [f"model={name}", *partner("model", name)],
         "network": [f"network={name}", *partner("network", name)],
         "regularizer": [f"+regularizer@model.regularizers.tried={name}", "model.discriminator.normalization=layer"],
@@ -62,6 +63,11 @@ def override_of(path) -> list[str]:
         ],
     }
     return nested.get(group, [f"{group}={name}"])
+
+
+def colours(condition: str) -> list[str]:
+    """Data that the condition can be made of: grey is made of colours."""
+    return ["data=cifar10", "extractor@evaluation.extractor=digitnet"] if condition == "grey" else []
 
 
 def holds_points(data: str) -> bool:

@@ -1,0 +1,54 @@
+"""The sources of a split, by number: what a translator is given in an evaluation, and the targets that belong to it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gan_lab.data.conditions import Condition
+from gan_lab.data.images import from_uint8
+from gan_lab.data.reference import ReferenceSet
+
+
+def as_inputs(made: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What a condition has made, uint8 pictures and bool masks, as a generator is given it: float32."""
+    return {name: from_uint8(value) if name == "condition" else value.to(torch.float32) for name, value in made.items()}
+
+
+class Sources:
+    """Of each image of a set, in its order, what a translator is given and what it should give.
+
+    Args:
+        targets: the set.
+        condition: makes the sources; nothing varies in it here.
+    """
+
+    def __init__(self, targets: ReferenceSet, condition: Condition) -> None:
+        self.targets, self.condition = targets, condition
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def protocol(self) -> dict[str, Any]:
+        """What decides them, as plain JSON values."""
+        return {"split": self.targets.split, "content": self.targets.digest, "condition": self.condition.protocol()}
+
+    def block(self, first: int, count: int) -> dict[str, Tensor]:
+        """Those of `first` .. `first` + `count` - 1 on the CPU, beyond the last one from the beginning again.
+
+        Returns:
+            `targets` and `condition` uint8, (count, C, H, W) and (count, C', H', W'); where there are some, `mask`
+            (count, 1, H, W) bool and `labels` (count,) int64.
+        """
+        index = np.arange(first, first + count) % len(self)
+        targets = torch.from_numpy(np.ascontiguousarray(self.targets.images[index]))
+        made = self.condition.make(targets, torch.from_numpy(index), None)
+        labels = {} if self.targets.labels is None else {"labels": torch.from_numpy(self.targets.labels[index])}
+        return {"targets": targets, **made, **labels}
+
+    def inputs(self, first: int, count: int) -> dict[str, Tensor]:
+        """As a generator is given them: `condition` in [-1, 1], and `mask`, float32."""
+        block = self.block(first, count)
+        return as_inputs({name: block[name] for name in ("condition", "mask") if name in block})

@@ -1,0 +1,99 @@
+"""What models share whose generator is given pictures: sources and masks beside the reals, and D that may see them."""
+
+from collections.abc import Mapping
+from typing import Any, Unpack
+
+import torch
+from torch import Tensor, nn
+
+from gan_lab.losses.adversarial import checked_adversarial
+from gan_lab.models.base import GenerativeModule, Plumbing
+from gan_lab.sampling import SourceInputs
+
+
+class TranslationModule(GenerativeModule):
+    """A generator from sources to targets against one discriminator, a step of each for every batch.
+
+    A batch holds the targets as `real`, the sources as `condition`, and where holes are to be filled `mask` (1 = hole).
+
+    Args:
+        generator: condition (B, C', H', W'), and mask (B, 1, H, W) where there is one -> (B, *sample_shape) in [-1, 1].
+        discriminator: (B, *sample_shape) -> (B,) or (B, ...) logits; one whose attribute `condition_shape` is not None
+            is given condition and mask, too.
+        condition_shape: (C', H', W') of sources.
+        masked: whether there are masks.
+        adversarial: by name what D and G minimize, see `gan_lab.losses.adversarial`.
+        **plumbing: see `Plumbing`.
+    Attributes:
+        judgement, boundary, pairs: see `GANModule`.
+    Raises:
+        ValueError: networks that do not take what the data gives; augmentation of a D that sees the sources.
+    """
+
+    judgement = "logits"
+    pairs = False
+    groups = {"discriminator": ("discriminator",), "generator": ("generator",)}
+    counting_group = "discriminator"
+    closing_group = "generator"
+    averaged_networks = ("generator",)
+    generator: nn.Module
+    discriminator: nn.Module
+
+    def __init__(
+        self,
+        *,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        condition_shape: list[int],
+        masked: bool,
+        adversarial: str,
+        **plumbing: Unpack[Plumbing],
+    ) -> None:
+        super().__init__({"generator": generator, "discriminator": discriminator}, **plumbing)
+        if not hasattr(generator, "condition_shape"):
+            raise ValueError(
+                f"{type(self).__name__.lower()} needs a generator that is given pictures, and "
+                f"{type(generator).__name__} is not; choose network=unet_translator or network=resnet_translator"
+            )
+        if getattr(discriminator, "judgement", "logits") != "logits":
+            raise ValueError(
+                f"{type(self).__name__.lower()} needs a discriminator that gives logits, and "
+                f"{type(discriminator).__name__} gives {discriminator.judgement}; choose network=unet_translator"
+            )
+        self.sees_sources = getattr(discriminator, "condition_shape", None) is not None
+        if self.sees_sources and self.augment:
+            raise ValueError(
+                "model.augment would change targets and not the sources beside them, which D sees together; leave out "
+                f"{', '.join(self.augment)}, or set model.discriminator.condition_shape=null"
+            )
+        self.inputs = SourceInputs(condition_shape, masked)
+        self.adversarial = checked_adversarial(adversarial)
+        self.boundary = self.adversarial.boundary
+
+    @classmethod
+    def inputs_from(cls, settings: Mapping[str, Any]) -> SourceInputs:
+        return SourceInputs(settings["condition_shape"], settings["masked"])
+
+    def translated(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """(B, *sample_shape) what G makes of the batch's sources."""
+        return self.generator(**beside(batch))
+
+    def logits(self, images: Tensor, **given: Tensor) -> Tensor:
+        """(B,) or (B, ...) logits of D for images as they are; `given` are condition and mask."""
+        return self.discriminator(images, **given) if self.sees_sources else self.discriminator(images)
+
+    def judge(self, images: Tensor, **given: Tensor) -> Tensor:
+        """As `logits`, for images as D gets to see them in training."""
+        return self.logits(self.augmented(images), **given)
+
+    def compared(self, real: Tensor, given: Mapping[str, Tensor]) -> Tensor | None:
+        """D's logits of reals in G's step, where G's loss compares fakes with them; they have no gradient for G."""
+        if not self.adversarial.compares:
+            return None
+        with torch.no_grad():
+            return self.judge(real, **given)
+
+
+def beside(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What of a batch both G and D are given beside the targets, by keyword."""
+    return {name: batch[name] for name in ("condition", "mask") if name in batch}
