@@ -143,6 +143,11 @@ class Data(pl.LightningDataModule, ABC):
                 )
         self._stream = self.open_stream()
 
+    def teardown(self, stage: str | None = None) -> None:
+        """At the end of training: its workers end; the stream stays where it is."""
+        if self._stream is not None:
+            self._stream.close()
+
     @property
     def stream(self) -> Stream:
         """The reals, after `setup`."""

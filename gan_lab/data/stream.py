@@ -91,6 +91,9 @@ class Stream(ABC):
         self.device = device
         return self
 
+    def close(self) -> None:  # noqa: B027  (most have nothing to end)
+        """End what reads ahead; a later `take` begins it anew."""
+
     def take(self, count: int) -> dict[str, Tensor]:
         """This rank's contiguous slice of the next `count` samples of the sequence.
 
@@ -187,6 +190,11 @@ class RealStream(Stream):
             self._ahead = ReadAhead(reader, workers=self._workers, take=self._usual_take, pin=pin)
             self._ahead.seek(self._position)
         return self
+
+    def close(self) -> None:
+        """See `Stream`."""
+        if not self.resident:
+            self._ahead.close()
 
     def _at(self, first: int, last: int) -> dict[str, Tensor]:
         index, mirrored = self._order.at(first, last)
@@ -286,27 +294,35 @@ class ReadAhead:
     def __init__(self, reader: Reader, *, workers: int, take: int, pin: bool) -> None:
         self._reader = reader
         self._foreseen = Foreseen(take=take, sample_bytes=reader.images[0].nbytes)
+        self._workers, self._pin = workers, pin
         self._takes: Iterator[tuple[int, Tensor]] | None = None
         self._held = (0, torch.empty(0))
-        self._loader = DataLoader(
-            reader,
-            sampler=self._foreseen,
-            batch_size=None,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            pin_memory=pin,
-            generator=torch.Generator(),  # otherwise every iter() moves the global generator
-        )
 
     def seek(self, position: int) -> None:
         """Foresee takes from the global `position` on; what was read ahead is dropped."""
         self._foreseen.start = position
+        self.close()
+
+    def close(self) -> None:
+        """End the workers; a later read starts others.
+
+        If they were left to the collector of cycles, that would end the threads that tell them so first, and then wait
+        five seconds for each.
+        """
         self._takes = None
 
     def read(self, first: int, last: int) -> Tensor:
         """(last - first, C, H, W) uint8 images of the places `first` .. `last` - 1, none before an earlier read's."""
         if self._takes is None:
-            self._takes = self._foreseen_takes()
+            loader = DataLoader(
+                self._reader,
+                sampler=self._foreseen,
+                batch_size=None,
+                num_workers=self._workers,
+                pin_memory=self._pin,
+                generator=torch.Generator(),  # otherwise every iter() moves the global generator
+            )
+            self._takes = foreseen_takes(self._foreseen, loader)
             self._held = next(self._takes)
         parts = []
         while first < last:
@@ -323,10 +339,12 @@ class ReadAhead:
             first = stop
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _foreseen_takes(self) -> Iterator[tuple[int, Tensor]]:
-        for places, images in zip(self._foreseen, self._loader, strict=False):
-            for (first, _), take in zip(places, images.chunk(len(places)), strict=True):
-                yield first, take
+
+def foreseen_takes(foreseen: "Foreseen", loader: DataLoader) -> Iterator[tuple[int, Tensor]]:
+    """The first place and the images of each take; who holds no more than this generator holds the workers alone."""
+    for places, images in zip(foreseen, loader, strict=False):
+        for (first, _), take in zip(places, images.chunk(len(places)), strict=True):
+            yield first, take
 
 
 class Foreseen:

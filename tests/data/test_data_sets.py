@@ -1,5 +1,6 @@
 """The data sets and what they share."""
 
+import multiprocessing
 import sys
 from pathlib import Path
 
@@ -254,6 +255,15 @@ def test_what_is_not_there_is_asked_for_by_its_place(name, said, tmp_path):
     assert said in str(raised.value)
     assert str(tmp_path) in str(raised.value)
     assert "data.root=PATH" in str(raised.value)
+
+
+def test_the_end_of_training_ends_the_workers(tmp_path):
+    data = build("digits", tmp_path, resident=False, workers=2)
+    data.setup()
+    data.take(8)
+    data.teardown("fit")
+    assert data.stream.position == 8
+    assert multiprocessing.active_children() == []
 
 
 def test_digits_are_all_there_and_bright(digits):

@@ -1,3 +1,5 @@
+import gc
+import multiprocessing
 import pickle
 
 import numpy as np
@@ -143,6 +145,24 @@ def test_takes_of_the_usual_size_are_read_by_the_workers_also_after_a_resume(mon
     assert here == []  # the workers' own reads are noted in their copies of the list
     taken.take(12)
     assert here != []
+
+
+def test_workers_end_with_what_they_read_for():
+    """Not left to the collector of cycles, which ends the threads that would tell them so, and waits 5 s for each."""
+    gc.disable()
+    try:
+        before = len(multiprocessing.active_children())
+        taken = stream(**BACKENDS["workers"])
+        first = taken.take(8)
+        assert len(multiprocessing.active_children()) == before + 2
+        taken.close()
+        assert len(multiprocessing.active_children()) == before
+        second = taken.take(8)  # goes on
+        assert_equal(joined([first, second]), stream().take(16))
+        del taken
+        assert len(multiprocessing.active_children()) == before
+    finally:
+        gc.enable()
 
 
 def test_other_data_or_another_seed_is_refused_on_resume():
