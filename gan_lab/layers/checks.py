@@ -47,6 +47,37 @@ def image_shape(network: str, sample_shape: Sequence[int]) -> tuple[int, int, in
     return channels, height, width
 
 
+def source_shape(
+    network: str, condition_shape: Sequence[int] | None, sample_shape: tuple[int, int, int]
+) -> tuple[int, int, int]:
+    """`condition_shape` as (channels, height, width): of a picture that is as high and wide as the sample made of it.
+
+    Args:
+        network: the network's name in messages.
+        sample_shape: (C, H, W) of the sample; the source may have other channels, and any number of them.
+    Raises:
+        ValueError: there is none, it is no picture, or one of another size.
+    """
+    if condition_shape is None:
+        raise ValueError(
+            f"{network} makes pictures of pictures, and data.condition_shape is null; choose data that has a source "
+            "for each sample, or another network"
+        )
+    if len(condition_shape) != 3 or min(condition_shape) < 1:
+        raise ValueError(
+            f"{network} takes pictures (channels, height, width) as a condition; data.condition_shape is "
+            f"{tuple(condition_shape)}"
+        )
+    channels, height, width = condition_shape
+    if (height, width) != sample_shape[1:]:
+        raise ValueError(
+            f"{network} takes a source as large as the sample; data.condition_shape has {height}x{width} and "
+            f"data.sample_shape {sample_shape[1]}x{sample_shape[2]}; choose data in which they agree, or another "
+            "network"
+        )
+    return channels, height, width
+
+
 def divided_grid(network: str, shape: tuple[int, int, int], halvings: int, argument: str) -> tuple[int, int]:
     """Height and width of an image after so many halvings.
 

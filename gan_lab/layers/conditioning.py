@@ -105,6 +105,42 @@ def with_one_hot(values: Tensor, labels: Tensor | None, num_classes: int) -> Ten
     return torch.cat([values, hot], dim=1)
 
 
+def with_pictures(
+    images: Tensor | None,
+    condition: Tensor | None,
+    mask: Tensor | None,
+    *,
+    network: str,
+    conditional: bool,
+    masked: bool,
+) -> Tensor:
+    """Images, the source picture and the mask of its holes as channels of one tensor, in this order.
+
+    Args:
+        images: (B, C, H, W), what a discriminator judges; None for a generator, which has the source alone.
+        condition: (B, C', H, W); None where `conditional` is false.
+        mask: (B, 1, H, W), 1 in a hole; None where `masked` is false.
+        network: its name in messages, as in `model.<name>.masked`.
+        conditional: whether the network was built for a condition.
+        masked: whether it was built for a mask.
+    Returns:
+        (B, C + C' + 1, H, W), without what is not there.
+    Raises:
+        ValueError: a condition or a mask is missing, or given to a network that was not built for it.
+    """
+    if conditional != (condition is not None):
+        raise ValueError(_unexpected("condition", conditional, f"model.{network}.condition_shape=null"))
+    if masked != (mask is not None):
+        raise ValueError(_unexpected("mask", masked, f"model.{network}.masked=false"))
+    return torch.cat([part for part in (images, condition, mask) if part is not None], dim=1)
+
+
+def _unexpected(what: str, expected: bool, setting: str) -> str:
+    if expected:
+        return f"a network that was built for a {what} was given none: choose data that has one, or set {setting}"
+    return f"a network with {setting} was given a {what}: build it for one, or choose data without"
+
+
 def checked_classes(network: str, conditioning: str, num_classes: int | None, choices: tuple[str, ...]) -> int:
     """Number of classes that a network deals with: 0 where it is not conditional.
 

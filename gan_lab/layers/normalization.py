@@ -9,7 +9,7 @@ from gan_lab.layers.checks import one_of
 from gan_lab.layers.conditioning import ClassBatchNorm2d, LinearClassBatchNorm2d
 from gan_lab.layers.kinds import LINEAR_MAPS, refuse_unknown_weights
 
-NORMALIZATIONS = ("none", "batch", "layer", "instance", "spectral")
+NORMALIZATIONS = ("none", "batch", "layer", "instance", "instance_plain", "spectral")
 FEATURE_NORMALIZATIONS = ("none", "batch", "layer", "spectral")
 
 
@@ -20,7 +20,9 @@ def normalization_layer(name: str, channels: int, num_classes: int = 0, *, linea
     `LinearClassBatchNorm2d` for `linear`.
 
     "layer" takes mean and deviation over (C, H, W) of a sample, at any H and W, and has a scale and an offset per
-    channel (as the critic of Gulrajani et al. 2017). "spectral" concerns weights: see `spectrally_normalize`.
+    channel (as the critic of Gulrajani et al. 2017). "instance" takes them over (H, W) of a sample and a channel, and
+    has a scale and an offset per channel; "instance_plain" has neither (as the code of CycleGAN, and of pix2pix where
+    its normalization is instance). "spectral" concerns weights: see `spectrally_normalize`.
 
     Epsilons are torch's, 1e-5. StudioGAN's batch normalization has 1e-4, which moves G's output by 2e-4 of it.
 
@@ -36,8 +38,8 @@ def normalization_layer(name: str, channels: int, num_classes: int = 0, *, linea
         return nn.BatchNorm2d(channels)
     if name == "layer":
         return nn.GroupNorm(1, channels)
-    if name == "instance":
-        return nn.InstanceNorm2d(channels, affine=True)
+    if name in ("instance", "instance_plain"):
+        return nn.InstanceNorm2d(channels, affine=name == "instance")
     return nn.Identity()
 
 
@@ -62,7 +64,7 @@ def brings_offset(name: str) -> bool:
 
 def removes_channel_mean(name: str) -> bool:
     """Whether a constant added to a channel is gone after the normalization, so that a bias there learns nothing."""
-    return name in ("batch", "instance")
+    return name in ("batch", "instance", "instance_plain")
 
 
 def spectrally_normalize(network: nn.Module) -> None:

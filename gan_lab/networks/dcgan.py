@@ -30,7 +30,7 @@ class DCGANGenerator(nn.Module):
         latent_dim: length of a latent, 1 or more (paper: 100).
         width: channels of the hidden stage of highest resolution (paper: 128).
         max_width: the most channels of any stage, `width` or more (paper: 1024).
-        normalization: of every layer but the output: none, batch (paper), layer, instance or spectral.
+        normalization: of every layer but the output: none, batch (paper), layer, instance, instance_plain or spectral.
         initialization: normal (paper), he, xavier or orthogonal.
         conditioning: none; concatenation of latent and label; or batch_norm, with a scale and an offset per class.
         num_classes: of the labels, where there is conditioning.
@@ -95,7 +95,8 @@ class DCGANDiscriminator(Discriminator):
         sample_shape: (C, H, W); C 1, 3 or 4; H and W divisible by 16, from 16 to 256.
         width: channels of the first stage, doubling from stage to stage.
         max_width: the most channels of any stage, `width` or more.
-        normalization: of every convolution but the first: none, batch (paper), layer, instance; or spectral, of all.
+        normalization: of every convolution but the first: none, batch (paper), layer, instance, instance_plain; or
+            spectral, of all.
         initialization: normal (paper), he, xavier or orthogonal.
         conditioning, num_classes: see `Discriminator`.
         minibatch_std: samples in a group of `MinibatchStdDev`, before the linear unit; 0 for none.

@@ -132,7 +132,7 @@ class ResNetGenerator(nn.Module):
         latent_dim: length of a latent, 1 or more.
         width: channels of a stage whose multiplier is 1.
         multipliers: of the grid, then of the output of each block; [1, 1, 1, 1] makes 32x32 from 4x4.
-        normalization: none, batch (both papers), layer, instance or spectral.
+        normalization: none, batch (both papers), layer, instance, instance_plain or spectral.
         initialization: normal, he, xavier (both papers) or orthogonal (StudioGAN).
         conditioning: none; concatenation of latent and label; batch_norm, in the blocks (Miyato and Koyama 2018); or
             linear_batch_norm, the same with StudioGAN's scales (see `LinearClassBatchNorm2d`).
@@ -218,7 +218,8 @@ class ResNetDiscriminator(Discriminator):
         stem: block: a residual block on the image (SNGAN; WGAN-GP at 32x32); convolution: 3x3 (WGAN-GP at 64x64).
         pooling: what the linear unit sees: the sum (SNGAN) or mean (WGAN-GP at 32x32) of the rectified features over
             height and width; flatten: all features, not rectified (WGAN-GP at 64x64).
-        normalization: of all blocks but one on the image: none, batch, layer, instance; or spectral, of all layers.
+        normalization: of all blocks but one on the image: none, batch, layer, instance, instance_plain; or spectral, of
+            all layers.
         initialization: normal, he, xavier (both papers) or orthogonal (StudioGAN).
         conditioning, num_classes: see `Discriminator`.
         minibatch_std: samples in a group of `MinibatchStdDev`, before the last features are pooled; 0 for none.

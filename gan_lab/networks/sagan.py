@@ -80,8 +80,8 @@ class SAGANDiscriminator(Discriminator):
         halvings: how many blocks, from the first on, halve height and width; 1 or more.
         attention: the block, from 1 on, after which the attention stands; 0 for none. The authors': 2 of 6 blocks, at
             32x32 of 128x128.
-        normalization: of all blocks but the first: none, batch, layer, instance; or spectral (both papers), of all
-            layers.
+        normalization: of all blocks but the first: none, batch, layer, instance, instance_plain; or spectral (both
+            papers), of all layers.
         initialization: normal, he, xavier (the authors') or orthogonal (BigGAN).
         conditioning, num_classes: see `Discriminator`.
         minibatch_std: samples in a group of `MinibatchStdDev`, before the last features are pooled; 0 for none.

@@ -28,7 +28,8 @@ class UNetDiscriminator(nn.Module):
         sample_shape: (C, H, W); C 1, 3 or 4; H and W divisible by 2 per multiplier.
         width: channels of a level whose multiplier is 1.
         multipliers: of the levels, each half the size of the one before; the first is half the size of the image.
-        normalization: of all blocks but the first: none, batch, layer, instance; or spectral (paper), of all layers.
+        normalization: of all blocks but the first: none, batch, layer, instance, instance_plain; or spectral (paper),
+            of all layers.
         initialization: normal, he, xavier or orthogonal (paper).
         conditioning: none; or concatenation of image and label.
         num_classes: of the labels, where there is conditioning.

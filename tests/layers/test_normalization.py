@@ -23,10 +23,20 @@ def test_layer_normalizes_each_sample_over_channels_and_a_non_square_map():
     assert normalized.mean((2, 3)).abs().max() > 1e-3  # channels keep their own means
 
 
-@pytest.mark.parametrize(("name", "axes"), [("batch", (0, 2, 3)), ("instance", (2, 3))])
+@pytest.mark.parametrize(("name", "axes"), [("batch", (0, 2, 3)), ("instance", (2, 3)), ("instance_plain", (2, 3))])
 def test_axes_of_batch_and_instance(name, axes):
     normalized = normalization_layer(name, 3)(torch.randn(4, 3, 4, 8) * 3 + torch.arange(3.0)[:, None, None])
     assert normalized.mean(axes).abs().max() < 1e-5
+
+
+def test_a_plain_instance_normalization_has_nothing_to_learn():
+    features = torch.randn(2, 3, 4, 4)
+    plain, affine = normalization_layer("instance_plain", 3), normalization_layer("instance", 3)
+    assert list(plain.state_dict()) == []
+    torch.testing.assert_close(plain(features), affine(features))
+    affine.weight.data.fill_(2.0)
+    affine.bias.data.fill_(-1.0)
+    torch.testing.assert_close(2 * plain(features) - 1, affine(features))
 
 
 @pytest.mark.parametrize("name", ["none", "spectral"])
@@ -49,7 +59,7 @@ def test_features_keep_their_shape(name):
 
 
 def test_unknown_names_are_refused_with_the_choices():
-    with pytest.raises(ValueError, match=r"none, batch, layer, instance, spectral; got 'bacth'"):
+    with pytest.raises(ValueError, match=r"none, batch, layer, instance, instance_plain, spectral; got 'bacth'"):
         normalization_layer("bacth", 3)
     with pytest.raises(ValueError, match=r"none, batch, layer, spectral; got 'instance'"):
         feature_normalization_layer("instance", 3)

@@ -14,9 +14,8 @@ FOLDER = Path(__file__).parents[2] / "conf" / "network"
 def build(name, sample_shape, **changes):
     network = OmegaConf.load(FOLDER / f"{name}.yaml")
     latents = OmegaConf.create({"latent_dim": 128})
-    config = OmegaConf.create(
-        {"data": {"sample_shape": sample_shape}, "model": OmegaConf.merge(network, latents, changes)}
-    )
+    data = {"sample_shape": sample_shape, "condition_shape": [1, *sample_shape[1:]], "masked": True}
+    config = OmegaConf.create({"data": data, "model": OmegaConf.merge(network, latents, changes)})
     with torch.device("meta"):
         return instantiate(config.model.generator), instantiate(config.model.get("discriminator"))
 
@@ -38,13 +37,32 @@ def test_generators_say_of_how_many_classes_they_are_told(name):
 JUDGED = {"began": (4, 3, 64, 64), "unet_discriminator": (4, 2, 64, 64)}  # images; and logits of image and pixels
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.yaml")))
+NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+TRANSLATORS = [name for name in NAMES if "condition_shape" in OmegaConf.load(FOLDER / f"{name}.yaml").generator]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in TRANSLATORS])
 def test_builds_a_pair_for_64x64(name):
     generator, discriminator = build(name, [3, 64, 64])
     samples = generator(torch.randn(4, 128, device="meta"))
     assert samples.shape == (4, 3, 64, 64)
     if discriminator is not None:  # a variational auto-encoder has none
         assert discriminator(samples).shape == JUDGED.get(name, (4,))
+
+
+@pytest.mark.parametrize("name", TRANSLATORS)
+def test_builds_a_pair_that_sees_a_masked_source(name):
+    size = 256 if name.endswith("256") else 64
+    generator, discriminator = build(name, [3, size, size])
+    with torch.device("meta"):
+        seen = {"condition": torch.randn(4, 1, size, size), "mask": torch.ones(4, 1, size, size)}
+    samples = generator(**seen)
+    assert samples.shape == (4, 3, size, size)
+    assert discriminator(samples, **seen).shape[:2] == (4, 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_says_first_where_it_belongs_and_what_it_is(name):
     lines = (FOLDER / f"{name}.yaml").read_text().splitlines()
     assert lines[0] == "# @package model"
     assert lines[1].startswith("# ")
