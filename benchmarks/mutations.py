@@ -217,6 +217,27 @@ MUTATIONS = [
         ("tests/metrics/test_kid.py",),
     ),
     Mutation(
+        "PSNR of the mean error",
+        "gan_lab/metrics/psnr.py",
+        "return peak_signal_to_noise(super().per_picture())",
+        "return peak_signal_to_noise(super().per_picture().nanmean().expand(len(super().per_picture())))",
+        ("tests/metrics/test_psnr.py",),
+    ),
+    Mutation(
+        "the hole taken for what is known",
+        "gan_lab/metrics/paired.py",
+        'inside = masks if self.region == "hole" else ~masks',
+        'inside = ~masks if self.region == "hole" else masks',
+        ("tests/metrics/test_l1.py",),
+    ),
+    Mutation(
+        "SSIM without contrast",
+        "gan_lab/metrics/ssim.py",
+        "(2 * mean * other + c1) * (2 * covariance + c2)",
+        "(2 * mean * other + c1) * (variance + of_other + c2)",
+        ("tests/metrics/test_ssim.py",),
+    ),
+    Mutation(
         "splits of the Inception Score not shuffled",
         "gan_lab/metrics/inception_score.py",
         "shuffled = logits[torch.from_numpy(np.random.RandomState(legacy_seed(seed)).permutation(count))]",

@@ -17,7 +17,9 @@ from torch import Tensor, nn
 
 from gan_lab.data.images import to_uint8
 from gan_lab.data.reference import ReferenceSet
+from gan_lab.evaluation.isolation import scoring_mode
 from gan_lab.evaluation.scores import Scores
+from gan_lab.evaluation.sources import Generated
 from gan_lab.evaluation.stage import Evaluation
 from gan_lab.extractors.base import Extractor
 from gan_lab.metrics.base import Block, BlockMetric
@@ -31,7 +33,7 @@ SIDE, CLASSES, COLUMNS, LOGITS = 8, 3, 6, 30
 
 
 class Projection(Extractor):
-    """Features and logits linear in the pixels, and distances of pairs of images."""
+    """Features and logits linear in the upper left 8x8 pixels, and distances of pairs of images."""
 
     name = "projection"
     feature_dim = COLUMNS
@@ -49,7 +51,7 @@ class Projection(Extractor):
         return {"extractor": self.name}
 
     def extract(self, images: Tensor) -> dict[str, Tensor]:
-        values = (images[:, 0].flatten(1).float() / 127.5 - 1) @ self.matrix
+        values = (images[:, 0, :SIDE, :SIDE].flatten(1).float() / 127.5 - 1) @ self.matrix
         return {"features": values[:, :COLUMNS], "logits": values[:, COLUMNS:]}
 
     def distances(self, first: Tensor, second: Tensor) -> Tensor:
@@ -81,6 +83,12 @@ class Everything(BlockMetric):
         return {"": self.values("images").double().mean().item()}
 
 
+class EverythingOfTranslators(Everything):
+    """And what a translator's block holds beside."""
+
+    needs = (*Everything.needs, "targets", "sources", "masks")
+
+
 def bits_of(values: Tensor) -> str:
     """sha256 of type, shape and bytes."""
     values = values.contiguous()
@@ -100,6 +108,18 @@ class Painter(nn.Module):
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         noise = 0.2 * torch.randn(len(latents), SIDE**2) + 0.1 * float(np.random.random()) + 0.1 * random.random()
         return torch.tanh(self.classes(labels) + self.body(latents) + noise).view(-1, 1, SIDE, SIDE)
+
+
+class Translated(Generated):
+    """Its pictures, twice as large, have random targets, sources and masks."""
+
+    def make(self, block: int, size: int) -> Block:
+        made, generator = super().make(block, size), np.random.default_rng([1, block])
+        made.images = made.images.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+        shape = tuple(made.images.shape)
+        made.targets, made.sources = torch.from_numpy(generator.integers(256, size=(2, *shape), dtype=np.uint8))
+        made.masks = torch.from_numpy(generator.random(shape) < 0.5)
+        return made
 
 
 class Points(nn.Module):
@@ -141,7 +161,8 @@ def config_of(stem: str) -> DictConfig:
 def stages_of(samples: int) -> list[dict[str, BlockMetric]]:
     """All metrics of the configs that this many samples allow, by the stems of their files, in as few stages as can be.
 
-    A stage needs different names, and metrics of points cannot be together with those of pictures.
+    A stage needs different names, and metrics of points cannot be together with those of pictures, nor those that want
+    targets with others, whose pictures are smaller.
     """
     stages: list[dict[str, BlockMetric]] = []
     for stem in METRICS:
@@ -150,7 +171,8 @@ def stages_of(samples: int) -> list[dict[str, BlockMetric]]:
         if samples < max(fewest):
             continue
         for stage in stages:
-            if of_points(stage) == of_points({stem: metric}) and metric.name not in names(stage):
+            alike = all(kind(stage) == kind({stem: metric}) for kind in (of_points, of_targets))
+            if alike and metric.name not in names(stage):
                 stage[stem] = metric
                 break
         else:
@@ -166,9 +188,13 @@ def of_points(stage: Mapping[str, BlockMetric]) -> bool:
     return any("samples" in metric.needs for name, metric in stage.items() if name != "everything")
 
 
+def of_targets(stage: Mapping[str, BlockMetric]) -> bool:
+    return any("targets" in metric.probe_needs for metric in stage.values())
+
+
 def evaluation_of(stage: Mapping[str, BlockMetric], samples: int, block: int, **changes: Any) -> Evaluation:
     """With these metrics, and `everything`, which is monitored."""
-    metrics = {"everything": Everything(), **stage}
+    metrics = {"everything": EverythingOfTranslators() if of_targets(stage) else Everything(), **stage}
     given = {
         "extractor": Projection,
         "extractors": {metric.extractor: Projection for metric in metrics.values() if metric.extractor},
@@ -184,7 +210,12 @@ def evaluation_of(stage: Mapping[str, BlockMetric], samples: int, block: int, **
 
 
 def score(evaluation: Evaluation) -> Scores:
-    """Of pictures, or of points where the metrics eat these."""
+    """Of pictures, of points where the metrics eat these, or of a translator where they want targets."""
+    if of_targets(evaluation.metrics):
+        painter, data = Painter(), Pictures()
+        source = Translated(painter, labelled_inputs(), data.render, weights="ema", seed=evaluation.seed, device=CPU)
+        with scoring_mode(painter, CPU):
+            return evaluation._score(source, data, CPU, None)
     network = Points() if of_points(evaluation.metrics) else Painter()
     return evaluation.score(network, labelled_inputs(), Pictures(), weights="ema", device=CPU)
 

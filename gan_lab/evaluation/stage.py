@@ -28,6 +28,14 @@ from gan_lab.sampling import check_seed, reseed_default_generators
 
 Progress = Callable[[str, int, int], None]
 
+# What a block may hold; of that, what only translators' blocks do, and the data to choose for it.
+GIVEN = ("images", "samples", "labels", "targets", "sources", "masks")
+OF_TRANSLATORS = {
+    "targets": "data with a condition, whose targets are known",
+    "sources": "data with a condition that is a picture",
+    "masks": "data with masks",
+}
+
 
 class Evaluation:
     """Scores samples against a reference set with several metrics in one pass.
@@ -296,6 +304,8 @@ class Evaluation:
                 lost[name] = "it needs the generator, and these are images of files"
             elif "labels" in metric.needs and images.labels is None:
                 lost[name] = f"it goes by classes, and {images.name} has no labels"
+            elif asked := OF_TRANSLATORS.keys() & {*metric.needs, *metric.probe_needs}:
+                lost[name] = f"it needs {' and '.join(sorted(asked))} of each image, which files do not have"
             elif "images" in metric.needs and metric.uses_reference:
                 shape, other = images.images.shape[1:], data.reference(self.reference).images.shape[1:]
                 if shape != other:
@@ -365,12 +375,16 @@ class Evaluation:
 
     def _values(self, made: Block, block: int) -> dict[str, Tensor]:
         """All that the metrics take of a block, by the names of `_places`."""
-        given = {"images": made.images, "samples": made.samples, "labels": made.labels}
+        given = {need: value for need in GIVEN if (value := getattr(made, need)) is not None}
         values: dict[str, Tensor] = {}
         for key in self._extractors:
             if any(need in self._extractors[key].outputs for need in self._needs(key)):
                 values |= {f"{key}/{name}": value for name, value in self._extractors[key](made.images).items()}
         for name, metric in self.metrics.items():
+            for need in (*metric.needs, *metric.probe_needs):
+                if need in GIVEN and need not in given:
+                    remedy = f": choose {OF_TRANSLATORS[need]}" if need in OF_TRANSLATORS else ""
+                    raise ValueError(f"metric {name} needs {need}, which these samples do not have{remedy}")
             for need, place in zip(metric.needs, self._places(name), strict=True):
                 if need == "probe":
                     reseed_default_generators(self.seed, block, across_ranks=False)
@@ -380,9 +394,7 @@ class Evaluation:
                     except ValueError as error:
                         raise ValueError(f"metric {name}: {error}") from error
                 elif place not in values:
-                    if (value := given[need]) is None:
-                        raise ValueError(f"metric {name} needs {need}, which these samples do not have")
-                    values[place] = value
+                    values[place] = given[need]
         wanted = {place for name in self.metrics for place in self._places(name)}
         return {place: values[place][: made.count].cpu() for place in sorted(wanted)}
 

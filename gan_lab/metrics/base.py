@@ -26,6 +26,9 @@ class Block:
         device: where the network and the extractor are.
         labels: (B,) int64 on the CPU, where the samples have classes.
         extractor: the metric's.
+        targets: (B, C, H, W) uint8, what a translator's samples should be, where that is known.
+        sources: (B, C', H', W') uint8, the conditions that the samples were made of, where they are pictures.
+        masks: (B, 1, H, W) bool, True where a hole was to be filled, where there are masks.
     """
 
     network: nn.Module | None
@@ -37,6 +40,9 @@ class Block:
     device: torch.device
     labels: Tensor | None = None
     extractor: Any = None
+    targets: Tensor | None = None
+    sources: Tensor | None = None
+    masks: Tensor | None = None
 
 
 class BlockMetric(Metric):
@@ -48,7 +54,10 @@ class BlockMetric(Metric):
         name: stem of the score's name; the stage adds extractor and number of samples.
         higher_is_better: None where it cannot rank runs.
         needs: its inputs of each block, in this order: its extractor's "features" or "logits", "images" (uint8),
-            "labels" (int64), "samples" (the network's own output), or "probe", what its `probe` gives.
+            "labels" (int64), "samples" (the network's own output), "targets" and "sources" (uint8), "masks" (bool), or
+            "probe", what its `probe` gives.
+        probe_needs: which of a block's "labels", "samples", "targets", "sources" and "masks" its `probe` cannot do
+            without; unlike its `needs`, they are not kept.
         in_space: whether an extractor has a part in it.
         uses_reference: whether `set_reference` must come before `compute`.
         needs_network: whether its `probe` calls the generator, so that images of files have no such score.
@@ -58,6 +67,7 @@ class BlockMetric(Metric):
 
     name: str
     needs: tuple[str, ...]
+    probe_needs: tuple[str, ...] = ()
     in_space: bool = True
     uses_reference: bool
     needs_network: bool = False

@@ -48,7 +48,7 @@ def override_of(path) -> list[str]:
     group, name = path.parent.name, path.stem
     nested = {
         "plumbing": [],  # part of every model
-        "metric": [] if name in USUAL else [f"+metric@evaluation.metrics.tried={name}"],
+        "metric": [] if name in USUAL else [f"+metric@evaluation.metrics.tried={name}", *at_hand(group, name)],
         "data": [f"data={name}", *(POINTS if group == "data" and holds_points(name) else [])],
         "evaluation": [*(["data=ring", "network=mlp"] if name == "points" else []), f"evaluation={name}"],
         "condition": [f"condition={name}", *colours(name), *TRANSLATION.values()],
@@ -68,6 +68,13 @@ def override_of(path) -> list[str]:
 def colours(condition: str) -> list[str]:
     """Data that the condition can be made of: grey is made of colours."""
     return ["data=cifar10", "extractor@evaluation.extractor=digitnet"] if condition == "grey" else []
+
+
+def at_hand(group: str, name: str) -> list[str]:
+    """For a metric that these data are refused for: an extractor that is there, or it would be left out before that."""
+    path = ROOT / "conf" / group / f"{name}.yaml"
+    lacking = group == "metric" and "targets" in instantiate(OmegaConf.load(path)).probe_needs
+    return ["evaluation.metrics.tried.extractor=null"] if lacking and "extractor" in OmegaConf.load(path) else []
 
 
 def holds_points(data: str) -> bool:
@@ -160,8 +167,12 @@ def enough_samples(path) -> list[str]:
 
 def refusal_of(path) -> str | None:
     """What is said of a choice that cannot score an unconditional GAN of grey pictures."""
-    if path.parent.name == "metric" and "labels" in instantiate(OmegaConf.load(path)).needs:
-        return "metric tried needs labels, which these samples do not have"
+    if path.parent.name == "metric":
+        metric = instantiate(OmegaConf.load(path))
+        if "labels" in metric.needs:
+            return "metric tried needs labels, which these samples do not have"
+        if "targets" in metric.probe_needs:
+            return "metric tried needs targets, which these samples do not have: choose data with a condition"
     return {
         "modes_grid": r"metric tried: the centres are points of 2 numbers, the samples of shape \(1, 16, 16\)",
         "modes_ring": r"metric tried: the centres are points of 2 numbers, the samples of shape \(1, 16, 16\)",

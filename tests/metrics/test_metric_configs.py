@@ -24,6 +24,9 @@ def test_it_keeps_the_interface(path):
         "images": torch.randint(256, (count, 1, 8, 8), dtype=torch.uint8, generator=generator),
         "labels": torch.arange(count) % 2,
         "samples": torch.randn(count, 2, generator=generator),
+        "targets": torch.randint(256, (count, 1, 8, 8), dtype=torch.uint8, generator=generator),
+        "sources": torch.randint(256, (count, 1, 8, 8), dtype=torch.uint8, generator=generator),
+        "masks": torch.rand(count, 1, 8, 8, generator=generator) < 0.5,
         "probe": torch.rand(count, generator=generator),
     }
     if metric.uses_reference:
@@ -37,6 +40,8 @@ def test_it_keeps_the_interface(path):
     assert ("" in result) or metric.higher_is_better is None
     assert all(picture.dtype == torch.uint8 and picture.ndim == 3 for picture in metric.pictures().values())
     assert set(metric.needs) <= set(given)
+    assert set(metric.probe_needs) <= {"labels", "samples", "targets", "sources", "masks"}
+    assert not metric.probe_needs or "probe" in metric.needs
     assert metric.higher_is_better in (True, False, None)
     assert json.loads(json.dumps(metric.protocol())) == metric.protocol()
     assert metric.protocol()["metric"] == metric.name
