@@ -16,6 +16,7 @@ from torch import Tensor
 from gan_lab.sampling import check_seed, numpy_generator
 
 SIDES = ("left", "right", "top", "bottom")
+FINE = 128  # pixels of the shorter side at least where strokes are drawn: Pillow rounds corners to whole ones
 TRIALS, FITTING = 200, 10  # of so many holes drawn, so many must lie within the bounds: one in 20
 TRIES = 5000  # if one in 100 fits, 5,000 in a row miss once in 10^21
 
@@ -145,24 +146,26 @@ class Strokes(Law):
 
     def draw(self, random: np.random.Generator, height: int, width: int) -> np.ndarray:
         """See `Law`."""
-        picture = Image.new("1", (width, height))
+        fine = -(-FINE // min(height, width)) | 1  # odd: the middle of a pixel is that of a fine one
+        picture = Image.new("1", (fine * width, fine * height))
         pen = ImageDraw.Draw(picture)
-        side = min(height, width)
+        side = fine * min(height, width)
         for _ in range(random.integers(self.count[0], self.count[1] + 1)):
             pieces = random.integers(self.pieces[0], self.pieces[1] + 1)
             x, y, direction, thickness, *steps = random.random(4 + 2 * pieces).tolist()
-            x, y, direction = x * width, y * height, math.tau * direction
-            thickness = max(1, round(side * _between(self.width, thickness)))
+            x, y, direction = x * fine * width, y * fine * height, math.tau * direction
+            thickness = max(fine, round(side * _between(self.width, thickness)))
             points = [(x, y)]
             for turn, length in zip(steps[:pieces], steps[pieces:], strict=True):
                 direction += math.radians(_between((-self.turn, self.turn), turn))
                 x += side * _between(self.length, length) * math.cos(direction)
                 y += side * _between(self.length, length) * math.sin(direction)
                 points.append((x, y))
-            pen.line(points, fill=1, width=thickness, joint="curve")
-            for x, y in (points[0], points[-1]):
-                pen.ellipse([x - thickness / 2, y - thickness / 2, x + thickness / 2, y + thickness / 2], fill=1)
-        return np.array(picture)
+            pen.line(points, fill=1, width=thickness)
+            radius = (thickness - 1) / 2
+            for x, y in points:
+                pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=1)
+        return np.array(picture)[fine // 2 :: fine, fine // 2 :: fine]
 
 
 class Blobs(Law):

@@ -119,6 +119,19 @@ def test_blobs_cover_the_share_in_few_spots():
         assert spots[1] > 2 * spots[0]
 
 
+def test_blobs_are_as_wide_as_high_in_pictures_that_are_not():
+    random = np.random.default_rng(0)
+    holes = np.stack([Blobs(cells=3, share=0.4).draw(random, 24, 72) for _ in range(50)])
+    across, down = ((holes.take(range(1, 24), axis) != holes.take(range(23), axis)).mean() for axis in (2, 1))
+    assert across == pytest.approx(down, rel=0.15), "as many edges in both directions"
+
+
+def test_strokes_are_the_same_at_any_size():
+    for seed in range(20):
+        small, large = (LAWS["strokes"].draw(np.random.default_rng(seed), 28 * k, 40 * k) for k in (1, 5))
+        assert np.array_equal(small, large[2::5, 2::5])
+
+
 def test_a_stroke_has_the_asked_width_and_length():
     random = np.random.default_rng(0)
     line = Strokes(count=1, pieces=1, length=0.5, width=0.1, turn=0)
