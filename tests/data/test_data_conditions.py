@@ -7,6 +7,9 @@ import re
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from PIL import Image
 from scipy import ndimage
 
@@ -24,6 +27,7 @@ def stroked(vary, seed=0):
     return Masked(masks=Masks(laws={"strokes": law}, least_share=0.05, most_share=0.6, seed=seed), fill=0, vary=vary)
 
 
+CHOICES = sorted((ROOT / "conf" / "condition").glob("*.yaml"))
 KINDS = {
     "grey": Grey(),
     "inverted": Inverted(),
@@ -81,6 +85,21 @@ def test_a_sample_is_the_same_in_any_batch_and_with_any_number_of_threads(name):
         alone = [kind.make(images[n : n + 1], index[n : n + 1], passes[n : n + 1])[key] for n in range(len(images))]
         assert torch.equal(torch.cat(alone), whole)
     assert images.equal(photographs()), "the targets stay as they were"
+
+
+@pytest.mark.parametrize("path", CHOICES, ids=lambda path: path.stem)
+def test_every_choice_makes_conditions_of_any_usual_size(path):
+    kind = instantiate(OmegaConf.load(path), _convert_="all")
+    channels = kind.channels[-1]
+    for size in (16, 28, 32, 64):
+        images = photographs(4, channels, size)
+        made = kind.make(images, torch.arange(4), torch.arange(4))
+        assert made["condition"].shape == (4, *kind.shape((channels, size, size)))
+        assert ("mask" in made) == kind.masked == path.stem.startswith("masked_")
+    if kind.masked:
+        assert path.stem in (f"masked_{name}" for name in (*kind.masks.laws, "centre", "mixed"))
+    else:
+        assert path.stem == kind.name
 
 
 @pytest.mark.parametrize("name", KINDS)
