@@ -159,7 +159,7 @@ class Noisy(Condition):
     def __init__(self, *, std: float, seed: int) -> None:
         if not 0 < std <= 255:
             raise ValueError(f"data.condition.std is in levels, more than 0 and at most 255, got {std!r}")
-        self.std = std
+        self.std = float(std)
         self.seed = check_seed("data.condition.seed", seed)
 
     def make(self, images: Tensor, index: Tensor, passes: Tensor | None = None) -> dict[str, Tensor]:

@@ -27,7 +27,7 @@ def sample_generator(seed: int, purpose: str, index: int, pass_number: int | Non
 
 
 def interval(key: str, value: float | Sequence[float], least: float, most: float) -> tuple[float, float]:
-    """A number or [low, high] as (low, high), both from `least` to `most`.
+    """A number or [low, high] as (low, high), both float and from `least` to `most`.
 
     Args:
         key: below `data.condition`, for messages.
@@ -39,15 +39,15 @@ def interval(key: str, value: float | Sequence[float], least: float, most: float
         raise ValueError(
             f"data.condition.{key} must be a number from {least} to {most}, or [low, high] of such, got {value!r}"
         )
-    return ends
+    return float(ends[0]), float(ends[1])
 
 
 def whole_interval(key: str, value: int | Sequence[int], least: int, most: int) -> tuple[int, int]:
-    """`interval` of whole numbers."""
+    """`interval` of whole numbers, as int."""
     low, high = interval(key, value, least, most)
-    if not (isinstance(low, int) and isinstance(high, int)):
+    if not (low.is_integer() and high.is_integer()):
         raise ValueError(f"data.condition.{key} must be whole numbers, got {value!r}")
-    return low, high
+    return int(low), int(high)
 
 
 class Law(ABC):
@@ -142,7 +142,7 @@ class Strokes(Law):
         self.width = self._interval("width", width)
         if not 0 <= turn <= 180:
             raise ValueError(f"data.condition.masks.laws.strokes.turn must be from 0 to 180 degrees, got {turn!r}")
-        self.turn = turn
+        self.turn = float(turn)
 
     def draw(self, random: np.random.Generator, height: int, width: int) -> np.ndarray:
         """See `Law`."""
@@ -257,23 +257,24 @@ class Masks:
     """The hole in each picture of a set: of one of `laws`, all as likely, and drawn anew until its share fits.
 
     Args:
-        laws: by names of your own; several make a mixture.
+        laws: by names of your own; several make a mixture, and None leaves one out.
         least_share, most_share: bounds of the hole's share of the picture, both included.
         seed: 0 or more. Not the run's, or each run would be judged by holes of its own.
     Raises:
         ValueError: no laws, or bounds that leave nothing between them.
     """
 
-    def __init__(self, *, laws: Mapping[str, Law], least_share: float, most_share: float, seed: int) -> None:
-        if not laws:
+    def __init__(self, *, laws: Mapping[str, Law | None], least_share: float, most_share: float, seed: int) -> None:
+        # By name: configs that differ in their order alone mean the same.
+        self.laws = {name: law for name, law in sorted(laws.items()) if law is not None}
+        if not self.laws:
             raise ValueError("data.condition.masks.laws has no law, so there are no holes; give one or more")
         if not 0 <= least_share <= most_share <= 1:
             raise ValueError(
                 "data.condition.masks wants 0 <= least_share <= most_share <= 1, got "
                 f"least_share={least_share!r} and most_share={most_share!r}"
             )
-        self.laws = {name: laws[name] for name in sorted(laws)}  # configs that differ in order alone mean the same
-        self.least_share, self.most_share = least_share, most_share
+        self.least_share, self.most_share = float(least_share), float(most_share)
         self.seed = check_seed("data.condition.masks.seed", seed)
 
     def check(self, height: int, width: int) -> None:

@@ -177,6 +177,19 @@ def test_the_order_of_laws_is_nothing():
     assert all(torch.equal(first.at(index, None, 16, 16), second.at(index, None, 16, 16)) for index in range(30))
 
 
+def test_a_law_of_null_is_left_out():
+    left = masks({**LAWS, "strokes": None})
+    assert list(left.laws) == ["blobs", "border", "box", "half", "outpaint"]
+    assert "strokes" not in left.protocol()["laws"]
+
+
+def test_equal_settings_have_equal_protocols():
+    def text(size, most):
+        return json.dumps(masks({"box": Box(size=size, place="random")}, 0, most).protocol())
+
+    assert text(1, 1) == text([1.0, 1.0], 1.0)
+
+
 def test_protocol_says_all_settings():
     assert masks({"mine": LAWS["strokes"], "box": LAWS["box"]}, seed=3).protocol() == {
         "laws": {
@@ -222,6 +235,7 @@ def test_a_law_that_never_fits_ends_with_a_message():
     ("make", "message"),
     [
         (lambda: masks({}), "masks.laws has no law"),
+        (lambda: masks({"box": None}), "masks.laws has no law"),
         (lambda: masks(LAWS, 0.5, 0.4), "least_share=0.5 and most_share=0.4"),
         (lambda: masks(LAWS, -0.1), "least_share=-0.1"),
         (lambda: masks(LAWS, 0.1, 1.5), "most_share=1.5"),
