@@ -32,6 +32,7 @@ RECIPES = sorted((ROOT / "experiments").glob("*.yaml"))
 ROOTS = sorted((ROOT / "conf").glob("*.yaml"))
 USUAL = ("frechet", "inception_score", "kid")  # part of every scored run
 POINTS = ["network=mlp", "evaluation=points"]  # what data of points want
+COLOURED = ["data=cifar10", "extractor@evaluation.extractor=digitnet"]  # for what wants colours
 BRIEF = [
     "callbacks.evaluation.every_kimg=null",
     "callbacks.curves=null",
@@ -56,6 +57,7 @@ def override_of(path) -> list[str]:
         "network": [f"network={name}", *partner("network", name)],
         "regularizer": [f"+regularizer@model.regularizers.tried={name}", "model.discriminator.normalization=layer"],
         "augment": [f"+augment@model.augment.tried={name}"],
+        "condition": [*(COLOURED if name == "grey" else []), f"+condition@data.condition={name}"],
         "extractor": [
             f"+extractor@evaluation.extractors.tried={name}",
             "+metric@evaluation.metrics.tried=precision_recall",
