@@ -268,6 +268,7 @@ def refuse_strays(config: DictConfig, place: str = "") -> None:
 
 def register() -> str:
     """Make the roots and recipes known to Hydra; returns the absolute folder of the config files."""
+    OmegaConf.register_new_resolver("quotient", lambda whole, part: int(whole) // int(part), replace=True)
     store = ConfigStore.instance()
     for name, root in ROOTS.items():
         store.store(name=f"{name}_schema", node=root)

@@ -14,10 +14,9 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 KEY = re.compile(r"(\+\+|\+|~)?[\w@./:$-]+")
-# Groups that a root config does not choose from, and how a choice is added.
+# Groups whose choices have names of their own in a config, and how one is added there.
 ADDED = {
     "augment": "+augment@model.augment.NAME=NAME",
-    "condition": "+condition@data.condition=NAME",
     "regularizer": "+regularizer@model.regularizers.NAME=NAME",
     "metric": "+metric@evaluation.metrics.NAME=NAME",
     "extractor": "extractor@evaluation.extractor=NAME",

@@ -52,7 +52,9 @@ def shrunk(overrides: list[str]) -> list[str]:
         for name, node in config.model.items()
         if OmegaConf.is_dict(node) and (node.get("minibatch_std") or 0) > 4
     ]
-    depths = [f"model.{name}.depth=2" for name, node in config.model.items() if OmegaConf.is_dict(node) and "depth" in node]
+    depths = [
+        f"model.{name}.depth=2" for name, node in config.model.items() if OmegaConf.is_dict(node) and "depth" in node
+    ]
     widths = [
         f"model.{name}.width=4" for name, node in config.model.items() if OmegaConf.is_dict(node) and "width" in node
     ]

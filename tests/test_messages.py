@@ -164,7 +164,6 @@ def test_a_folder_whose_name_is_a_number(here):
         ("train", ["debug=1"], ["debug must be true, false or one of anomaly, fast, overfit, profile"]),
         ("train", ["debug=fsat"], ["do you mean debug=fast?"]),
         ("train", ["augment=ada"], ["write +augment@model.augment.ada=ada"]),
-        ("train", ["condition=grey"], ["write +condition@data.condition=grey"]),
         ("train", ["metric=kid"], ["write +metric@evaluation.metrics.kid=kid"]),
         ("sample", ["debug=fast"], ["debug must be true or false, got fast"]),
         ("fit_extractor", ["evaluation=none"], ["this command has no group evaluation"]),

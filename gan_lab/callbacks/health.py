@@ -14,8 +14,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from gan_lab import collectives
 from gan_lab.callbacks.base import TickCallback, callbacks_of, is_first_rank
 from gan_lab.callbacks.evaluation import Evaluate
-from gan_lab.data.images import from_uint8
-from gan_lab.data.sourced import as_inputs
+from gan_lab.data.images import as_inputs, from_uint8
 from gan_lab.evaluation.isolation import scoring_mode
 from gan_lab.sampling import Draws, numpy_generator, reseed_default_generators
 

@@ -1,6 +1,6 @@
 """Pixels: the one place where [-1, 1] becomes uint8 (by rounding) and back, and where arrays of images change size."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -34,6 +34,11 @@ def from_uint8(pixels: Tensor) -> Tensor:
         (...) float32 in [-1, 1] on the same device: a new tensor.
     """
     return pixels.to(torch.float32).div_(127.5).sub_(1.0)
+
+
+def as_inputs(made: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What a condition has made, uint8 pictures and bool masks, as a generator is given it: float32."""
+    return {name: from_uint8(value) if name == "condition" else value.to(torch.float32) for name, value in made.items()}
 
 
 def resize(pixels: Tensor, image_size: Sequence[int]) -> Tensor:

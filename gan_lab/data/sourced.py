@@ -1,6 +1,5 @@
 """The sources of a split, by number: what a translator is given in an evaluation, and the targets that belong to it."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,13 +7,8 @@ import torch
 from torch import Tensor
 
 from gan_lab.data.conditions import Condition
-from gan_lab.data.images import from_uint8
+from gan_lab.data.images import as_inputs
 from gan_lab.data.reference import ReferenceSet
-
-
-def as_inputs(made: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What a condition has made, uint8 pictures and bool masks, as a generator is given it: float32."""
-    return {name: from_uint8(value) if name == "condition" else value.to(torch.float32) for name, value in made.items()}
 
 
 class Sources:

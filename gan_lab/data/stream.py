@@ -12,9 +12,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from gan_lab import collectives
 from gan_lab.data.conditions import Condition
-from gan_lab.data.images import from_uint8
+from gan_lab.data.images import as_inputs, from_uint8
 from gan_lab.data.reference import ReferenceSet
-from gan_lab.data.sourced import as_inputs
 from gan_lab.sampling import numpy_generator, send
 
 MESSAGE_BYTES, MESSAGE_TAKES = 2**20, 64  # at most what a worker sends at once; a message costs a millisecond

@@ -62,7 +62,12 @@ class Generated:
         arguments = {name: value.to(self.device) for name, value in drawn.items()}
         samples = self.network(**arguments)
         images = self.render(samples)
-        return Block(self.network, arguments, draws, samples, images, size, self.device, labels=drawn.get("labels"))
+        made = Block(self.network, arguments, draws, samples, images, size, self.device, labels=drawn.get("labels"))
+        if self.sources is not None:
+            of = self.sources.block(block * size, size)
+            made.targets, made.sources = of["targets"], of["condition"]
+            made.masks, made.labels = of.get("mask"), of.get("labels")
+        return made
 
 
 def about_generated(seed: int, weights: str, sources: Any = None) -> dict[str, Any]:

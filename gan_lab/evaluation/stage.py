@@ -484,7 +484,9 @@ class Evaluation:
     def name_of(self, metric: BlockMetric) -> str:
         """`fid50k` for Inception's last pooling layer and 50,000 fakes; other feature spaces say so in the name."""
         count = f"{self.num_samples // 1000}k" if self.num_samples % 1000 == 0 else str(self.num_samples)
-        return (self._extractors[metric.extractor].label(metric.name) if metric.in_space else metric.name) + count
+        if metric.in_space:
+            return self._extractors[metric.extractor].label(metric.name) + count
+        return metric.name + ("_" if metric.name[-1].isdigit() else "") + count
 
 
 @dataclass

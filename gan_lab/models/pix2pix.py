@@ -45,10 +45,10 @@ class Pix2Pix(TranslationModule):
         with self.updating("generator") as step:
             for part, fake in zip(parts, fakes, strict=True):
                 real, given = part["real"], beside(part)
-                logits = {"real_logits": self.compared(real, given), "fake_logits": self.judge(fake, **given)}
-                adversarial = self.adversarial.generator(**logits).mean()
+                judged = {"fake_logits": self.judge(fake, **given), "real_logits": self.compared(real, given)}
+                adversarial = self.adversarial.generator(**judged).mean()
                 distance = per_sample((fake - real).abs()).mean()
                 loss = adversarial + self.distance_weight * distance
-                step(loss + self.regularization("generator", real=real, fake=fake, **given, **logits))
+                step(loss + self.regularization("generator", real=real, fake=fake, **given, **judged))
                 self.record("loss/g", adversarial)
                 self.record("loss/distance", distance)

@@ -306,7 +306,7 @@ def test_a_patch_discriminator_counts_once_per_sample():
             return samples.view(-1, 1, 1, 2)
 
     module = Judged(**settings(discriminator=Patches()))
-    assert health.judged(module, torch.tensor([[1.0, 3.0], [5.0, -1.0]]), None).tolist() == [2.0, 2.0]
+    assert health.judged(module, torch.tensor([[1.0, 3.0], [5.0, -1.0]]), {}).tolist() == [2.0, 2.0]
 
 
 def test_shares_are_those_of_training(monkeypatch):

@@ -52,12 +52,11 @@ def override_of(path) -> list[str]:
         "metric": [] if name in USUAL else [f"+metric@evaluation.metrics.tried={name}", *at_hand(group, name)],
         "data": [f"data={name}", *(POINTS if group == "data" and holds_points(name) else [])],
         "evaluation": [*(["data=ring", "network=mlp"] if name == "points" else []), f"evaluation={name}"],
-        "condition": [f"condition={name}", *colours(name), *TRANSLATION.values()],
+        "condition": [*(COLOURED if name == "grey" else []), f"condition={name}", *TRANSLATION.values()],
         "model": [f"model={name}", *partner("model", name)],
         "network": [f"network={name}", *partner("network", name)],
         "regularizer": [f"+regularizer@model.regularizers.tried={name}", "model.discriminator.normalization=layer"],
         "augment": [f"+augment@model.augment.tried={name}"],
-        "condition": [*(COLOURED if name == "grey" else []), f"+condition@data.condition={name}"],
         "extractor": [
             f"+extractor@evaluation.extractors.tried={name}",
             "+metric@evaluation.metrics.tried=precision_recall",
@@ -65,11 +64,6 @@ def override_of(path) -> list[str]:
         ],
     }
     return nested.get(group, [f"{group}={name}"])
-
-
-def colours(condition: str) -> list[str]:
-    """Data that the condition can be made of: grey is made of colours."""
-    return ["data=cifar10", "extractor@evaluation.extractor=digitnet"] if condition == "grey" else []
 
 
 def at_hand(group: str, name: str) -> list[str]:

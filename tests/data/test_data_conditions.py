@@ -89,7 +89,9 @@ def test_a_sample_is_the_same_in_any_batch_and_with_any_number_of_threads(name):
 
 @pytest.mark.parametrize("path", CHOICES, ids=lambda path: path.stem)
 def test_every_choice_makes_conditions_of_any_usual_size(path):
-    kind = instantiate(OmegaConf.load(path), _convert_="all")
+    stated = OmegaConf.load(path)
+    kind = instantiate(stated.condition, _convert_="all")
+    assert stated.masked == kind.masked
     channels = kind.channels[-1]
     for size in (16, 28, 32, 64):
         images = photographs(4, channels, size)
