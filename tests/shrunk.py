@@ -32,8 +32,11 @@ def partner(group: str, name: str) -> list[str]:
 
 
 def makes_pictures_of_pictures(group: str, name: str) -> bool:
-    """Whether a model or a network is of translation, as its file says."""
-    node = OmegaConf.load(ROOT / "conf" / group / f"{name}.yaml")
+    """Whether there is a model or a network of that name and it is of translation, as its file says."""
+    path = ROOT / "conf" / group / f"{name}.yaml"
+    if not path.is_file():
+        return False
+    node = OmegaConf.load(path)
     if group == "network":
         return "condition_shape" in node.generator
     return any("translation" in str(entry) for entry in node.get("defaults", []))
@@ -53,7 +56,9 @@ def shrunk(overrides: list[str]) -> list[str]:
         if OmegaConf.is_dict(node) and (node.get("minibatch_std") or 0) > 4
     ]
     depths = [
-        f"model.{name}.depth=2" for name, node in config.model.items() if OmegaConf.is_dict(node) and "depth" in node
+        f"model.{name}.depth=2"
+        for name, node in config.model.items()
+        if OmegaConf.is_dict(node) and "depth" in node and not node.get("dropout")
     ]
     widths = [
         f"model.{name}.width=4" for name, node in config.model.items() if OmegaConf.is_dict(node) and "width" in node

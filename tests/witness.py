@@ -34,8 +34,10 @@ class Witness(Callback):
         original = getattr(network, method)
 
         def noted(*arguments: Any, **keywords: Any) -> torch.Tensor:
-            if network.training and arguments:  # not for a look at health, which calls by keyword
-                self.seen[name].append(arguments[0].detach().flatten(1).mean(1))
+            # Latents by keyword are those of a look at health; sources come by keyword in training, too.
+            given = arguments[0] if arguments else keywords.get("condition")
+            if network.training and given is not None:
+                self.seen[name].append(given.detach().flatten(1).mean(1))
             return original(*arguments, **keywords)
 
         setattr(network, method, noted)

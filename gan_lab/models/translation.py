@@ -31,6 +31,7 @@ class TranslationModule(GenerativeModule):
     """
 
     judgement = "logits"
+    boundary: float | None = 0.0
     pairs = False
     groups = {"discriminator": ("discriminator",), "generator": ("generator",)}
     counting_group = "discriminator"

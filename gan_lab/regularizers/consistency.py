@@ -62,15 +62,22 @@ class _OfImages(Regularizer):
             )
         self.flip, self.max_shift = flip, max_shift
 
-    def difference(self, module: Any, samples: Tensor, labels: Tensor | None) -> Tensor:
-        """(B,) squared differences of D's logits of samples, and of the same samples flipped and shifted.
+    def check(self, module: Any) -> None:
+        if getattr(module, "sees_sources", False):
+            raise ValueError(
+                f"regularizer {self.name} moves pictures, and D sees sources beside them, which would stay where they "
+                "are; set model.discriminator.condition_shape=null, or leave the regularizer out"
+            )
+
+    def difference(self, module: Any, phase: Phase, side: str) -> Tensor:
+        """(B,) squared differences of D's logits of "real" or "fake" samples, and of the same flipped and shifted.
 
         Where D has a logit for each place, of their means: each is of another place once the sample has moved.
         """
-        shown = full_precision(module.augmented(samples).detach())
+        shown = full_precision(module.augmented(needed(self, module, phase, side)).detach())
         changed = self._changed(module, shown)
         with without_autocast(shown):
-            logits = [per_sample(module.logits(images, labels)) for images in (changed, shown)]
+            logits = [per_sample(module.logits(images, **phase.beside(side))) for images in (changed, shown)]
         return squared_difference(*logits)
 
     def _changed(self, module: Any, images: Tensor) -> Tensor:
@@ -102,7 +109,7 @@ class Consistency(_OfImages):
 
     def forward(self, module: Any, phase: Phase) -> Tensor:
         """(B,) penalties."""
-        return self.difference(module, needed(self, module, phase, "real"), phase.real_labels)
+        return self.difference(module, phase, "real")
 
 
 class BalancedConsistency(_OfImages):
@@ -117,8 +124,7 @@ class BalancedConsistency(_OfImages):
 
     def forward(self, module: Any, phase: Phase) -> Tensor:
         """(B,) penalties."""
-        of_reals = self.difference(module, needed(self, module, phase, "real"), phase.real_labels)
-        return of_reals + self.difference(module, needed(self, module, phase, "fake"), phase.fake_labels)
+        return self.difference(module, phase, "real") + self.difference(module, phase, "fake")
 
 
 class _OfLatents(Regularizer):

@@ -8,6 +8,7 @@ from torch import Tensor
 from gan_lab import collectives
 from gan_lab.layers.precision import without_autocast
 from gan_lab.regularizers.base import Phase, Regularizer
+from gan_lab.regularizers.checks import needs_latents
 from gan_lab.schedules import Schedule
 
 
@@ -64,7 +65,8 @@ class PathLength(Regularizer):
         self.register_buffer("mean_length", torch.zeros(()))
 
     def check(self, module: Any) -> None:
-        """Raise ValueError for points, and where a G step's micro-batches cannot be shrunk alike on all ranks."""
+        """Raise ValueError without latents, for points, and where G's micro-batches cannot be shrunk on all ranks."""
+        needs_latents(self, module)
         shape = tuple(getattr(module.generator, "sample_shape", (1, 1, 1)))
         if len(shape) != 3:
             raise ValueError(

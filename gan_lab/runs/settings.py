@@ -52,6 +52,11 @@ def plain(config: DictConfig) -> dict[str, Any]:
                 "this model or network makes pictures from pictures, and the data has none to give it; choose what is "
                 "made of its images, such as condition=grey, or another model and network"
             ) from error
+        if "model.latent_dim" in str(error):
+            raise ValueError(
+                "this network makes pictures from latents, which this model has not; choose network=unet_translator "
+                "or network=resnet_translator, or another model"
+            ) from error
         raise ValueError(str(error).splitlines()[0]) from error
 
 

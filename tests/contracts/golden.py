@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from distributed.test_ranks_equal_one_process import AUGMENTED, SPECIAL, fit, settings_of  # noqa: E402
 from hydra import compose, initialize_config_dir  # noqa: E402
 from omegaconf import OmegaConf  # noqa: E402
-from shrunk import partner  # noqa: E402
+from shrunk import makes_pictures_of_pictures, partner  # noqa: E402
 
 MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
 ITERATIONS = 3
@@ -62,7 +62,8 @@ def final_weights(overrides: list[str], folder: Path) -> dict[str, list[float]]:
 
 def commands() -> list[list[str]]:
     """Choices whose run folders keep their names."""
-    models = [[f"model={model}"] for model in MODELS]
+    translates = {model: makes_pictures_of_pictures("model", model) for model in MODELS}
+    models = [[f"model={model}", *(partner("model", model) if translates[model] else [])] for model in MODELS]
     data = [[f"data={path.stem}", *needed(path.stem)] for path in sorted((ROOT / "conf" / "data").glob("*.yaml"))]
     recipes = [[f"experiment={path.stem}"] for path in sorted((ROOT / "experiments").glob("*.yaml"))]
     others = [

@@ -173,6 +173,7 @@ def refusal_of(path) -> str | None:
         "modes_grid": r"metric tried: the centres are points of 2 numbers, the samples of shape \(1, 16, 16\)",
         "modes_ring": r"metric tried: the centres are points of 2 numbers, the samples of shape \(1, 16, 16\)",
         "modes_stacked": "metric tried: 10 logits are not of 3 groups of one size",
+        "downsampled": "unet_translator takes a source as large as the sample",
         "stacked_digitnet": "stacked_digitnet takes images of 3 channels, a digit each, got 1",
     }.get(path.stem)
 

@@ -21,7 +21,7 @@ from hydra.utils import get_class
 from omegaconf import OmegaConf
 from ranks import process_apart
 from regularizers.combinations import PAGE, read
-from shrunk import partner, shrunk
+from shrunk import makes_pictures_of_pictures, partner, shrunk
 
 from gan_lab import train
 from gan_lab.augment.ada import GROUPS
@@ -94,7 +94,7 @@ def everything(model: str) -> list[str]:
     if GOES_WITH[model]["lecam"] is None:
         chosen.append("model.regularizers.lecam.start_kimg=0")
     kind = get_class(config._target_)
-    if "discriminator" in kind.groups:
+    if "discriminator" in kind.groups and not makes_pictures_of_pictures("model", model):
         factors = ", ".join(f"{group}: {int(group not in LACKING.get(model, ()))}" for group in GROUPS)
         chosen += ["+augment@model.augment.ada=ada", "model.augment.ada.p=0.5"]
         chosen.append(f"model.augment.ada.groups={{{factors}}}")

@@ -69,7 +69,7 @@ def comparable(run: Path) -> dict:
 
 
 def train(command, tmp_path, name, *arguments):
-    chosen = [argument for argument in arguments if argument.startswith(("model=", "network=", "data="))]
+    chosen = [argument for argument in arguments if argument.startswith(("model=", "network=", "data=", "condition="))]
     small = [option for option in shrunk(chosen) if not option.startswith("data.batch_size")]
     return command("train", *small, *RUN, f"run_dir={tmp_path / name}", *arguments)
 

@@ -56,7 +56,7 @@ def test_each_step_changes_its_own_networks_alone(model):
         if entry["group"] != module.closing_group:
             assert entry["averaged"] == set(), "only the end of an iteration moves the average"
     averaged = {name.split(".")[1] for entry in seen for name in entry["averaged"]}
-    assert averaged == set(module.averaged_networks)
+    assert averaged == set(module.averages)
     assert all(parameter.requires_grad for name, parameter in module.named_parameters() if name in parameters)
 
 

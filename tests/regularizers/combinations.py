@@ -16,7 +16,7 @@ from conftest import ROOT
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
-from shrunk import partner, shrunk
+from shrunk import makes_pictures_of_pictures, partner, shrunk
 from tiny import train_on
 
 from gan_lab.config import register
@@ -48,6 +48,9 @@ def column(model: str) -> dict[str, str | None]:
 def config_of(model: str) -> DictConfig:
     """The model with fully connected networks, or with its own, or the usual, where it cannot be built with those."""
     register()
+    chosen = [f"model={model}", *partner("model", model)]
+    if makes_pictures_of_pictures("model", model):
+        return composed([*chosen, *shrunk(chosen)])
     config = composed([f"model={model}", "network=mlp", "data.image_size=16"])
     for node in config.model.values():
         if OmegaConf.is_dict(node) and "width" in node:
@@ -55,7 +58,6 @@ def config_of(model: str) -> DictConfig:
     try:
         train_on(built(config), data_of(config), iterations=1)
     except Exception:  # whatever it is: this is not the network for it
-        chosen = [f"model={model}", *partner("model", model)]
         return composed([*chosen, *shrunk(chosen)])
     return config
 

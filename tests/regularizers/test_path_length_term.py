@@ -78,7 +78,10 @@ class AllOnes(Draws):
 
 
 def module_of(scale=3.0):
-    return SimpleNamespace(generator=Scaling(scale), draws=AllOnes(0), generator_micro_batches=lambda: [4])
+    inputs = SimpleNamespace(latent_dim=4)
+    return SimpleNamespace(
+        generator=Scaling(scale), inputs=inputs, draws=AllOnes(0), generator_micro_batches=lambda: [4]
+    )
 
 
 def test_the_running_mean_by_hand():
@@ -152,8 +155,11 @@ def test_in_a_model_of_another_paper(monkeypatch):
 
 
 def test_refusals():
+    inputs = SimpleNamespace(latent_dim=4)
     with pytest.raises(ValueError, match="batch_shrink=2 does not divide the 3 samples"):
-        penalty_of().check(SimpleNamespace(generator=None, generator_micro_batches=lambda: [4, 3]))
+        penalty_of().check(SimpleNamespace(generator=None, inputs=inputs, generator_micro_batches=lambda: [4, 3]))
+    with pytest.raises(ValueError, match="path_length needs a generator of latents"):
+        penalty_of().check(SimpleNamespace(generator=None, inputs=SimpleNamespace()))
     penalty_of().check(module_of())
     with pytest.raises(ValueError, match=r"got 1\.0"):
         penalty_of(decay=1.0)
