@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 from conftest import SMALL, _run_command
+from PIL import Image
 
 from gan_lab.runs.checkpoint import load_generator
 from gan_lab.runs.records import read_scores
@@ -13,7 +14,7 @@ RUN = [
     *(option for option in SMALL if not option.startswith(("model.", "data.image_size"))),
     *("model=pix2pix", "network=unet_translator", "condition=outline", "data.image_size=16", "run_dir=run"),
     *("model.generator.width=4", "model.generator.depth=3", "model.discriminator.width=4", "total_kimg=0.064"),
-    *("+metric@evaluation.metrics.psnr=psnr", "callbacks.curves=null", "callbacks.pictures.columns=7"),
+    *("+metric@evaluation.metrics.psnr=psnr", "callbacks.curves=null", "callbacks.pictures.columns=2"),
 ]
 
 
@@ -34,6 +35,11 @@ def test_evaluate_gives_the_run_s_scores_to_the_bit(trained, command, tmp_path):
     assert again["scores"] == of_run["scores"]
     assert again["protocols"] == of_run["protocols"]
     assert {"psnr20", "psnr20_worst"} <= again["scores"].keys()
+
+
+def test_a_grid_has_whole_rows_however_narrow_it_is_asked_for(trained):
+    with Image.open(trained / "pictures" / "latest.png") as picture:
+        assert picture.height / picture.width == pytest.approx(8 / 3, rel=0.05)
 
 
 def test_a_generator_is_loaded_without_its_data(trained):

@@ -45,18 +45,19 @@ class Pictures(TickCallback):
         count = data.picture_samples or self.rows * self.columns
         classes = module.inputs.num_classes  # in turn, where there are any
         labels = torch.arange(count) % classes if classes else None
-        sources = held_out_sources(data)
+        sources, columns = held_out_sources(data), self.columns
         if sources is not None:
-            kinds = 4 if module.inputs.masked else 3
-            count = min(self.rows * (self.columns // kinds), len(sources))
+            kinds = 4 if module.inputs.masked else 3  # of pictures that belong together
+            abreast = max(1, self.columns // kinds)
+            count, columns = min(self.rows * abreast, len(sources)), abreast * kinds
         arguments = module.inputs.bound_to(sources).draw(draws, count, labels)
         network = module.network_for_samples()
         with scoring_mode(network, module.device):
             reseed_default_generators(module.seed)
             samples = network(**{name: value.to(module.device) for name, value in arguments.items()})
-        samples, columns = samples.cpu(), self.columns
+        samples = samples.cpu()
         if sources is not None:
-            samples, columns = beside_sources(samples, sources.block(0, count)), self.columns // kinds * kinds
+            samples = beside_sources(samples, sources.block(0, count))
         picture = data.picture(samples, columns)
         folder = run_dir(trainer) / "pictures"
         with self.going_on_without(str(folder)):
