@@ -20,7 +20,7 @@ RUN = [
     *(option for option in SMALL if not option.startswith(("model.", "data."))),
     "data.limit=450",
     f"data.batch_size={STEP}",
-    f"total_kimg={25 * STEP / 1000}",
+    f"total_kimg={21 * STEP / 1000}",
     f"callbacks.metrics.every_kimg={3 * STEP / 1000}",
     f"callbacks.evaluation.every_kimg={10 * STEP / 1000}",
     f"callbacks.pictures.every_kimg={10 * STEP / 1000}",
