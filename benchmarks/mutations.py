@@ -168,10 +168,10 @@ MUTATIONS = [
         (CACHE,),
     ),
     Mutation(
-        "blocks in the order of their arrival",
+        "blocks under the numbers of other ranks",
         "gan_lab/evaluation/stage.py",
-        "self._compute_one(name, blocks, sorted(blocks))",
-        "self._compute_one(name, blocks, list(blocks))",
+        "enumerate(parts or [], first)",
+        "enumerate(reversed(parts or []), first)",
         (STAGE, f"{CONTRACT}::test_the_same_bits_on_any_number_of_ranks"),
     ),
     Mutation(
