@@ -15,7 +15,8 @@ class Pix2Pix(TranslationModule):
     D, every batch: mean[-log D(x, y) - log(1 - D(x, G(x)))] / 2, halved to slow D down (section 3.3).
     G, every batch: mean[-log D(x, G(x))] + lambda mean|y - G(x)|.
 
-    As in the paper there is no latent: what varies is dropout in G, and in eval mode nothing does.
+    As in the paper there is no latent: what varies is dropout in G, and in eval mode nothing does. Both players get the
+    same outputs, so those of all micro-batches keep their graphs until G's step: micro-batches save memory of D alone.
 
     Args:
         distance_weight: lambda, 0 or more (paper: 100).
