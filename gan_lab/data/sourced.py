@@ -21,6 +21,7 @@ class Sources:
 
     def __init__(self, targets: ReferenceSet, condition: Condition) -> None:
         self.targets, self.condition = targets, condition
+        self._latest: tuple[tuple[int, int], dict[str, Tensor]] | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -34,8 +35,14 @@ class Sources:
 
         Returns:
             `targets` and `condition` uint8, (count, C, H, W) and (count, C', H', W'); where there are some, `mask`
-            (count, 1, H, W) bool and `labels` (count,) int64.
+            (count, 1, H, W) bool and `labels` (count,) int64. Not to be changed: the latest block is kept, since the
+            network's inputs and what they are held against are asked for one after the other.
         """
+        if self._latest is None or self._latest[0] != (first, count):
+            self._latest = (first, count), self._made(first, count)
+        return self._latest[1]
+
+    def _made(self, first: int, count: int) -> dict[str, Tensor]:
         index = np.arange(first, first + count) % len(self)
         targets = torch.from_numpy(np.ascontiguousarray(self.targets.images[index]))
         made = self.condition.make(targets, torch.from_numpy(index), None)

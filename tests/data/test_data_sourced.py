@@ -104,6 +104,17 @@ def test_a_block_goes_on_from_the_beginning():
     assert "mask" not in block
 
 
+def test_a_block_is_made_once_for_inputs_and_targets(monkeypatch):
+    made, make = [], Inverted.make
+    monkeypatch.setattr(Inverted, "make", lambda self, *given: made.append(1) or make(self, *given))
+    sources = three()
+    sources.inputs(0, 2)
+    sources.block(0, 2)
+    assert len(made) == 1
+    assert sources.block(1, 2)["targets"][:, 0, 0, 0].tolist() == [1, 2]
+    assert len(made) == 2
+
+
 def test_inputs_are_what_a_generator_takes():
     inputs = three().inputs(0, 1)
     assert list(inputs) == ["condition"]
