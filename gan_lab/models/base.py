@@ -97,8 +97,8 @@ class GenerativeModule(LightningModule):
     Attributes:
         groups: optimizer name -> names of the networks that it steps.
         counting_group: whose step means that a global batch of reals has been seen.
-        closing_group: whose step ends an iteration; it alone goes through Lightning's optimizer, so that
-            `trainer.global_step` counts iterations.
+        closing_group: whose step ends an iteration; Lightning is told of it alone, so that `trainer.global_step` counts
+            iterations. A callback's `on_before_optimizer_step` is never called.
         averaged_networks: those that have a moving average.
         sampled_network: the one that makes samples.
         inputs: draws the sampled network's inputs, see `gan_lab.sampling.LatentInputs`.
@@ -304,7 +304,9 @@ class GenerativeModule(LightningModule):
             yield step
             self._finish_gradients(group, micro_batches)
             if group == self.closing_group:
-                optimizer.step()
+                optimizer._on_before_step()  # LightningOptimizer.step, without a round of hooks that nothing here has
+                raw.step()
+                optimizer._on_after_step()
             else:
                 raw.step()
             for regularizer, phases in self._lazy.items():
