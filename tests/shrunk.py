@@ -13,22 +13,34 @@ from gan_lab.config import register
 SMALLEST = {"dcgan": 16, "dcgan_small": 16, "mlp": 16, "sagan": 16, "biggan": 16}
 
 
-SOURCED = ["condition=outline"]  # what a generator of pictures is given, of any data set
-TRANSLATION = {"model": "model=pix2pix", "network": "network=unet_translator"}
+# What makes pictures of pictures, with what it is tried: model -> its network, and what is made of the images. Others
+# take the first; a network takes the first model that is tried with it.
+TRANSLATION = {
+    "pix2pix": ("unet_translator", ["condition=outline"]),
+}
 
 
 def partner(group: str, name: str) -> list[str]:
     """For a model the network of its name, and for a network the model, where there is one: `network=biggan64`.
 
-    For those of pictures made from pictures, the other half of pix2pix, and data with sources.
+    For those of pictures made from pictures see `TRANSLATION`.
     """
-    other = {"model": "network", "network": "model"}[group]
     if makes_pictures_of_pictures(group, name):
-        return [TRANSLATION[other], *SOURCED]
+        return _translation_partner(group, name)
+    other = {"model": "network", "network": "model"}[group]
     for candidate in (name, re.sub(r"_?\d+$", "", name)):
         if (ROOT / "conf" / other / f"{candidate}.yaml").is_file():
             return [f"{other}={candidate}"]
     return []
+
+
+def _translation_partner(group: str, name: str) -> list[str]:
+    usual = next(iter(TRANSLATION))
+    if group == "model":
+        network, sources = TRANSLATION.get(name, TRANSLATION[usual])
+        return [f"network={network}", *sources]
+    model = next((model for model, (network, _) in TRANSLATION.items() if network == name), usual)
+    return [f"model={model}", *TRANSLATION[model][1]]
 
 
 def makes_pictures_of_pictures(group: str, name: str) -> bool:

@@ -21,7 +21,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from shrunk import TRANSLATION, partner, shrunk
+from shrunk import partner, shrunk
 
 from gan_lab import train
 from gan_lab.config import register
@@ -52,7 +52,12 @@ def override_of(path) -> list[str]:
         "metric": [] if name in USUAL else [f"+metric@evaluation.metrics.tried={name}", *at_hand(group, name)],
         "data": [f"data={name}", *(POINTS if group == "data" and holds_points(name) else [])],
         "evaluation": [*(["data=ring", "network=mlp"] if name == "points" else []), f"evaluation={name}"],
-        "condition": [*(COLOURED if name == "grey" else []), f"condition={name}", *TRANSLATION.values()],
+        "condition": [
+            *(COLOURED if name == "grey" else []),
+            f"condition={name}",
+            "model=pix2pix",
+            "network=unet_translator",
+        ],
         "model": [f"model={name}", *partner("model", name)],
         "network": [f"network={name}", *partner("network", name)],
         "regularizer": [f"+regularizer@model.regularizers.tried={name}", "model.discriminator.normalization=layer"],
