@@ -125,6 +125,7 @@ class EvaluateConfig:
     num_samples: int | None = MISSING
     seed: int | None = MISSING
     weights: str = MISSING
+    direction: str | None = MISSING
     truncation: float | None = MISSING
     standing_statistics: Any = MISSING
     image_size: Any = MISSING
@@ -145,6 +146,7 @@ class ExportConfig:
     checkpoint: str = MISSING
     out: str = MISSING
     weights: str = MISSING
+    direction: str | None = MISSING
     onnx: bool = MISSING
     tolerance: float = MISSING
     trust: list[str] = MISSING
@@ -266,9 +268,19 @@ def refuse_strays(config: DictConfig, place: str = "") -> None:
             refuse_strays(node, f"{place}{key}.")
 
 
+def turned(network: DictConfig, sample_shape: Any, condition_shape: Any) -> DictConfig:
+    """The settings of a network for the other way of a translation: its shapes are these."""
+    settings = dict(OmegaConf.to_container(network, resolve=True))  # type: ignore[arg-type]
+    settings["sample_shape"] = list(sample_shape)
+    if settings.get("condition_shape") is not None:
+        settings["condition_shape"] = list(condition_shape)
+    return OmegaConf.create(settings)
+
+
 def register() -> str:
     """Make the roots and recipes known to Hydra; returns the absolute folder of the config files."""
     OmegaConf.register_new_resolver("quotient", lambda whole, part: int(whole) // int(part), replace=True)
+    OmegaConf.register_new_resolver("turned", turned, replace=True)
     store = ConfigStore.instance()
     for name, root in ROOTS.items():
         store.store(name=f"{name}_schema", node=root)

@@ -88,13 +88,18 @@ def score_checkpoint(config: DictConfig, topology: Topology, device: Any) -> Non
     from gan_lab.runs.checkpoint import load_generator
 
     refuse(config, "checkpoint", against=None, image_size=None)
-    loaded = load_generator(config.checkpoint, config.weights, device=device, trust=config.trust)
+    loaded = load_generator(
+        config.checkpoint, config.weights, device=device, trust=config.trust, direction=config.direction
+    )
+    turned = loaded.direction == "BtoA"
     settings = settings_by(config, loaded.config)
     further = {name: settings[name] for name in ("truncation", "standing_statistics")}
     use_threads(settings, loaded.config)  # before any statistics are taken
     loaded = asked(loaded, **further)
-    scores = PreparedEvaluation(settings, loaded.config, topology, device).score(loaded, config.weights)
-    finish(settings, f"{loaded.path} ({loaded.images_seen / 1000:.1f} kimg)", loaded.images_seen, scores, {})
+    stage = PreparedEvaluation(settings, loaded.config, topology, device, turned=turned)
+    scores = stage.score(loaded, config.weights)
+    way = f", {loaded.direction}" if loaded.direction else ""
+    finish(settings, f"{loaded.path} ({loaded.images_seen / 1000:.1f} kimg{way})", loaded.images_seen, scores, {})
 
 
 def score_images(config: DictConfig, topology: Topology, device: Any) -> None:
@@ -110,7 +115,7 @@ def score_images(config: DictConfig, topology: Topology, device: Any) -> None:
     from gan_lab.evaluation.display import progress_bar, say
     from gan_lab.evaluation.scoring import PreparedEvaluation, refuse, with_changes
 
-    refuse(config, "images", weights="ema", truncation=None, standing_statistics=None)
+    refuse(config, "images", weights="ema", truncation=None, standing_statistics=None, direction=None)
     settings = with_changes(plain(with_defaults(config)))
     if ("_target_" in settings["data"]) == (settings["against"] is not None):
         raise ValueError("images=... needs one thing to compare with: data=cifar10 (say), or against=PATH")

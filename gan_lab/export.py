@@ -21,7 +21,9 @@ def run(config: DictConfig) -> None:
     settings = plain(config)
     if not settings["tolerance"] > 0:
         raise ValueError(f"tolerance must be more than 0, got {settings['tolerance']}")
-    loaded = load_generator(settings["checkpoint"], settings["weights"], trust=settings["trust"])
+    loaded = load_generator(
+        settings["checkpoint"], settings["weights"], trust=settings["trust"], direction=settings["direction"]
+    )
     out = made_folder(Path(settings["out"]))
     about = describe(loaded.config) | {
         "images_seen": loaded.images_seen,

@@ -161,6 +161,10 @@ class Draws:
         """
         return torch.randint(high, (count,), generator=self._generator(purpose)).tolist()
 
+    def places(self, purpose: str, count: int, high: int) -> Tensor:
+        """(count,) int64 distinct numbers of 0 .. high - 1 in random order, the same on every rank."""
+        return self.send(torch.randperm(high, generator=self._generator(purpose))[:count])
+
     def normal_by_blocks(self, purpose: str, count: int, shape: Sequence[int], block: int = 16) -> Tensor:
         """(count, *shape) float32 standard normal for large shapes: a rank draws only the blocks that it touches.
 

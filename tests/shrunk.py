@@ -17,6 +17,9 @@ SMALLEST = {"dcgan": 16, "dcgan_small": 16, "mlp": 16, "sagan": 16, "biggan": 16
 # take the first; a network takes the first model that is tried with it.
 TRANSLATION = {
     "pix2pix": ("unet_translator", ["condition=outline"]),
+    "cyclegan": ("resnet_translator", ["condition=inverted_unpaired"]),
+    "cut": ("resnet_translator", ["condition=inverted_unpaired"]),
+    "fastcut": ("resnet_translator", ["condition=inverted_unpaired"]),
 }
 
 
@@ -60,21 +63,16 @@ def shrunk(overrides: list[str]) -> list[str]:
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         config = compose("train", overrides, return_hydra_config=True)
     network = config.hydra.runtime.choices["network"]
+    nodes = {
+        name: node
+        for name, node in config.model.items_ex(resolve=False)
+        if OmegaConf.is_dict(node) and not OmegaConf.is_interpolation(config.model, name)
+    }
     in_name = re.search(r"(64|128|256)", network)
     size = int(in_name[1]) if in_name else SMALLEST.get(network, 32)
-    groups = [
-        f"model.{name}.minibatch_std=4"
-        for name, node in config.model.items()
-        if OmegaConf.is_dict(node) and (node.get("minibatch_std") or 0) > 4
-    ]
-    depths = [
-        f"model.{name}.depth=2"
-        for name, node in config.model.items()
-        if OmegaConf.is_dict(node) and "depth" in node and not node.get("dropout")
-    ]
-    widths = [
-        f"model.{name}.width=4" for name, node in config.model.items() if OmegaConf.is_dict(node) and "width" in node
-    ]
+    groups = [f"model.{name}.minibatch_std=4" for name, node in nodes.items() if (node.get("minibatch_std") or 0) > 4]
+    depths = [f"model.{name}.depth=2" for name, node in nodes.items() if "depth" in node and not node.get("dropout")]
+    widths = [f"model.{name}.width=4" for name, node in nodes.items() if "width" in node]
     return [
         *([f"data.image_size={size}"] if "image_size" in config.data else []),
         *widths,

@@ -122,8 +122,10 @@ class Evaluate(TickCallback):
             "weights": module.weights_for_samples,
             "inputs": module.inputs.state_dict(),
         }
+        if module.directions:
+            about["directions"] = module.directions
         name = f"{module.images_seen:012d}.safetensors"
-        write_snapshot(run / "snapshots" / name, module.network_for_samples(), about)
+        write_snapshot(run / "snapshots" / name, module.networks_for_snapshot(), about)
         if self.keep_snapshots is None:
             return
         old = list(snapshots_of(run).items())[: -self.keep_snapshots]

@@ -1,6 +1,6 @@
 """Pictures of samples from fixed latents: the same faces through the whole of training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,12 +10,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from gan_lab.callbacks.base import TickCallback, is_first_rank, run_dir
+from gan_lab.data.base import HELD_OUT
 from gan_lab.data.images import from_uint8
 from gan_lab.data.pictures import save_png
 from gan_lab.evaluation.isolation import scoring_mode
 from gan_lab.sampling import Draws, reseed_default_generators
-
-HELD_OUT = ("test", "val", "held_out")  # splits that are not trained on
 
 
 class Pictures(TickCallback):
@@ -47,7 +46,8 @@ class Pictures(TickCallback):
         labels = torch.arange(count) % classes if classes else None
         sources, columns = held_out_sources(data), self.columns
         if sources is not None:
-            kinds = 4 if module.inputs.masked else 3  # of pictures that belong together
+            # Of pictures that belong together: source, mask, output, what comes of it on the way back, target.
+            kinds = 2 + module.inputs.masked + bool(module.directions) + ("targets" in sources.block(0, 1))
             abreast = max(1, self.columns // kinds)
             count, columns = min(self.rows * abreast, len(sources)), abreast * kinds
         arguments = module.inputs.bound_to(sources).draw(draws, count, labels)
@@ -55,9 +55,10 @@ class Pictures(TickCallback):
         with scoring_mode(network, module.device):
             reseed_default_generators(module.seed)
             samples = network(**{name: value.to(module.device) for name, value in arguments.items()})
-        samples = samples.cpu()
+            made = [samples] if sources is None else [samples, *there_and_back(module, samples)]
+        samples = made[0].cpu()
         if sources is not None:
-            samples = beside_sources(samples, sources.block(0, count))
+            samples = beside_sources([each.cpu() for each in made], sources.block(0, count))
         picture = data.picture(samples, columns)
         folder = run_dir(trainer) / "pictures"
         with self.going_on_without(str(folder)):
@@ -76,17 +77,27 @@ def held_out_sources(data: Any) -> Any:
     return data.sources(next((split for split in HELD_OUT if split in data.splits), "train"))
 
 
-def beside_sources(samples: Tensor, block: Mapping[str, Tensor]) -> Tensor:
-    """(N, C, H, W) outputs in a row with what belongs to them, (k N, C, H, W): source, mask if any, output, target.
+def there_and_back(module: Any, samples: Tensor) -> list[Tensor]:
+    """What the network of the other direction makes of outputs, where there is one."""
+    back = list(module.directions)[1:]
+    return [module.network_for_samples(direction=direction)(condition=samples) for direction in back]
 
-    Sources of other sizes are enlarged without smoothing; grey ones are shown as they are in colour.
+
+def beside_sources(made: Sequence[Tensor], block: Mapping[str, Tensor]) -> Tensor:
+    """(k N, C, H, W) of (N, C, H, W) outputs, in a row with what belongs to them.
+
+    That is source, mask if any, output, what came of it on the way back if any, and target if there is one. Sources of
+    other sizes are enlarged without smoothing; grey ones are shown as they are in colour.
     """
-    shape = samples.shape[1:]
     shown = [from_uint8(block["condition"])]
     if "mask" in block:
         shown.append(2.0 * block["mask"].float() - 1.0)
-    shown = [interpolate(each, shape[1:]).expand(-1, shape[0], -1, -1) for each in shown]
-    return torch.stack([*shown, samples, from_uint8(block["targets"])], dim=1).flatten(0, 1)
+    shown += made
+    if "targets" in block:
+        shown.append(from_uint8(block["targets"]))
+    size, channels = made[0].shape[2:], max(each.shape[1] for each in shown)
+    alike = [interpolate(each, size).expand(-1, channels, -1, -1) for each in shown]
+    return torch.stack(alike, dim=1).flatten(0, 1)
 
 
 def _hand_to(logger: Any, picture: Any, images_seen: int) -> None:

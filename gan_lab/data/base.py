@@ -16,12 +16,13 @@ from gan_lab.data.conditions import Condition
 from gan_lab.data.images import to_uint8
 from gan_lab.data.pictures import enlarged, grid
 from gan_lab.data.reference import ReferenceSet
-from gan_lab.data.sourced import Sources
-from gan_lab.data.stream import RealStream, Stream
+from gan_lab.data.sourced import OtherSources, Sources, Turned
+from gan_lab.data.stream import REALS, SOURCES, RealStream, Stream, UnpairedStream
 from gan_lab.sampling import numpy_generator
 
 log = logging.getLogger(__name__)
 
+HELD_OUT = ("test", "val", "held_out")  # splits that are not trained on
 SPLIT = re.compile(r"(?P<name>\w+)(\[(?P<first>-?\d*):(?P<last>-?\d*)\])?")
 
 
@@ -98,9 +99,17 @@ class Data(pl.LightningDataModule, ABC):
     def reference(self, split: str) -> ReferenceSet:
         """What evaluation compares images with."""
 
-    def sources(self, split: str) -> Sources | None:
+    def sources(self, split: str) -> Any:
         """What a generator of pictures is given for each sample of a split; None where there is nothing."""
         return None
+
+    def turned(self) -> Any:
+        """What scores of a translation back are held against: its sources as the targets.
+
+        Raises:
+            ValueError: there is no way back.
+        """
+        raise ValueError(f"{self.name} has no sources, so that nothing is translated back: leave direction out")
 
     def identity(self) -> str | None:
         """A digest of what is trained on that is the same wherever it lies, without reading all of it.
@@ -198,6 +207,8 @@ class ImageData(Data):
         condition: what a translator is given, made of each image: see `gan_lab.data.conditions`; None for none.
         condition_shape: its shape, for networks to interpolate.
         masked: whether it comes with a mask, for networks likewise.
+        paired: false for sources that are made of other images than the reals beside them, to train without pairs.
+        source_data: another set whose images are the sources, which belong to none of these; not with `condition`.
     Raises:
         ValueError: a value is out of range, or values contradict one another.
     """
@@ -226,6 +237,8 @@ class ImageData(Data):
         condition: Condition | None = None,
         condition_shape: Sequence[int] | None = None,
         masked: bool = False,
+        paired: bool = True,
+        source_data: "ImageData | None" = None,
     ) -> None:
         super().__init__(
             name=name,
@@ -257,15 +270,20 @@ class ImageData(Data):
             raise ValueError(
                 f"data.limit={limit} and data.subset={subset} both choose what is trained on: leave one out"
             )
-        self.condition = condition
+        self.condition, self.source_data = condition, source_data
+        self.paired = truth("paired", paired) and source_data is None
+        if condition is not None and source_data is not None:
+            raise ValueError("data.condition and data.source_data both make sources: leave one out")
         if condition is not None:
             self.condition_shape = condition.shape(self.sample_shape)
+        elif source_data is not None:
+            self.condition_shape = source_data.sample_shape
         stated = None if condition_shape is None else tuple(condition_shape)
         if (stated, masked) != (self.condition_shape, condition is not None and condition.masked):
-            given = "nothing" if condition is None else f"{condition.shape(self.sample_shape)}"
+            maker = "data.condition" if source_data is None else "data.source_data"
             raise ValueError(
-                f"data.condition_shape={condition_shape} and data.masked={masked} contradict data.condition, which "
-                f"gives {given}; choose it by condition=NAME"
+                f"data.condition_shape={condition_shape} and data.masked={masked} contradict {maker}, which "
+                f"gives {self.condition_shape or 'nothing'}; choose it by condition=NAME"
             )
         self._kept: dict[str, ReferenceSet] = {}
 
@@ -273,7 +291,12 @@ class ImageData(Data):
     def read(self, split: str) -> ReferenceSet:
         """One of `splits`, whole, with images of `sample_shape`; may set `class_names`."""
 
-    def open_stream(self) -> RealStream:
+    def prepare_data(self) -> None:
+        """Download or decode what is not there yet; called on one rank of a machine. A subclass's calls this."""
+        if self.source_data is not None:
+            self.source_data.prepare_data()
+
+    def open_stream(self) -> RealStream | UnpairedStream:
         """See `Data`."""
         whole_split = self.reference("train")
         self._count_classes(whole_split)
@@ -284,6 +307,26 @@ class ImageData(Data):
             of_all = "" if len(samples) == len(whole_split) else f" of {len(whole_split)}"
             classes = "without labels" if self.num_classes is None else f"in {self.num_classes} classes"
             log.info("training on %s%s images of %s, %s", len(samples), of_all, self.name, classes)
+        if self.source_data is not None:
+            return UnpairedStream(self._stream_of(samples), self.source_data.open_sources(self))
+        if self.condition is not None and not self.paired:
+            return UnpairedStream(
+                self._stream_of(samples), self._stream_of(samples, condition=self.condition, purposes=SOURCES)
+            )
+        return self._stream_of(samples, condition=self.condition)
+
+    def open_sources(self, targets: "ImageData") -> RealStream:
+        """The images of this set as sources for those of another, with the seed and the batches of that one."""
+        samples = self.reference("train")
+        if collectives.rank() == 0:
+            log.info("their sources are %s images of %s", len(samples), self.name)
+        self.to(targets.device)
+        self.seed, self.batch_size, self.micro_batch_size = targets.seed, targets.batch_size, targets.micro_batch_size
+        return self._stream_of(samples, purposes=SOURCES)
+
+    def _stream_of(
+        self, samples: ReferenceSet, *, condition: Condition | None = None, purposes: tuple[str, str] = REALS
+    ) -> RealStream:
         resident = samples.images.nbytes <= self.resident_limit_mb * 2**20 if self.resident == "auto" else self.resident
         return RealStream(
             samples,
@@ -293,15 +336,32 @@ class ImageData(Data):
             workers=self.workers,
             usual_take=self.micro_batch_size or self.batch_size,
             device=self._device,
-            condition=self.condition,
+            condition=condition,
+            purposes=purposes,
         )
 
-    def sources(self, split: str) -> Sources | None:
-        """See `Data`."""
+    def sources(self, split: str) -> Sources | OtherSources | None:
+        """See `Data`.
+
+        Those of another set are of its split of that name, else of its test images, else of all.
+        """
+        if self.source_data is not None:
+            return OtherSources(self.source_data.reference(self.source_data.split_like(split)))
         return None if self.condition is None else Sources(self.reference(split), self.condition)
 
+    def split_like(self, split: str) -> str:
+        """The split of that name, or one of images that are not trained on where it is not `train`."""
+        name = split.partition("[")[0]
+        if name in self.splits:
+            return split
+        return next((held_out for held_out in HELD_OUT if held_out in self.splits), "train")
+
+    def turned(self) -> Turned:
+        """See `Data`."""
+        return super().turned() if self.condition_shape is None else Turned(self)
+
     @property
-    def stream(self) -> RealStream:
+    def stream(self) -> RealStream | UnpairedStream:
         """See `Data`."""
         return super().stream  # type: ignore[return-value]
 

@@ -113,6 +113,7 @@ class DecodedImages(ImageData):
 
     def prepare_data(self) -> None:
         """Decode what is not in the cache yet."""
+        super().prepare_data()
         self._decode_once("train")
 
     def read(self, split: str) -> ReferenceSet:

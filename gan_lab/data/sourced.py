@@ -1,5 +1,6 @@
 """The sources of a split, by number: what a translator is given in an evaluation, and the targets that belong to it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from torch import Tensor
 from gan_lab.data.conditions import Condition
 from gan_lab.data.images import as_inputs
 from gan_lab.data.reference import ReferenceSet
+
+BLOCK = 1024  # sources made at once where all of a split are wanted
 
 
 class Sources:
@@ -51,5 +54,87 @@ class Sources:
 
     def inputs(self, first: int, count: int) -> dict[str, Tensor]:
         """As a generator is given them: `condition` in [-1, 1], and `mask`, float32."""
-        block = self.block(first, count)
-        return as_inputs({name: block[name] for name in ("condition", "mask") if name in block})
+        return inputs_of(self.block(first, count))
+
+
+class SourcesBackwards(Sources):
+    """The other way: targets are what is given, and what was made of them is what should come out."""
+
+    def protocol(self) -> dict[str, Any]:
+        """See `Sources`."""
+        return super().protocol() | {"direction": "BtoA"}
+
+    def _made(self, first: int, count: int) -> dict[str, Tensor]:
+        block = super()._made(first, count)
+        return block | {"targets": block["condition"], "condition": block["targets"]}
+
+
+class OtherSources:
+    """Images of a set, in its order, as sources that belong to no targets: the interface of `Sources`.
+
+    Args:
+        images: the set.
+    """
+
+    def __init__(self, images: ReferenceSet) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def protocol(self) -> dict[str, Any]:
+        """See `Sources`."""
+        return {"data": self.images.name, "split": self.images.split, "content": self.images.digest}
+
+    def block(self, first: int, count: int) -> dict[str, Tensor]:
+        """See `Sources`: `condition` alone, and `labels` of them where there are some."""
+        index = np.arange(first, first + count) % len(self)
+        made = {"condition": torch.from_numpy(np.ascontiguousarray(self.images.images[index]))}
+        return made if self.images.labels is None else made | {"labels": torch.from_numpy(self.images.labels[index])}
+
+    def inputs(self, first: int, count: int) -> dict[str, Tensor]:
+        """See `Sources`."""
+        return inputs_of(self.block(first, count))
+
+
+def inputs_of(block: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What of a block goes into a generator: `condition` in [-1, 1], and `mask`, float32."""
+    return as_inputs({name: block[name] for name in ("condition", "mask") if name in block})
+
+
+class Turned:
+    """A data set the other way, as evaluations and pictures see it: its sources are the targets.
+
+    Args:
+        data: an `ImageData` with sources, and without masks.
+    """
+
+    def __init__(self, data: Any) -> None:
+        self.data, self.splits = data, data.splits
+        self.name = f"sources of {data.name}" if data.source_data is None else data.source_data.name
+        self.sample_shape, self.condition_shape = data.condition_shape, data.sample_shape
+        self.num_classes, self.picture_samples = data.num_classes, data.picture_samples
+        self.render, self.picture = data.render, data.picture
+        self._made: dict[str, ReferenceSet] = {}
+
+    def sources(self, split: str) -> SourcesBackwards | OtherSources:
+        """See `gan_lab.data.base.Data`."""
+        if self.data.source_data is not None:
+            return OtherSources(self.data.reference(split))
+        return SourcesBackwards(self.data.reference(split), self.data.condition)
+
+    def reference(self, split: str) -> ReferenceSet:
+        """See `gan_lab.data.base.ImageData`: sources of a split, all of them."""
+        if self.data.source_data is not None:
+            return self.data.source_data.reference(self.data.source_data.split_like(split))
+        if split not in self._made:
+            targets = self.data.reference(split)
+            sources = Sources(targets, self.data.condition)
+            parts = [sources.block(first, min(BLOCK, len(targets) - first)) for first in range(0, len(targets), BLOCK)]
+            self._made[split] = ReferenceSet(
+                name=self.name,
+                split=split,
+                images=torch.cat([part["condition"] for part in parts]).numpy(),
+                labels=targets.labels,
+            )
+        return self._made[split]

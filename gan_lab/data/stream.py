@@ -17,6 +17,7 @@ from gan_lab.data.reference import ReferenceSet
 from gan_lab.sampling import numpy_generator, send
 
 MESSAGE_BYTES, MESSAGE_TAKES = 2**20, 64  # at most what a worker sends at once; a message costs a millisecond
+REALS, SOURCES = ("reals", "flips"), ("sources", "source flips")  # purposes of the draws of an order
 
 
 class Order:
@@ -30,10 +31,13 @@ class Order:
         seed: non-negative.
         flip: mirror each place with probability 1/2.
         device: where indices and flags are wanted.
+        purposes: of the two draws; others than `REALS` for an order that has nothing to do with that of the reals.
     """
 
-    def __init__(self, *, size: int, seed: int, flip: bool, device: torch.device) -> None:
-        self.flip = flip
+    def __init__(
+        self, *, size: int, seed: int, flip: bool, device: torch.device, purposes: tuple[str, str] = REALS
+    ) -> None:
+        self.flip, self._purposes = flip, purposes
         self._size, self._seed, self._device = size, seed, device
         self._number = -1
         self._indices = self._mirrored = torch.empty(0)
@@ -55,9 +59,10 @@ class Order:
     def _turn_to(self, number: int) -> None:
         if number == self._number:
             return
-        indices = numpy_generator(self._seed, "reals", number).permutation(self._size)
+        order, flips = self._purposes
+        indices = numpy_generator(self._seed, order, number).permutation(self._size)
         if self.flip:
-            mirrored = numpy_generator(self._seed, "flips", number).integers(2, size=self._size, dtype=np.bool_)
+            mirrored = numpy_generator(self._seed, flips, number).integers(2, size=self._size, dtype=np.bool_)
         else:
             mirrored = np.zeros(self._size, dtype=np.bool_)
         self._indices = send(torch.from_numpy(indices), self._device)
@@ -153,6 +158,7 @@ class RealStream(Stream):
         usual_take: global number of samples that is taken as a rule; what the workers foresee.
         device: where batches are wanted.
         condition: what a translator is given, made of each image as it is trained on; None for none.
+        purposes: see `Order`.
     """
 
     def __init__(
@@ -166,12 +172,13 @@ class RealStream(Stream):
         usual_take: int,
         device: torch.device,
         condition: Condition | None = None,
+        purposes: tuple[str, str] = REALS,
     ) -> None:
         if len(samples) == 0:
             raise ValueError(f"{samples.name}: split {samples.split!r} holds no samples")
         self.samples, self.resident = samples, resident
         self._flip, self._workers, self._usual_take = flip, workers, usual_take
-        self._condition = condition
+        self._condition, self._purposes = condition, purposes
         super().__init__(seed=seed, device=device)
 
     def to(self, device: torch.device) -> "RealStream":
@@ -233,7 +240,63 @@ class RealStream(Stream):
             self._ahead.seek(self._position)
 
     def _new_order(self, device: torch.device) -> Order:
-        return Order(size=len(self.samples), seed=self.seed, flip=self._flip, device=device)
+        size = len(self.samples)
+        return Order(size=size, seed=self.seed, flip=self._flip, device=device, purposes=self._purposes)
+
+
+class UnpairedStream(Stream):
+    """Reals, and beside them the sources of other images: two endless orders, at one place of both.
+
+    Each set is gone through in passes of its own, so that their sizes need not agree. (CycleGAN's authors draw one of
+    the two with replacement.)
+
+    Args:
+        reals: the targets.
+        sources: of the same seed and another purpose; its conditions are the sources where it has some, else its
+            images are.
+    """
+
+    def __init__(self, reals: RealStream, sources: RealStream) -> None:
+        self.reals, self.sources = reals, sources
+        super().__init__(seed=reals.seed, device=reals.device)
+
+    @property
+    def samples(self) -> ReferenceSet:
+        """The set of the reals."""
+        return self.reals.samples
+
+    @property
+    def resident(self) -> bool:
+        """Whether the reals are on the device."""
+        return self.reals.resident
+
+    def to(self, device: torch.device) -> "UnpairedStream":
+        """See `Stream`."""
+        super().to(device)
+        for stream in (self.reals, self.sources):
+            stream.to(device)
+        return self
+
+    def close(self) -> None:
+        """See `Stream`."""
+        self.reals.close()
+        self.sources.close()
+
+    def _at(self, first: int, last: int) -> dict[str, Tensor]:
+        beside = self.sources._at(first, last)
+        given = {name: beside[name] for name in ("condition", "mask") if name in beside}
+        return self.reals._at(first, last) | (given or {"condition": beside["real"]})
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `Stream`."""
+        return self.reals.state_dict() | {"position": self._position, "sources": self.sources.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See `Stream`."""
+        position = {"position": state["position"]}
+        self.reals.load_state_dict(state | position)
+        self.sources.load_state_dict(state["sources"] | position)
+        self._go_on(state)
 
 
 def mirror(pixels: Tensor, mirrored: Tensor) -> Tensor:

@@ -127,6 +127,7 @@ class PreparedEvaluation:
         topology: of this process.
         device: of this process.
         data: the data set; None builds what `settings` name.
+        turned: score translations back, from the data's targets to its sources.
         evaluation: likewise.
     Raises:
         MissingWeights: the extractor of the monitored score is not at hand.
@@ -140,6 +141,7 @@ class PreparedEvaluation:
         device: torch.device,
         data: Any = None,
         evaluation: Evaluation | None = None,
+        turned: bool = False,
     ) -> None:
         self.trust, self.device, self.stored = settings["trust"], device, stored
         use_threads(settings, stored)
@@ -148,7 +150,7 @@ class PreparedEvaluation:
                 data = build(settings["data"], self.trust, base=Data)
                 with collectives.first_ranks_first(topology.local_rank):
                     data.prepare_data()
-        self.data = data
+        self.data = data = data.turned() if turned else data
         if evaluation is None:
             evaluation = build(settings["evaluation"], self.trust, base=Evaluation)
         self.evaluation: Evaluation = evaluation

@@ -30,7 +30,8 @@ def score_run(config: DictConfig, topology: Topology, device: Any) -> None:
     Raises:
         CheckpointError: the folder holds no run, or no snapshots.
     """
-    refuse(config, "run", against=None, image_size=None, weights="ema", truncation=None, standing_statistics=None)
+    usual: dict[str, Any] = {"against": None, "image_size": None, "weights": "ema", "direction": None}
+    refuse(config, "run", **usual, truncation=None, standing_statistics=None)
     run = Path(config.run)
     stored = collectives.from_first_rank(lambda: stored_config(run))
     settings = settings_by(config, stored)

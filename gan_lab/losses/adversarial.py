@@ -33,11 +33,23 @@ def _of_fakes(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return generator_loss
 
 
+def _twice(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The least squares of a paper without the factor 1/2."""
+
+    def unhalved(**logits: Tensor | None) -> Tensor:
+        return 2 * loss(**logits)
+
+    return unhalved
+
+
 LOSSES = {
     "non_saturating": Adversarial(
         minimax.discriminator_loss, _of_fakes(minimax.generator_loss_non_saturating), False, 0.0
     ),
     "least_squares": Adversarial(least_squares.discriminator_loss, _of_fakes(least_squares.generator_loss), False, 0.5),
+    "least_squares_unhalved": Adversarial(  # of CycleGAN and CUT
+        _twice(least_squares.discriminator_loss), _twice(_of_fakes(least_squares.generator_loss)), False, 0.5
+    ),
     "hinge": Adversarial(hinge.discriminator_loss, _of_fakes(hinge.generator_loss), False, 0.0),
     "wasserstein": Adversarial(wasserstein.discriminator_loss, _of_fakes(wasserstein.generator_loss), False, None),
     "relativistic": Adversarial(relativistic.paired_discriminator_loss, relativistic.paired_generator_loss, True, None),

@@ -101,6 +101,7 @@ class GenerativeModule(LightningModule):
             iterations. A callback's `on_before_optimizer_step` is never called.
         averaged_networks: those that have a moving average.
         sampled_network: the one that makes samples.
+        directions: of a model that translates either way, name of a direction -> its network, the sampled one first.
         inputs: draws the sampled network's inputs, see `gan_lab.sampling.LatentInputs`.
         images_seen: global number of reals seen so far.
         latest: the newest losses and scores, for a person to look at.
@@ -112,6 +113,7 @@ class GenerativeModule(LightningModule):
     closing_group: ClassVar[str]
     averaged_networks: ClassVar[tuple[str, ...]]
     sampled_network: ClassVar[str] = "generator"
+    directions: ClassVar[dict[str, str]] = {}
     inputs: Any
 
     def __init__(self, networks: Mapping[str, nn.Module], **plumbing: Unpack[Plumbing]) -> None:
@@ -243,7 +245,7 @@ class GenerativeModule(LightningModule):
             for curve, value in augmentation.curves().items():
                 self.record(f"augment/{name}_{curve}", value)
 
-    def regularization(self, group: str, **tensors: Tensor | None) -> Tensor | float:
+    def regularization(self, group: str, **tensors: Any) -> Tensor | float:
         """The sum of the configured regularizers of this phase, weighted; 0.0 where there are none.
 
         Those that are lazy take a step of their own when the phase's is done.
@@ -313,7 +315,7 @@ class GenerativeModule(LightningModule):
                 raw.zero_grad(set_to_none=True)
                 for phase in phases:
                     self._weighted(regularizer, phase).backward()
-                self._finish_gradients(group, len(phases), name=regularizer.name)
+                self._finish_gradients(group, micro_batches, name=regularizer.name)
                 raw.step()
         finally:
             self._lazy = {}
@@ -508,13 +510,25 @@ class GenerativeModule(LightningModule):
 
     # What other rooms ask for ---------------------------------------------------------------------------------
 
-    def network_for_samples(self, weights: str = "ema") -> nn.Module:
-        """The sampled network: its moving average, or the live one where there is none or `weights` is "live"."""
+    def network_for_samples(self, weights: str = "ema", direction: str | None = None) -> nn.Module:
+        """The sampled network: its moving average, or the live one where there is none or `weights` is "live".
+
+        Args:
+            weights: "ema" or "live".
+            direction: one of `directions`, for its network; None for the sampled one.
+        """
         if weights not in ("ema", "live"):
             raise ValueError(f"weights must be 'ema' or 'live', got {weights!r}")
-        if weights == "ema" and self.weights_for_samples == "ema":
-            return self.averages[self.sampled_network].module  # type: ignore[return-value]
-        return getattr(self, self.sampled_network)
+        name = self.sampled_network if direction is None else self.directions[direction]
+        if weights == "ema" and name in self.averages:
+            return self.averages[name].module  # type: ignore[return-value]
+        return getattr(self, name)
+
+    def networks_for_snapshot(self) -> nn.Module:
+        """What a snapshot holds: the sampled network, or by name those of all directions."""
+        if not self.directions:
+            return self.network_for_samples()
+        return nn.ModuleDict({name: self.network_for_samples(direction=d) for d, name in self.directions.items()})
 
     @property
     def weights_for_samples(self) -> str:

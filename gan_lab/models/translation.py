@@ -1,7 +1,7 @@
 """What models share whose generator is given pictures: sources and masks beside the reals, and D that may see them."""
 
 from collections.abc import Mapping
-from typing import Any, Unpack
+from typing import Any, ClassVar, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ class TranslationModule(GenerativeModule):
         condition_shape: (C', H', W') of sources.
         masked: whether there are masks.
         adversarial: by name what D and G minimize, see `gan_lab.losses.adversarial`.
+        further: further networks of a subclass, by name; None for none.
         **plumbing: see `Plumbing`.
     Attributes:
         judgement, boundary, pairs: see `GANModule`.
@@ -33,10 +34,10 @@ class TranslationModule(GenerativeModule):
     judgement = "logits"
     boundary: float | None = 0.0
     pairs = False
-    groups = {"discriminator": ("discriminator",), "generator": ("generator",)}
+    groups: ClassVar[dict[str, tuple[str, ...]]] = {"discriminator": ("discriminator",), "generator": ("generator",)}
     counting_group = "discriminator"
     closing_group = "generator"
-    averaged_networks = ("generator",)
+    averaged_networks: ClassVar[tuple[str, ...]] = ("generator",)
     generator: nn.Module
     discriminator: nn.Module
 
@@ -48,9 +49,11 @@ class TranslationModule(GenerativeModule):
         condition_shape: list[int],
         masked: bool,
         adversarial: str,
+        further: Mapping[str, nn.Module] | None = None,
         **plumbing: Unpack[Plumbing],
     ) -> None:
-        super().__init__({"generator": generator, "discriminator": discriminator}, **plumbing)
+        networks = {"generator": generator, "discriminator": discriminator} | dict(further or {})
+        super().__init__(networks, **plumbing)
         if not hasattr(generator, "condition_shape"):
             raise ValueError(
                 f"{type(self).__name__.lower()} needs a generator that is given pictures, and "
@@ -79,15 +82,15 @@ class TranslationModule(GenerativeModule):
         """(B, *sample_shape) what G makes of the batch's sources."""
         return self.generator(**beside(batch))
 
-    def logits(self, images: Tensor, **given: Tensor) -> Tensor:
+    def logits(self, images: Tensor, **given: Any) -> Tensor:
         """(B,) or (B, ...) logits of D for images as they are; `given` are condition and mask."""
         return self.discriminator(images, **given) if self.sees_sources else self.discriminator(images)
 
-    def judge(self, images: Tensor, **given: Tensor) -> Tensor:
+    def judge(self, images: Tensor, **given: Any) -> Tensor:
         """As `logits`, for images as D gets to see them in training."""
         return self.logits(self.augmented(images), **given)
 
-    def compared(self, real: Tensor, given: Mapping[str, Tensor]) -> Tensor | None:
+    def compared(self, real: Tensor, given: Mapping[str, Any]) -> Tensor | None:
         """D's logits of reals in G's step, where G's loss compares fakes with them; they have no gradient for G."""
         if not self.adversarial.compares:
             return None

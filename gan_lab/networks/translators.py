@@ -110,6 +110,7 @@ class ResNetTranslator(Translator):
         initialization: normal (paper), he, xavier or orthogonal.
     Attributes:
         size_multiple, smallest_size: see `Translator`.
+        feature_channels: of the `feature_maps`.
     Raises:
         ValueError: a value out of these ranges.
     """
@@ -168,10 +169,30 @@ class ResNetTranslator(Translator):
         initialize(self.output, initialization, gain=1.0)
         if normalization == "spectral":
             spectrally_normalize(self)
+        self._middle = (blocks + 1) // 2  # the block, counted from one, after which features are taken last
+        last = [channels[-1]] * (2 if self._middle > 1 else 1)
+        self.feature_channels = [self.input_channels, *channels[1:], *last]
 
     def translate(self, pictures: Tensor) -> Tensor:
         """See `Translator.translate`."""
         return self.output(self.up(self.blocks(self.down(pictures))))
+
+    def feature_maps(self, condition: Tensor) -> list[Tensor]:
+        """Of (B, C', H, W) sources what CUT compares (Park et al. 2020, appendix C.1), each (B, channels, H', W').
+
+        The source with its mirrored border, what the downsampling convolutions give, and the blocks: the first, and
+        that in the middle (of 9: the fifth). Those after it are not computed.
+        """
+        features, maps = condition, []
+        for layer in self.down:
+            features = layer(features)
+            if isinstance(layer, nn.ReflectionPad2d) or (isinstance(layer, nn.Conv2d) and layer.stride[0] > 1):
+                maps.append(features)
+        for number, block in enumerate(self.blocks[: self._middle], start=1):
+            features = block(features)
+            if number in (1, self._middle):
+                maps.append(features)
+        return maps
 
 
 class MirroredBlock(nn.Module):

@@ -19,6 +19,7 @@ class Phase:
         real_labels, fake_labels: (B,) int64 of a conditional model.
         condition, mask: of a translation, what both D and G are given: (B, C', H', W'), and (B, 1, H, W) with 1 = hole.
         latents: (B, latent_dim) that made `fake`.
+        by: name of the discriminator that judges these, where a model has several.
     """
 
     real: Tensor | None = None
@@ -30,16 +31,19 @@ class Phase:
     latents: Tensor | None = None
     condition: Tensor | None = None
     mask: Tensor | None = None
+    by: str | None = None
 
-    def beside(self, side: str) -> dict[str, Tensor]:
-        """What D is given beside the "real" or "fake" samples, by keyword: labels, condition, mask."""
-        given = {"labels": getattr(self, f"{side}_labels"), "condition": self.condition, "mask": self.mask}
+    def beside(self, side: str) -> dict[str, Any]:
+        """What a model's `judge` is given beside the "real" or "fake" samples, by keyword."""
+        labels = getattr(self, f"{side}_labels")
+        given = {"labels": labels, "condition": self.condition, "mask": self.mask, "by": self.by}
         return {name: value for name, value in given.items() if value is not None}
 
     def detached(self) -> "Phase":
         """The same tensors, without a graph: for a step of its own, after the phase's."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Phase(**{name: None if value is None else value.detach() for name, value in values.items()})
+        detached: dict[str, Any] = {n: v.detach() if isinstance(v, Tensor) else v for n, v in values.items()}
+        return Phase(**detached)
 
 
 class Regularizer(nn.Module, ABC):

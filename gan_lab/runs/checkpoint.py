@@ -270,6 +270,7 @@ class LoadedGenerator:
         weights: "ema" or "live", whichever these are.
         path: the file it came from.
         name: what its model calls this network.
+        direction: in which it translates, where its model does both ways; else None.
         asked: what its samples are asked for with, see `gan_lab.evaluation.generation`; part of the protocol of scores.
     """
 
@@ -280,11 +281,17 @@ class LoadedGenerator:
     weights: str
     path: Path
     name: str
+    direction: str | None = None
     asked: dict[str, Any] = field(default_factory=dict)
 
 
 def load_generator(
-    path: str | Path, weights: str = "ema", *, device: str | torch.device = "cpu", trust: Sequence[str] = ()
+    path: str | Path,
+    weights: str = "ema",
+    *,
+    device: str | torch.device = "cpu",
+    trust: Sequence[str] = (),
+    direction: str | None = None,
 ) -> LoadedGenerator:
     """Load a generator from a checkpoint, a snapshot (.safetensors) or a run's folder. No data, logger or network.
 
@@ -293,8 +300,9 @@ def load_generator(
         weights: "ema" (the live ones where the recipe has no average) or "live".
         device: where to put it.
         trust: see `build`.
+        direction: of a model that translates either way, such as "BtoA"; None for its first.
     Raises:
-        CheckpointError: unreadable or untrusted, or a snapshot that lacks the weights asked for.
+        CheckpointError: unreadable or untrusted, a snapshot that lacks the weights asked for, or no such direction.
     """
     if weights not in ("ema", "live"):
         raise CheckpointError(f"weights must be 'ema' or 'live', got {weights!r}")
@@ -305,12 +313,20 @@ def load_generator(
         if weights == "live" and kind == "ema":
             raise CheckpointError(f"{path} holds the averaged weights alone; take the checkpoint for weights=live")
         config, images_seen, learnt = about["config"], about["images_seen"], about.get("inputs", {})
-        name = about["network"]
+        model = _model_class(path, config, trust)
+        if "directions" in about:
+            name = _network_of(model, direction)
+            state = _under(state, f"{name}.")
+        else:
+            name = about["network"]
+            if direction is not None and _network_of(model, direction) != name:
+                raise CheckpointError(f"{path} holds {name} alone, which does not go {direction}; take the checkpoint")
     else:
         checkpoint = read(path)
         config, images_seen = checkpoint["config"], checkpoint["counters"]["images_seen"]
         learnt = checkpoint.get("inputs", {})
-        name = _model_class(path, config, trust).sampled_network
+        model = _model_class(path, config, trust)
+        name = _network_of(model, direction)
         averaged = f"averages.{name}.module."
         kind = "ema" if weights == "ema" and any(k.startswith(averaged) for k in checkpoint["state_dict"]) else "live"
         state = _under(checkpoint["state_dict"], averaged if kind == "ema" else f"{name}.")
@@ -319,10 +335,21 @@ def load_generator(
         network.load_state_dict(state)
     except RuntimeError as error:
         raise CheckpointError(f"the weights in {path} do not fit the network in its config: {error}") from error
-    inputs = _model_class(path, config, trust).inputs_from(config["model"])
+    direction = next((way for way, network_name in model.directions.items() if network_name == name), None)
+    inputs = model.inputs_from(config["model"], **({} if direction is None else {"direction": direction}))
     inputs.load_state_dict(learnt)
     network = network.to(device).eval().requires_grad_(False)
-    return LoadedGenerator(network, inputs, config, images_seen, kind, path, name)
+    return LoadedGenerator(network, inputs, config, images_seen, kind, path, name, direction)
+
+
+def _network_of(model: Any, direction: str | None) -> str:
+    """Name of the network that a model samples by, or that goes in a direction."""
+    if direction is None:
+        return model.sampled_network
+    if direction not in model.directions:
+        ways = f"it goes {' and '.join(model.directions)}" if model.directions else "it goes one way; leave it out"
+        raise CheckpointError(f"direction={direction} is none of {model.__name__.lower()}: {ways}")
+    return model.directions[direction]
 
 
 def _model_class(path: Path, config: Any, trust: Sequence[str]) -> Any:

@@ -9,7 +9,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-PLACES = ("root", "path", "test_root")  # keys of `data` that say where a person's own data lie
+PLACES = (
+    "root",
+    "path",
+    "test_root",
+    "source_root",
+    "source_test_root",
+)  # keys of `data` that say where a person's own data lie
 # Where the extractor's weights lie; which ones they are is in the protocol.
 IN_PROTOCOL = ("evaluation.extractor.weights", "evaluation.extractor.download")
 
@@ -135,6 +141,8 @@ def _decisive_data(data: Mapping[str, Any], content: str | None) -> dict[str, An
     kept = {key: value for key, value in data.items() if key not in INDIFFERENT_DATA}
     if kept.get("test_root", "") is None:  # came later than names did
         del kept["test_root"]
+    if isinstance(kept.get("source_data"), dict):
+        kept["source_data"] = _decisive_data(kept["source_data"], None)
     if not has_own_place(data):
         return {key: value for key, value in kept.items() if key != "root" or "download" not in data}
     places = {key: place_of(kept.pop(key)) for key in PLACES if isinstance(kept.get(key), str)}

@@ -132,7 +132,7 @@ def test_a_grid_shows_source_mask_output_and_target_in_a_row():
     block = three().block(0, 2) | {"mask": torch.tensor([True, False]).view(2, 1, 1, 1).expand(2, 1, 2, 2)}
     outputs = torch.full((2, 3, 4, 4), 0.5)
     block["targets"] = torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
-    shown = beside_sources(outputs, block)
+    shown = beside_sources([outputs], block)
     assert shown.shape == (8, 3, 4, 4)
     rows = shown.view(2, 4, 3, 4, 4)[..., 0, 0, 0]
     assert rows[0].tolist() == pytest.approx([1.0, 1.0, 0.5, -1.0])

@@ -1,0 +1,96 @@
+"""Two sets of a person's own pictures that do not belong together, picture by picture."""
+
+from pathlib import Path
+from typing import Any
+
+from gan_lab.data.copies import digest_of
+from gan_lab.data.folder import Folder
+
+
+class UnpairedFolders(Folder):
+    """Targets in one folder or zip, sources in another; to learn either from the other without pairs.
+
+    They lie as CycleGAN's authors publish theirs, `trainA`, `trainB`, `testA` and `testB` in one folder, A the sources
+    and B the targets; or anywhere, by roots of their own. Their numbers need not agree.
+
+    Args:
+        folder: that holds the four, the latter two or not; None where `root` and `source_root` are given.
+        direction: of `folder`: AtoB, or BtoA for A as the targets.
+        root: of the targets; None for that in `folder`.
+        source_root: of the sources, likewise.
+        test_root, source_test_root: of those that are not trained on, likewise; None also where there are none.
+        source_channels: of the sources: 1 grey, 3 colours, 4 with alpha.
+        settings: as `Folder`, of both sets.
+    Raises:
+        ValueError: a root is missing, or both ways are given.
+    """
+
+    source_data: Folder
+
+    def __init__(
+        self,
+        *,
+        folder: str | None,
+        direction: str,
+        root: str | None,
+        source_root: str | None,
+        test_root: str | None,
+        source_test_root: str | None,
+        source_channels: int,
+        condition_shape: list[int],
+        **settings: Any,
+    ) -> None:
+        if direction not in ("AtoB", "BtoA"):
+            raise ValueError(f"data.direction must be AtoB or BtoA, got {direction!r}")
+        roots = {"root": root, "source_root": source_root}
+        tests = {"test_root": test_root, "source_test_root": source_test_root}
+        if folder is not None:
+            if given := [key for key, value in (roots | tests).items() if value is not None]:
+                raise ValueError(f"data.folder and data.{given[0]} both say where pictures lie: leave one out")
+            roots, tests = found_in(Path(folder).expanduser(), direction)
+        if missing := [key for key, value in roots.items() if value is None]:
+            raise ValueError(
+                f"data.{missing[0]} is missing: give data.folder=PATH, which holds trainA and trainB, or "
+                "data.root=PATH of the targets and data.source_root=PATH of the sources"
+            )
+        own = {key: settings[key] for key in settings if key not in ("name", "sample_shape", "channels", "masked")}
+        source_data = Folder(
+            name=f"{settings['name']}_sources",
+            channels=source_channels,
+            sample_shape=condition_shape,
+            root=str(roots["source_root"]),
+            test_root=tests["source_test_root"],
+            **own,
+        )
+        super().__init__(
+            root=str(roots["root"]),
+            test_root=tests["test_root"],
+            source_data=source_data,
+            condition_shape=condition_shape,
+            **settings,
+        )
+
+    def identity(self) -> str:
+        """See `Data`: of both."""
+        return digest_of([super().identity(), self.source_data.identity()])
+
+
+def found_in(folder: Path, direction: str) -> tuple[dict[str, str | None], dict[str, str | None]]:
+    """Roots, and those of the test images, in a folder of `trainA`, `trainB` and perhaps `testA`, `testB`.
+
+    Raises:
+        ValueError: one of the first two is missing.
+    """
+    source, target = ("A", "B") if direction == "AtoB" else ("B", "A")
+    for name in ("trainA", "trainB"):
+        if not (folder / name).is_dir():
+            raise ValueError(
+                f"data.folder={folder} holds no folder {name}; it should hold trainA and trainB, and may hold "
+                "testA and testB. Pictures that lie elsewhere are named by data.root (targets) and data.source_root "
+                "(sources)"
+            )
+    tests = {"test_root": folder / f"test{target}", "source_test_root": folder / f"test{source}"}
+    return (
+        {"root": str(folder / f"train{target}"), "source_root": str(folder / f"train{source}")},
+        {key: str(path) if path.is_dir() else None for key, path in tests.items()},
+    )
