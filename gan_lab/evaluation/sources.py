@@ -65,7 +65,7 @@ class Generated:
         made = Block(self.network, arguments, draws, samples, images, size, self.device, labels=drawn.get("labels"))
         if self.sources is not None:
             of = self.sources.block(block * size, size)
-            made.targets, made.sources = of["targets"], of["condition"]
+            made.targets, made.sources = of.get("targets"), of["condition"]
             made.masks, made.labels = of.get("mask"), of.get("labels")
         return made
 

@@ -101,6 +101,7 @@ class GenerativeModule(LightningModule):
             iterations. A callback's `on_before_optimizer_step` is never called.
         averaged_networks: those that have a moving average.
         sampled_network: the one that makes samples.
+        needs_pairs: whether sources and the reals beside them have to belong together.
         directions: of a model that translates either way, name of a direction -> its network, the sampled one first.
         inputs: draws the sampled network's inputs, see `gan_lab.sampling.LatentInputs`.
         images_seen: global number of reals seen so far.
@@ -113,6 +114,7 @@ class GenerativeModule(LightningModule):
     closing_group: ClassVar[str]
     averaged_networks: ClassVar[tuple[str, ...]]
     sampled_network: ClassVar[str] = "generator"
+    needs_pairs: ClassVar[bool] = True
     directions: ClassVar[dict[str, str]] = {}
     inputs: Any
 
@@ -478,6 +480,11 @@ class GenerativeModule(LightningModule):
             raise ValueError(
                 f"{name} needs sources beside the targets, and the data has none; choose what is made of its images, "
                 "such as condition=grey"
+            )
+        if wanted is not None and self.needs_pairs and not getattr(data, "paired", True):
+            raise ValueError(
+                f"{name} learns from pairs of source and target, and the sources of this data belong to other images; "
+                "choose model=cyclegan or model=cut, which learn without"
             )
 
     def learning_rates(self) -> dict[str, float]:

@@ -37,6 +37,7 @@ class CUT(TranslationModule):
         ValueError: a value out of these ranges, masks, or networks that do not go together.
     """
 
+    needs_pairs = False
     groups = {"discriminator": ("discriminator",), "generator": ("generator", "features")}
     features: PatchProjections
 

@@ -37,6 +37,7 @@ class CycleGAN(TranslationModule):
     """
 
     directions = {"AtoB": "generator", "BtoA": "generator_back"}
+    needs_pairs = False
     groups = {
         "generator": ("generator", "generator_back"),
         "discriminator": ("discriminator", "discriminator_back"),

@@ -83,6 +83,7 @@ def needed(data: str) -> list[str]:
         "huggingface": ["data.path=table"],
         "lsun": ["data.root=lsun"],
         "imagenet": ["data.root=imagenet"],
+        "unpaired": ["data.folder=pictures", "model=cyclegan", "network=resnet_translator"],
     }.get(data, [])
 
 

@@ -50,14 +50,9 @@ def override_of(path) -> list[str]:
     nested = {
         "plumbing": [],  # part of every model
         "metric": [] if name in USUAL else [f"+metric@evaluation.metrics.tried={name}", *at_hand(group, name)],
-        "data": [f"data={name}", *(POINTS if group == "data" and holds_points(name) else [])],
+        "data": [f"data={name}", *with_network(name)] if group == "data" else [],
         "evaluation": [*(["data=ring", "network=mlp"] if name == "points" else []), f"evaluation={name}"],
-        "condition": [
-            *(COLOURED if name == "grey" else []),
-            f"condition={name}",
-            "model=pix2pix",
-            "network=unet_translator",
-        ],
+        "condition": [*(COLOURED if name == "grey" else []), f"condition={name}", *translating(name)],
         "model": [f"model={name}", *partner("model", name)],
         "network": [f"network={name}", *partner("network", name)],
         "regularizer": [f"+regularizer@model.regularizers.tried={name}", "model.discriminator.normalization=layer"],
@@ -71,11 +66,26 @@ def override_of(path) -> list[str]:
     return nested.get(group, [f"{group}={name}"])
 
 
+def translating(name: str) -> list[str]:
+    """A model for data or a condition of that name, which may be of pairs or not."""
+    if "unpaired" in name:
+        return ["model=cyclegan", "network=resnet_translator"]
+    return ["model=pix2pix", "network=unet_translator"]
+
+
 def at_hand(group: str, name: str) -> list[str]:
     """For a metric that these data are refused for: an extractor that is there, or it would be left out before that."""
     path = ROOT / "conf" / group / f"{name}.yaml"
     lacking = group == "metric" and "targets" in instantiate(OmegaConf.load(path)).probe_needs
     return ["evaluation.metrics.tried.extractor=null"] if lacking and "extractor" in OmegaConf.load(path) else []
+
+
+def with_network(data: str) -> list[str]:
+    """Networks and a model for a data set that the usual ones do not suit."""
+    stored = OmegaConf.load(ROOT / "conf" / "data" / f"{data}.yaml")
+    if "condition_shape" in stored:
+        return translating(data)
+    return POINTS if holds_points(data) else []
 
 
 def holds_points(data: str) -> bool:
@@ -98,6 +108,10 @@ def small_data(name: str, folder, monkeypatch) -> list[str]:
         "lsun": (lambda: write_lsun(root), there),
         "imagenet": (lambda: write_imagenet(root), [*there, "data.num_classes=2"]),
         "folder": (lambda: write_image_folder(root), there),
+        "unpaired": (
+            lambda: [write_image_folder(root / name) for name in ("trainA", "trainB")],
+            [f"data.folder={root}"],
+        ),
         "huggingface": (lambda: write_saved_table(root), [f"data.path={root}", "data.label_column=kind"]),
     }
     if name not in writers:

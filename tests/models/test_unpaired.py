@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from models.test_translation import pix2pix
 from tiny import Same, settings, train_on
 from torch import Tensor, nn
 
@@ -280,14 +281,18 @@ def test_mirrored_batches_are_compared_mirrored_back(monkeypatch):
     module = cut(flips=True, identity=False, batch_size=4)
     module.generator.translate = lambda pictures: pictures.atanh()  # forward ends with tanh
     compared = []
-    monkeypatch.setattr(
-        module, "contrast", lambda pictures, made, places: compared.append(made - pictures) or made.sum()
-    )
+    bias = module.features.heads[0][0].bias.sum()
+
+    def noted(pictures, made, places):
+        compared.append(made - pictures)
+        return bias
+
+    monkeypatch.setattr(module, "contrast", noted)
     monkeypatch.setattr(module, "optimizer_factories", {g: partial(torch.optim.SGD, lr=0.0) for g in module.groups})
-    mirrored = []
-    monkeypatch.setattr(module.draws, "decisions", lambda *_: mirrored.append(len(mirrored) % 2) or mirrored[-1:])
+    coins = iter([[0], [1]])
+    monkeypatch.setattr(module.draws, "decisions", lambda *_: next(coins))
     train_on(module, Pictures(torch.zeros(4, 3, 16, 16)), iterations=2)
-    assert mirrored == [0, 1]
+    assert len(compared) == 2
     assert all(difference.abs().max() < 1e-5 for difference in compared)
 
 
@@ -311,3 +316,12 @@ def test_the_identity_alone_asks_for_targets_like_sources():
 def test_what_cut_refuses(changes, said):
     with pytest.raises(ValueError, match=said):
         cut(**changes)
+
+
+def test_a_model_of_pairs_refuses_others():
+    class Others(Unpaired):
+        paired = False
+
+    train_on(cyclegan(), Others(TARGET), iterations=1)
+    with pytest.raises(ValueError, match="pix2pix learns from pairs .* choose model=cyclegan or model=cut"):
+        train_on(pix2pix(), Others(TARGET), iterations=1)
