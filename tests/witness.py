@@ -36,14 +36,14 @@ class Witness(Callback):
         def noted(*arguments: Any, **keywords: Any) -> torch.Tensor:
             # Latents by keyword are those of a look at health; sources come by keyword in training, too.
             given = arguments[0] if arguments else keywords.get("condition")
-            if network.training and given is not None:
+            if network.training and isinstance(given, torch.Tensor):  # what comes of feature maps hides no draws
                 self.seen[name].append(given.detach().flatten(1).mean(1))
             return original(*arguments, **keywords)
 
         setattr(network, method, noted)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        seen = {name: torch.cat(values) for name, values in self.seen.items()}
+        seen = {name: torch.cat(values) for name, values in self.seen.items() if values}
         state = {name: value.clone() for name, value in pl_module.state_dict().items()}
         parameters = {name: value.nbytes for name, value in pl_module.named_parameters() if value.requires_grad}
         left = {"seen": seen, "state": state, "parameters": parameters}

@@ -289,13 +289,13 @@ class UnpairedStream(Stream):
 
     def state_dict(self) -> dict[str, Any]:
         """See `Stream`."""
-        return self.reals.state_dict() | {"position": self._position, "sources": self.sources.state_dict()}
+        position = {"position": self._position}
+        return self.reals.state_dict() | position | {"sources": self.sources.state_dict() | position}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """See `Stream`."""
-        position = {"position": state["position"]}
-        self.reals.load_state_dict(state | position)
-        self.sources.load_state_dict(state["sources"] | position)
+        self.reals.load_state_dict(state)
+        self.sources.load_state_dict(state["sources"])
         self._go_on(state)
 
 

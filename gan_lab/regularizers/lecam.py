@@ -61,6 +61,11 @@ class LeCam(Regularizer):
 
     def check(self, module: Any) -> None:
         refuse_lazy(self)
+        if len(judges := module.groups["discriminator"]) > 1:
+            raise ValueError(
+                f"regularizer {self.name} keeps averages of one discriminator, and {type(module).__name__.lower()} has "
+                f"{len(judges)}; leave it out"
+            )
 
     def forward(self, module: Any, phase: Phase) -> Tensor:
         """The penalty of these logits, one number."""

@@ -108,10 +108,7 @@ def small_data(name: str, folder, monkeypatch) -> list[str]:
         "lsun": (lambda: write_lsun(root), there),
         "imagenet": (lambda: write_imagenet(root), [*there, "data.num_classes=2"]),
         "folder": (lambda: write_image_folder(root), there),
-        "unpaired": (
-            lambda: [write_image_folder(root / name) for name in ("trainA", "trainB")],
-            [f"data.folder={root}"],
-        ),
+        "unpaired": (lambda: write_two_domains(root), [f"data.folder={root}"]),
         "huggingface": (lambda: write_saved_table(root), [f"data.path={root}", "data.label_column=kind"]),
     }
     if name not in writers:
@@ -119,6 +116,12 @@ def small_data(name: str, folder, monkeypatch) -> list[str]:
     write, overrides = writers[name]
     write()
     return overrides
+
+
+def write_two_domains(root) -> None:
+    """As many sources as are scored."""
+    for name in ("trainA", "trainB"):
+        write_image_folder(root / name, count=20)
 
 
 def train_small(overrides: list[str], folder, monkeypatch, last: list[str] | None = None) -> None:

@@ -323,5 +323,5 @@ def test_a_model_of_pairs_refuses_others():
         paired = False
 
     train_on(cyclegan(), Others(TARGET), iterations=1)
-    with pytest.raises(ValueError, match="pix2pix learns from pairs .* choose model=cyclegan or model=cut"):
+    with pytest.raises(ValueError, match=r"pix2pix learns from pairs .* choose model=cyclegan or model=cut"):
         train_on(pix2pix(), Others(TARGET), iterations=1)
