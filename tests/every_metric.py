@@ -189,7 +189,7 @@ def of_points(stage: Mapping[str, BlockMetric]) -> bool:
 
 
 def of_targets(stage: Mapping[str, BlockMetric]) -> bool:
-    return any("targets" in metric.probe_needs for metric in stage.values())
+    return any({"targets", "sources"} & set(metric.probe_needs) for metric in stage.values())
 
 
 def evaluation_of(stage: Mapping[str, BlockMetric], samples: int, block: int, **changes: Any) -> Evaluation:
