@@ -8,7 +8,7 @@ from conftest import SMALL, _run_command
 from PIL import Image
 
 from gan_lab.runs.checkpoint import load_generator
-from gan_lab.runs.records import read_scores
+from gan_lab.runs.records import read_rows, read_scores
 
 RUN = [
     *(option for option in SMALL if not option.startswith(("model.", "data.image_size"))),
@@ -42,6 +42,12 @@ def test_evaluate_gives_the_run_s_scores_to_the_bit(trained, command, tmp_path):
     assert [row.split(",")[:2] for row in table.splitlines()[1:]] == [["64", str(index)] for index in range(20)]
     with Image.open(trained / "pictures" / "worst_psnr_000000000064.png") as picture:
         assert picture.size == (3 * 18, 3 * 18), "source, output and target of the three worst"
+
+
+def test_health_holds_samples_beside_sources_and_targets(trained):
+    row = read_rows(trained / "metrics.csv")[-1]
+    assert float(row["health/source_distance"]) > 0
+    assert -1 <= float(row["health/target_correlation"]) <= 1
 
 
 def test_a_grid_has_whole_rows_however_narrow_it_is_asked_for(trained):
