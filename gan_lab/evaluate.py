@@ -196,7 +196,7 @@ def finish(settings: dict[str, Any], title: str, images_seen: int, scores: Any, 
     """Print the table, and add to `out` if given; rank 0 alone."""
     from gan_lab import collectives
     from gan_lab.evaluation.display import print_scores
-    from gan_lab.evaluation.scores import append_scores, save_pictures
+    from gan_lab.evaluation.scores import append_scores, save_per_image, save_pictures
 
     if collectives.rank() > 0:
         return
@@ -204,6 +204,7 @@ def finish(settings: dict[str, Any], title: str, images_seen: int, scores: Any, 
     if settings["out"] is not None:
         append_scores(Path(settings["out"]), images_seen, scores, about)
         save_pictures(Path(settings["out"]) / "pictures", images_seen, scores)
+        save_per_image(Path(settings["out"]), images_seen, scores)
 
 
 if __name__ == "__main__":

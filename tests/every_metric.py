@@ -189,7 +189,7 @@ def of_points(stage: Mapping[str, BlockMetric]) -> bool:
 
 
 def of_targets(stage: Mapping[str, BlockMetric]) -> bool:
-    return any("targets" in metric.probe_needs for metric in stage.values())
+    return any({"targets", "sources"} & set(metric.probe_needs) for metric in stage.values())
 
 
 def evaluation_of(stage: Mapping[str, BlockMetric], samples: int, block: int, **changes: Any) -> Evaluation:
@@ -224,8 +224,10 @@ def outcome(evaluation: Evaluation) -> dict[str, Any]:
     """All that must not depend on who computed it; the bits of what was gathered are rank 0's alone."""
     scores = score(evaluation)
     pictures = {name: bits_of(picture) for name, picture in scores.pictures.items()}
+    per_image = {name: bits_of(values) for name, values in scores.per_image.items()}
     bits = evaluation.metrics["everything"].bits
-    return {"values": scores.values, "protocols": scores.protocols, "pictures": pictures, "bits": bits}
+    found = {"values": scores.values, "protocols": scores.protocols, "pictures": pictures, "bits": bits}
+    return found | {"per_image": per_image}
 
 
 def outcomes(samples: int, block: int) -> list[dict[str, Any]]:

@@ -8,13 +8,14 @@ from conftest import SMALL, _run_command
 from PIL import Image
 
 from gan_lab.runs.checkpoint import load_generator
-from gan_lab.runs.records import read_scores
+from gan_lab.runs.records import read_rows, read_scores
 
 RUN = [
     *(option for option in SMALL if not option.startswith(("model.", "data.image_size"))),
     *("model=pix2pix", "network=unet_translator", "condition=outline", "data.image_size=16", "run_dir=run"),
     *("model.generator.width=4", "model.generator.depth=3", "model.discriminator.width=4", "total_kimg=0.064"),
     *("+metric@evaluation.metrics.psnr=psnr", "callbacks.curves=null", "callbacks.pictures.columns=2"),
+    *("+metric@evaluation.metrics.copy=copy_distance", "evaluation.per_image=3"),
 ]
 
 
@@ -34,7 +35,19 @@ def test_evaluate_gives_the_run_s_scores_to_the_bit(trained, command, tmp_path):
     [again], of_run = read_scores(tmp_path / "scores" / "scores.jsonl"), read_scores(trained / "scores.jsonl")[-1]
     assert again["scores"] == of_run["scores"]
     assert again["protocols"] == of_run["protocols"]
-    assert {"psnr20", "psnr20_worst"} <= again["scores"].keys()
+    assert {"psnr20", "psnr20_worst", "copy_distance20_of_targets"} <= again["scores"].keys()
+    table = (trained / "per_image.csv").read_text()
+    assert (tmp_path / "scores" / "per_image.csv").read_text() == table
+    assert table.splitlines()[0] == "images_seen,index,labels,psnr20,copy_distance20"
+    assert [row.split(",")[:2] for row in table.splitlines()[1:]] == [["64", str(index)] for index in range(20)]
+    with Image.open(trained / "pictures" / "worst_psnr_000000000064.png") as picture:
+        assert picture.size == (3 * 18, 3 * 18), "source, output and target of the three worst"
+
+
+def test_health_holds_samples_beside_sources_and_targets(trained):
+    row = read_rows(trained / "metrics.csv")[-1]
+    assert float(row["health/source_distance"]) > 0
+    assert -1 <= float(row["health/target_correlation"]) <= 1
 
 
 def test_a_grid_has_whole_rows_however_narrow_it_is_asked_for(trained):

@@ -8,7 +8,7 @@ from pytorch_lightning import Trainer
 from gan_lab import collectives
 from gan_lab.callbacks.base import Backlog, TickCallback, is_first_rank, run_dir
 from gan_lab.callbacks.stop import stop_of
-from gan_lab.evaluation.scores import Scores, append_record, save_pictures
+from gan_lab.evaluation.scores import PER_IMAGE, Scores, append_record, save_per_image, save_pictures
 from gan_lab.evaluation.stage import Evaluation
 from gan_lab.runs.checkpoint import describe, write_snapshot
 from gan_lab.runs.records import best_of, cut_scores, read_scores, scores_of, snapshots_of, watched_scores
@@ -102,6 +102,8 @@ class Evaluate(TickCallback):
             self._backlog.add(run / "scores.jsonl", [scores.line(module.images_seen), scores.records])
             with self.going_on_without(str(run / "pictures")):
                 save_pictures(run / "pictures", module.images_seen, scores)
+            with self.going_on_without(str(run / PER_IMAGE)):
+                save_per_image(run, module.images_seen, scores)
             self.log_to(trainer, {f"eval/{k}": v for k, v in scores.values.items()}, module.images_seen)
 
     def _note(self, scores: Scores, module: Any) -> None:

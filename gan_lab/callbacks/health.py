@@ -14,7 +14,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from gan_lab import collectives
 from gan_lab.callbacks.base import TickCallback, callbacks_of, is_first_rank
 from gan_lab.callbacks.evaluation import Evaluate
-from gan_lab.data.images import as_inputs, from_uint8
+from gan_lab.data.images import as_inputs, from_uint8, to_uint8, unchanged
 from gan_lab.evaluation.isolation import scoring_mode
 from gan_lab.sampling import Draws, numpy_generator, reseed_default_generators
 
@@ -34,6 +34,12 @@ MESSAGES = {
     "samples. It may be learning its reals by heart. Try augmentation (model.augment), more data or a smaller D",
     "perfect": "D wins: it is right on {accuracy:.1%} of everything, so that G may learn nothing from it. Try a lower "
     "model.optimizers.discriminator.lr, a penalty on D (model.regularizers) or noise (model.augment)",
+    "copied": "samples are their sources: they differ from them by {source_distance:.0%} of what their targets do. G "
+    "may do nothing. Try a longer training, a higher model.optimizers.generator.lr, or a lower weight of whatever "
+    "holds samples to their sources",
+    "inverted": "samples are inverted: they are light where their targets are dark, at a correlation of "
+    "{target_correlation:.2f}. G may have settled on the negative. Try another seed, or a higher weight of whatever "
+    "holds samples to their targets",
 }
 
 
@@ -71,6 +77,10 @@ class Health(TickCallback):
         nearest, or equal; at 32x32 pixels. Equally many reals. (After the birthday test of Arora and Zhang 2018, where
         people look at the nearest pairs.)
     `spread`: mean over pixels of the standard deviation over samples, relative to that of reals.
+    `source_distance`: of translators, mean absolute difference of samples and their sources, relative to that of the
+        targets; NaN where a source is no picture of the target's kind, or all are their targets.
+    `target_correlation`: of translators, that of the values of samples and their targets, all of them at once; NaN
+        where either are of one level.
     `modes`: classes found among samples by the evaluation's extractor, where that is a cheap classifier of the data's.
 
     Args:
@@ -84,6 +94,8 @@ class Health(TickCallback):
         overfitting: warn where `logit_gap_held_out` is at least this share of `logit_gap` (Karras et al. 2020, "ADA",
             equation 1), if that is wider than the logits of either side vary.
         perfect: warn where every accuracy is at least this.
+        copied: warn where `source_distance` is below this.
+        inverted: warn where `target_correlation` is below minus this.
     """
 
     def __init__(
@@ -98,12 +110,14 @@ class Health(TickCallback):
         modes: float,
         overfitting: float,
         perfect: float,
+        copied: float,
+        inverted: float,
     ) -> None:
         super().__init__(every_kimg)
         if images < 2 or in_a_row < 1:
             raise ValueError(f"callbacks.health needs images >= 2 and in_a_row >= 1, got {images} and {in_a_row}")
         self.limits = {"duplicates": duplicates, "spread": spread, "modes": modes}
-        self.limits |= {"overfitting": overfitting, "perfect": perfect}
+        self.limits |= {"overfitting": overfitting, "perfect": perfect, "copied": copied, "inverted": inverted}
         for name, value in ({"near": near} | self.limits).items():
             if not 0 < value <= 1:
                 raise ValueError(f"callbacks.health.{name} must be in (0, 1], got {value}")
@@ -134,6 +148,8 @@ class Health(TickCallback):
         with undisturbed(pl_module):
             self.classifier = classifier_of(trainer, data, pl_module.device)
         self.columns = ["duplicates", "spread"] + ["modes"] * (self.classifier is not None)
+        if hasattr(pl_module.inputs, "condition_shape"):
+            self.columns += ["source_distance", "target_correlation"]
         if hasattr(pl_module, "judge"):
             held_out = ["_held_out"] * (self.held_out is not None)
             self.columns += ["logit_gap", *(f"logit_gap{kind}" for kind in held_out)]
@@ -164,6 +180,9 @@ class Health(TickCallback):
             "modes": self.count_modes(pixels, module),
             "real_modes": reals.modes,
         }
+        if hasattr(module.inputs, "condition_shape"):
+            targets, beside = reals.images["real"]
+            found |= about_sources(pixels, targets=targets, sources=to_uint8(beside["condition"]))
         if logits is None:
             return found
         of = {"fake": logits} | {kind: self.judged_reals(module, *images) for kind, images in reals.images.items()}
@@ -179,6 +198,8 @@ class Health(TickCallback):
             "modes": found["modes"] < limits["modes"] * reals.modes,
             "overfitting": found.get("share", 0.0) >= limits["overfitting"],
             "perfect": found.get("accuracy", 0.0) >= limits["perfect"],
+            "copied": found.get("source_distance", 1.0) < limits["copied"],
+            "inverted": found.get("target_correlation", 0.0) < -limits["inverted"],
         }
 
     def tell(self, found: dict[str, float], images_seen: int) -> None:
@@ -352,6 +373,22 @@ def duplicate_rate(nearest: Tensor, distance: float, *, near: float) -> float:
 def pixel_spread(pixels: Tensor) -> float:
     """Mean over pixels of the standard deviation over (N, C, H, W) images, in levels of a byte."""
     return pixels.double().std(0, correction=0).mean().item()
+
+
+def about_sources(samples: Tensor, *, targets: Tensor, sources: Tensor) -> dict[str, float]:
+    """`source_distance` and `target_correlation` of (N, C, H, W) uint8 samples; see `Health`.
+
+    Args:
+        targets: (N, C, H, W) uint8, in the same order.
+        sources: (N, C', H', W') uint8.
+    """
+    distance = float("nan")
+    with contextlib.suppress(ValueError):  # no such pictures
+        copies = unchanged(sources, targets.shape[1:]).float()
+        of_targets = (targets.float() - copies).abs().mean().item()
+        distance = (samples.float() - copies).abs().mean().item() / of_targets if of_targets else distance
+    pair = torch.stack([samples.flatten(), targets.flatten()]).double()
+    return {"source_distance": distance, "target_correlation": torch.corrcoef(pair)[0, 1].item()}
 
 
 def about_logits(logits: dict[str, Tensor], boundary: float | None) -> dict[str, float]:

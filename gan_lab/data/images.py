@@ -41,6 +41,35 @@ def as_inputs(made: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: from_uint8(value) if name == "condition" else value.to(torch.float32) for name, value in made.items()}
 
 
+def unchanged(sources: Tensor, shape: Sequence[int]) -> Tensor:
+    """What a translator that does nothing would give: the source as a picture of the target's shape.
+
+    Args:
+        sources: (B, C', H', W') uint8.
+        shape: (C, H, W) of the targets.
+    Returns:
+        (B, C, H, W) uint8. Grey is repeated; smaller sources are enlarged by torch's bicubic kernel (a = -0.75, corners
+        not aligned), rounded and clamped.
+    Raises:
+        ValueError: there is no such picture: colour for grey, another number of channels, or a larger source.
+    """
+    channels, height, width = shape
+    given = tuple(sources.shape[1:])
+    if given[0] not in (1, channels):
+        raise ValueError(f"a source of {given[0]} channels is no picture of {channels}, as its target is")
+    if given[1] > height or given[2] > width:
+        raise ValueError(
+            f"sources of {given[1]}x{given[2]} pixels are larger than their targets of {height}x{width}, and are "
+            "enlarged only"
+        )
+    if given[1:] != (height, width):
+        enlarged = torch.nn.functional.interpolate(
+            sources.cpu().double(), size=(height, width), mode="bicubic", align_corners=False
+        )
+        sources = enlarged.round().clamp(0, 255).to(torch.uint8)
+    return sources.expand(-1, channels, -1, -1)
+
+
 def resize(pixels: Tensor, image_size: Sequence[int]) -> Tensor:
     """Bicubic with antialiasing, squeezed to the asked size; overshoot is clamped.
 

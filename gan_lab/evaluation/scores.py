@@ -1,6 +1,8 @@
 """Scores with their protocols, and the lines of scores.jsonl that they become."""
 
+import csv
 import hashlib
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +15,7 @@ from torch import Tensor
 from gan_lab.runs.records import CLOCK, append_line, read_json, replace_text, set_aside
 
 SCHEMA = 1
+PER_IMAGE = "per_image.csv"
 
 
 @dataclass
@@ -29,6 +32,8 @@ class Scores:
         higher_is_better: its direction.
         seconds: wall time, without the reference's where that was cached.
         pictures: name -> (C, H, W) uint8, for people.
+        per_image: score name -> (N,) float64, a value for each sample in their order, NaN where it has none; before
+            these "labels" (N,) int64 and "hole_share" (N,) float64, where there are any. Empty where not asked for.
         threads: CPU threads of one operation; another number may round differently.
     """
 
@@ -41,6 +46,7 @@ class Scores:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     intervals_about: dict[str, Any] = field(default_factory=dict)
     pictures: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    per_image: dict[str, Tensor] = field(default_factory=dict, repr=False)
     threads: int = field(default_factory=torch.get_num_threads)
 
     @property
@@ -105,3 +111,20 @@ def save_pictures(folder: Path, images_seen: int, scores: Scores) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, picture in scores.pictures.items():
         save_png(grid(picture[None], 1, padding=0), folder / f"{name}_{images_seen:012d}.png")
+
+
+def save_per_image(folder: Path, images_seen: int, scores: Scores) -> None:
+    """What scores say of each sample, where they do: per_image.csv, whose place an earlier evaluation's gives up.
+
+    Columns: images seen, the sample's number (that of its source in the split), its label and its hole's share where
+    there are any, and its value by each score; empty where it has none.
+    """
+    if not scores.per_image:
+        return
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["images_seen", "index", *scores.per_image])
+    columns = [["" if value != value else value for value in column.tolist()] for column in scores.per_image.values()]
+    rows.writerows([images_seen, index, *values] for index, values in enumerate(zip(*columns, strict=True)))
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_text(folder / PER_IMAGE, text.getvalue())

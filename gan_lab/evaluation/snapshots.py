@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from gan_lab import collectives
 from gan_lab.distributed.topology import Topology
 from gan_lab.evaluation.display import draw_curve, print_curve, say
-from gan_lab.evaluation.scores import append_scores, save_pictures
+from gan_lab.evaluation.scores import append_scores, save_per_image, save_pictures
 from gan_lab.evaluation.scoring import PreparedEvaluation, refuse, settings_by
 from gan_lab.evaluation.stage import Evaluation
 from gan_lab.runs.checkpoint import CheckpointError, second_name
@@ -59,6 +59,7 @@ def score_run(config: DictConfig, topology: Topology, device: Any) -> None:
                     append_scores(out, images, scores, about)
                     line |= about
                     save_pictures(out / "pictures", images, scores)
+                    save_per_image(out, images, scores)
             lines.append(line)
             if collectives.rank() == 0 and best_of(lines) is lines[-1]:
                 mark_best(out, taken, line)

@@ -7,13 +7,14 @@ exactly N on any number of ranks, and a shorter run is a prefix of a longer one.
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate, pad
 
 from gan_lab import collectives
 from gan_lab.evaluation.isolation import _undisturbed, scoring_mode
@@ -28,12 +29,14 @@ from gan_lab.sampling import check_seed, reseed_default_generators
 
 Progress = Callable[[str, int, int], None]
 
+ABOUT_EACH = ("labels", "hole_share")  # what a table of samples says of each beside its values
 # What a block may hold; of that, what only translators' blocks do, and the data to choose for it.
-GIVEN = ("images", "samples", "labels", "targets", "sources", "masks")
+GIVEN = ("images", "samples", "labels", "targets", "sources", "masks", "hole_share")
 OF_TRANSLATORS = {
     "targets": "data with a condition, whose targets are known",
     "sources": "data with a condition that is a picture",
     "masks": "data with masks",
+    "hole_share": "data with masks",
 }
 
 
@@ -53,6 +56,8 @@ class Evaluation:
             left out.
         intervals: `{resamples, level}` of intervals for the scores that can have one, by bootstrap over blocks; None
             for none.
+        per_image: keep what the metrics say of each sample, where they do, and a picture of the so many worst ones by
+            the monitored metric, or the first that can rank them; None for nothing of the kind.
         watched: leave the scoring of a training run to another process, `python -m gan_lab.evaluate watch=RUN_DIR`.
     Attributes:
         left_out: name of a metric whose extractor is not at hand -> what is missing, with the remedy.
@@ -71,6 +76,7 @@ class Evaluation:
         cache_dir: str | Path | None,
         extractors: Mapping[str, Callable[[], Extractor]] | None = None,
         intervals: Mapping[str, Any] | None = None,
+        per_image: int | None = None,
         watched: bool = False,
     ) -> None:
         if block_size < 1:
@@ -97,11 +103,19 @@ class Evaluation:
                 f"evaluation.intervals need {FEWEST_BLOCKS} blocks, and num_samples={num_samples} in blocks of "
                 f"{block_size} are {blocks}; take more samples, smaller blocks, or intervals=null"
             )
+        if per_image is not None and per_image < 1:
+            raise ValueError(f"evaluation.per_image must be 1 or more (or null for no table), got {per_image}")
+        if per_image is not None and not any(metric.of_each for metric in metrics.values()):
+            raise ValueError(
+                f"evaluation.per_image={per_image}, but none of the metrics ({', '.join(metrics)}) has a value of each "
+                "image; add one that does, by +metric@evaluation.metrics.psnr=psnr for example, or set it to null"
+            )
         self._makers: dict[str | None, Callable[[], Extractor]] = {None: extractor} | further
         self.metrics = dict(metrics)
         self.num_samples, self.block_size, self.seed = num_samples, block_size, seed
         self.reference, self.monitor, self.watched = reference, monitor, watched
         self.intervals = None if intervals is None else dict(intervals)
+        self.per_image = per_image
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
         self.left_out: dict[str, str] = {}
         self._extractors: dict[str | None, Extractor] = {}
@@ -302,7 +316,7 @@ class Evaluation:
         for name, metric in self.metrics.items():
             if metric.needs_network or "samples" in metric.needs:
                 lost[name] = "it needs the generator, and these are images of files"
-            elif "labels" in metric.needs and images.labels is None:
+            elif "labels" in (*metric.needs, *metric.probe_needs) and images.labels is None:
                 lost[name] = f"it goes by classes, and {images.name} has no labels"
             elif asked := OF_TRANSLATORS.keys() & {*metric.needs, *metric.probe_needs}:
                 lost[name] = f"it needs {' and '.join(sorted(asked))} of each image, which files do not have"
@@ -347,7 +361,7 @@ class Evaluation:
         problems, blocks = collectives.gather_objects(problem), self._on_first_rank(blocks)
         outcome: Any = None
         if problems is not None:
-            outcome = next(filter(None, problems), None) or self._compute(blocks)
+            outcome = next(filter(None, problems), None) or self._compute(blocks, source)
         outcome = collectives.broadcast_object(outcome)
         if isinstance(outcome, str):
             raise EvaluationError(f"the evaluation failed on {outcome}")
@@ -396,6 +410,9 @@ class Evaluation:
                 elif place not in values:
                     values[place] = given[need]
         wanted = {place for name in self.metrics for place in self._places(name)}
+        if self.per_image is not None:
+            values |= {name: given[name] for name in ABOUT_EACH if name in given}
+            wanted.update(name for name in ABOUT_EACH if name in given)
         return {place: values[place][: made.count].cpu() for place in sorted(wanted)}
 
     def _needs(self, key: str | None) -> set[str]:
@@ -407,9 +424,12 @@ class Evaluation:
         owners = {"features": metric.extractor, "logits": metric.extractor, "probe": f"probe of {name}"}
         return [f"{owners[need]}/{need}" if need in owners else need for need in metric.needs]
 
-    def _compute(self, blocks: Mapping[int, Mapping[str, Tensor]]) -> "Results | str":
+    def _compute(self, blocks: Mapping[int, Mapping[str, Tensor]], source: Source) -> "Results | str":
         """What the metrics say, on rank 0; a string on failure, for all ranks to raise."""
         results = Results({}, {}, {})
+        if self.per_image is not None:
+            known = [name for name in ABOUT_EACH if name in blocks[0]]
+            results.per_image = {name: torch.cat([blocks[block][name] for block in sorted(blocks)]) for name in known}
         for name, metric in self.metrics.items():
             try:
                 if metric.uses_reference:
@@ -417,12 +437,37 @@ class Evaluation:
                 results.values[name] = self._compute_one(name, blocks, sorted(blocks))
                 space = f"_{self._extractors[metric.extractor].name}" if metric.in_space else ""
                 results.pictures |= {f"{kind}{space}": picture for kind, picture in metric.pictures().items()}
+                if self.per_image is not None and metric.of_each:
+                    results.per_image[self.name_of(metric)] = metric.per_picture()
                 self._add_interval(results, name, blocks)
             except Exception as error:
                 return f"rank 0, metric {name}: {type(error).__name__}: {error}"
             finally:
                 metric.reset()
+        if self.per_image is not None:
+            try:
+                results.pictures |= self._worst(results, source)
+            except Exception as error:
+                return f"rank 0, picture of the worst: {type(error).__name__}: {error}"
         return results
+
+    def _worst(self, results: "Results", source: Source) -> dict[str, Tensor]:
+        """A picture of the samples with the worst values, the worst one first; they are made once more for it."""
+        ranking = [
+            name for name, metric in self.metrics.items() if metric.of_each and metric.higher_is_better is not None
+        ]
+        if not ranking:
+            return {}
+        assert self.per_image is not None
+        metric = self.metrics[self.monitor if self.monitor in ranking else ranking[0]]
+        values = results.per_image[self.name_of(metric)]
+        badness = (-values if metric.higher_is_better else values).nan_to_num(nan=-torch.inf)
+        rows = []
+        for index in badness.argsort(descending=True, stable=True)[: self.per_image].tolist():
+            if not values[index].isnan():  # that has no value
+                made = source.make(index // self.block_size, self.block_size)
+                rows.append(side_by_side(made, index % self.block_size))
+        return {f"worst_{metric.name}": torch.cat(rows, dim=1)}
 
     def _add_interval(self, results: "Results", name: str, blocks: Mapping[int, Mapping[str, Tensor]]) -> None:
         """Where one is asked for; a score whose parts have no score (of too few pairs, say) goes without, aloud."""
@@ -449,7 +494,7 @@ class Evaluation:
         return self._compute_one(name, blocks, chosen)[""]
 
     def _label(self, results: "Results", source: Source, seconds: float) -> Scores:
-        scores = Scores({}, {}, {}, "", False, seconds, pictures=results.pictures)
+        scores = Scores({}, {}, {}, "", False, seconds, pictures=results.pictures, per_image=results.per_image)
         scores.intervals_about = dict(self.intervals or {})
         for name, metric in self.metrics.items():
             protocol = self.protocol(metric, source.protocol())
@@ -491,11 +536,37 @@ class Evaluation:
 
 @dataclass
 class Results:
-    """What rank 0 computed: metric -> suffix -> value, metric -> interval of its main value, pictures by name."""
+    """What rank 0 computed.
+
+    Attributes:
+        values: metric -> suffix -> value.
+        intervals: metric -> interval of its main value.
+        pictures: by name.
+        per_image: see `Scores`.
+    """
 
     values: dict[str, dict[str, float]]
     intervals: dict[str, tuple[float, float]]
     pictures: dict[str, Tensor]
+    per_image: dict[str, Tensor] = field(default_factory=dict)
+
+
+def side_by_side(made: Block, place: int) -> Tensor:
+    """One sample of a block beside what belongs to it: source, mask, output and target, as far as there are any.
+
+    Returns:
+        (3, height + 2, width) uint8, in colours, on white; sources of other sizes are enlarged without smoothing, and
+        alpha is left out.
+    """
+    height, width = made.images.shape[2:]
+    masks = None if made.masks is None else 255 * made.masks.to(torch.uint8)
+    shown = []
+    for pictures in (made.sources, masks, made.images, made.targets):
+        if pictures is not None:
+            picture = interpolate(pictures[place : place + 1].cpu().float(), (height, width)).to(torch.uint8)[0]
+            colours = picture[:3] if len(picture) >= 3 else picture[:1].expand(3, -1, -1)
+            shown.append(pad(colours, (0, 2, 0, 2), value=255))
+    return torch.cat(shown, dim=2)
 
 
 class EvaluationError(RuntimeError):

@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from gan_lab import collectives
 from gan_lab.distributed.topology import Topology
 from gan_lab.evaluation.display import draw_curve, print_curve, say
-from gan_lab.evaluation.scores import Scores, append_scores, save_pictures
+from gan_lab.evaluation.scores import Scores, append_scores, save_per_image, save_pictures
 from gan_lab.evaluation.scoring import PreparedEvaluation, refuse, settings_by
 from gan_lab.evaluation.snapshots import (
     TAKEN,
@@ -158,6 +158,7 @@ class Watcher:
         if best is line:
             mark_best(folder, path, line | {"snapshot": sha256})
         save_pictures(folder / "pictures", images, scores)
+        save_per_image(folder, images, scores)
         append_scores(folder, images, scores, {"snapshot": sha256})
         assert best is not None
         draw_curve(comparable(lines), best, folder / "curve.png")

@@ -44,6 +44,11 @@ class Block:
     sources: Tensor | None = None
     masks: Tensor | None = None
 
+    @property
+    def hole_share(self) -> Tensor | None:
+        """(B,) float64 in [0, 1]: how much of each picture is hole, where there are masks."""
+        return None if self.masks is None else self.masks.flatten(1).sum(dim=1).double() / self.masks[0].numel()
+
 
 class BlockMetric(Metric):
     """A torchmetrics Metric that keeps its blocks on the CPU and leaves gathering over ranks to the evaluation stage.
@@ -54,14 +59,15 @@ class BlockMetric(Metric):
         name: stem of the score's name; the stage adds extractor and number of samples.
         higher_is_better: None where it cannot rank runs.
         needs: its inputs of each block, in this order: its extractor's "features" or "logits", "images" (uint8),
-            "labels" (int64), "samples" (the network's own output), "targets" and "sources" (uint8), "masks" (bool), or
-            "probe", what its `probe` gives.
+            "labels" (int64), "samples" (the network's own output), "targets" and "sources" (uint8), "masks" (bool),
+            "hole_share" (float64), or "probe", what its `probe` gives.
         probe_needs: which of a block's "labels", "samples", "targets", "sources" and "masks" its `probe` cannot do
             without; unlike its `needs`, they are not kept.
         in_space: whether an extractor has a part in it.
         uses_reference: whether `set_reference` must come before `compute`.
         needs_network: whether its `probe` calls the generator, so that images of files have no such score.
         intervals: whether its main value may be bootstrapped over blocks.
+        of_each: whether `per_picture` says something of each sample.
         minimum: fewest generated samples that give a value.
     """
 
@@ -72,6 +78,7 @@ class BlockMetric(Metric):
     uses_reference: bool
     needs_network: bool = False
     intervals: bool = False
+    of_each: bool = False
     minimum: int = 2
     full_state_update = False
 
@@ -131,6 +138,10 @@ class BlockMetric(Metric):
         if len(statistics.mean) != columns:
             raise ValueError(f"{self.name}: reference has {len(statistics.mean)} columns, samples have {columns}")
         return statistics
+
+    def per_picture(self) -> Tensor:
+        """(N,) float64: the value of each sample since the last reset, in their order; NaN where it has none."""
+        raise NotImplementedError(f"{self.name} has no value of each picture")
 
     def pictures(self) -> dict[str, Tensor]:
         """Pictures for people, by file name, of what the last `compute` saw: (C, H, W) uint8."""

@@ -1,5 +1,7 @@
 """L1: the mean absolute error of pictures."""
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from gan_lab.metrics.paired import PairedMetric, mean_of_picture
@@ -11,14 +13,14 @@ class MeanAbsoluteError(PairedMetric):
     Published percentages (of inpainting, say) are 100 times as much.
 
     Args:
-        of, region: see `PairedMetric`.
+        of, region, shares: see `PairedMetric`.
     """
 
     name = "l1"
     higher_is_better = False
 
-    def __init__(self, *, of: str, region: str) -> None:
-        super().__init__(of=of, region=region, channel="rgb", border=0)
+    def __init__(self, *, of: str, region: str, shares: Sequence[float] | None = None) -> None:
+        super().__init__(of=of, region=region, channel="rgb", border=0, shares=shares)
 
     def measure(self, *, output: Tensor, target: Tensor, region: Tensor | None) -> Tensor:
         """(B,) mean absolute errors; see `PairedMetric`."""

@@ -1,5 +1,6 @@
 """LPIPS between a translator's output and its target (Zhang et al. 2018)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ class LPIPSToTarget(PairedMetric):
     """Perceptual distance to the target: "" the mean over pictures, "_worst" the highest; see `PairedMetric`.
 
     Args:
-        of: see `PairedMetric`.
+        of, shares: see `PairedMetric`.
         extractor: see `BlockMetric`; one with `distances(first, second)`, (B, 3, H, W) in [-1, 1] twice -> (B,).
     """
 
@@ -22,8 +23,8 @@ class LPIPSToTarget(PairedMetric):
     higher_is_better = False
     in_space = True
 
-    def __init__(self, *, of: str, extractor: str | None) -> None:
-        super().__init__(of=of, region="whole", channel="rgb", border=0, extractor=extractor)
+    def __init__(self, *, of: str, extractor: str | None, shares: Sequence[float] | None = None) -> None:
+        super().__init__(of=of, region="whole", channel="rgb", border=0, shares=shares, extractor=extractor)
 
     def protocol(self) -> dict[str, Any]:
         """Plain JSON values."""

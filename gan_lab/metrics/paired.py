@@ -1,12 +1,13 @@
 """What metrics share that hold a translator's output against its target: which picture, which pixels, one value."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
+from gan_lab.data.images import unchanged
 from gan_lab.metrics.base import Block, BlockMetric
 from gan_lab.metrics.moments import finite_matrix
 
@@ -15,33 +16,6 @@ REGIONS = ("whole", "hole", "known")
 CHANNELS = ("rgb", "y")
 # Of red, green and blue in [0, 1] (ITU-R BT.601, as in MATLAB's rgb2ycbcr): Y from 16 to 235, of 255.
 LUMA, LUMA_OF_BLACK = (65.481, 128.553, 24.966), 16.0
-
-
-def unchanged(sources: Tensor, shape: Sequence[int]) -> Tensor:
-    """What a translator that does nothing would give: the source as a picture of the target's shape.
-
-    Args:
-        sources: (B, C', H', W') uint8.
-        shape: (C, H, W) of the targets.
-    Returns:
-        (B, C, H, W) uint8. Grey is repeated; smaller sources are enlarged by torch's bicubic kernel (a = -0.75, corners
-        not aligned), rounded and clamped.
-    Raises:
-        ValueError: there is no such picture: colour for grey, another number of channels, or a larger source.
-    """
-    channels, height, width = shape
-    given = tuple(sources.shape[1:])
-    if given[0] not in (1, channels):
-        raise ValueError(f"of=source: a source of {given[0]} channels is no picture of {channels}, as its target is")
-    if given[1] > height or given[2] > width:
-        raise ValueError(
-            f"of=source: sources of {given[1]}x{given[2]} pixels are larger than their targets of {height}x{width}, "
-            "and are enlarged only"
-        )
-    if given[1:] != (height, width):
-        enlarged = interpolate(sources.cpu().double(), size=(height, width), mode="bicubic", align_corners=False)
-        sources = enlarged.round().clamp(0, 255).to(torch.uint8)
-    return sources.expand(-1, channels, -1, -1)
 
 
 def luma(pictures: Tensor) -> Tensor:
@@ -69,23 +43,46 @@ class PairedMetric(BlockMetric):
     """One value per picture, against its target: "" their mean, "_worst" the worst one.
 
     Within a region, "_left_out" counts the pictures that have no pixel of it; they are part of no other number.
-    What deviates from the usual is told by the name: `psnr_y_cut4px`, `psnr_hole`, `psnr_copy`.
+    With `shares`, "_share_10_20" is the mean over the pictures whose hole takes more than 10 % and at most 20 % of
+    them, and "_share_10_20_count" their number; where that is 0, there is no mean. What deviates from the usual is told
+    by the name: `psnr_y_cut4px`, `psnr_hole`, `psnr_copy`.
 
     Args:
-        of: "output" of the network; "source", what doing nothing would score (see `unchanged`): "_copy" in the name.
+        of: "output" of the network; "source", what doing nothing would score (see `gan_lab.data.images.unchanged`):
+            "_copy" in the name.
         region: "whole" pictures; the "hole" of their masks; what is "known", all else.
         channel: "rgb" for all channels as they are; "y" for the luma of RGB (see `luma`).
         border: so many pixels are cut from each edge first, 0 or more.
+        shares: rising edges from 0 to 1 between which the hole's share of a picture falls, as [0, 0.1, 0.2, 0.4, 1]:
+            an edge belongs below it, the first one above it, too. None for no such values.
         extractor: see `BlockMetric`.
     """
 
-    needs = ("probe",)
+    needs: tuple[str, ...] = ("probe",)
     uses_reference = False
     in_space = False
     intervals = True
+    of_each = True
     minimum = 1
 
-    def __init__(self, *, of: str, region: str, channel: str, border: int, extractor: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        of: str,
+        region: str,
+        channel: str,
+        border: int,
+        shares: Sequence[float] | None = None,
+        extractor: str | None = None,
+    ) -> None:
+        if shares is not None:
+            if len(shares) < 2 or not all(0 <= low < high <= 1 for low, high in pairwise(shares)):
+                raise ValueError(
+                    "shares must be 2 or more rising edges from 0 to 1, [0, 0.2, 0.4, 1] for example, got "
+                    f"{list(shares)}; null leaves the values by share out"
+                )
+            self.needs = (*self.needs, "hole_share")
+        self.shares = None if shares is None else [float(edge) for edge in shares]
         super().__init__(extractor)
         for key, value, known in (("of", of, OF), ("region", region, REGIONS), ("channel", channel, CHANNELS)):
             if value not in known:
@@ -118,7 +115,7 @@ class PairedMetric(BlockMetric):
             "border": self.border,
             "range": "uint8 as [0, 1]",
             "mean": "over pictures",
-        }
+        } | ({} if self.shares is None else {"shares": self.shares})
 
     def pair(self, block: Block) -> tuple[Tensor, Tensor]:
         """What is scored and its target, of the pictures that count: (B, C, H, W) uint8 twice, where they are.
@@ -130,7 +127,10 @@ class PairedMetric(BlockMetric):
         targets = block.targets[: block.count]
         if self.of == "source":
             assert block.sources is not None
-            return unchanged(block.sources[: block.count], targets.shape[1:]), targets
+            try:
+                return unchanged(block.sources[: block.count], targets.shape[1:]), targets
+            except ValueError as error:
+                raise ValueError(f"of=source: {error}") from error
         images = block.images[: block.count]
         if images.shape != targets.shape:
             raise ValueError(f"the outputs are {tuple(images.shape[1:])}, their targets {tuple(targets.shape[1:])}")
@@ -176,7 +176,22 @@ class PairedMetric(BlockMetric):
             counts, values = {"_left_out": float(left_out.sum())}, values[~left_out]
         values = finite_matrix(values[:, None], "values of pictures", minimum=1)[:, 0]
         worst = values.min() if self.higher_is_better else values.max()
-        return {"": values.mean().item(), "_worst": worst.item()} | counts
+        return {"": values.mean().item(), "_worst": worst.item()} | counts | self._by_share()
+
+    def _by_share(self) -> dict[str, float]:
+        if self.shares is None:
+            return {}
+        values, shares, found = self.per_picture(), self.values("hole_share"), {}
+        for low, high in pairwise(self.shares):
+            inside = (shares > low) & (shares <= high)
+            if low == self.shares[0]:
+                inside |= shares == low
+            inside &= ~values.isnan()
+            name = f"_share_{100 * low:g}_{100 * high:g}"
+            if inside.any():
+                found[name] = values[inside].mean().item()
+            found[f"{name}_count"] = float(inside.sum())
+        return found
 
     def _seen(self, picture: Tensor) -> Tensor:
         """(C, H, W) uint8 -> (1, C or 1, h, w) float64 in [0, 1] on the CPU, without the border."""

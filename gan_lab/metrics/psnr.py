@@ -1,5 +1,6 @@
 """PSNR: how small the squared error of a picture is beside the brightest pixel, in dB."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -35,14 +36,16 @@ class PeakSignalToNoise(PairedMetric):
     with 100 dB.
 
     Args:
-        of, region, channel, border: see `PairedMetric`.
+        of, region, channel, border, shares: see `PairedMetric`.
     """
 
     name = "psnr"
     higher_is_better = True
 
-    def __init__(self, *, of: str, region: str, channel: str, border: int) -> None:
-        super().__init__(of=of, region=region, channel=channel, border=border)
+    def __init__(
+        self, *, of: str, region: str, channel: str, border: int, shares: Sequence[float] | None = None
+    ) -> None:
+        super().__init__(of=of, region=region, channel=channel, border=border, shares=shares)
 
     def protocol(self) -> dict[str, Any]:
         """Plain JSON values."""

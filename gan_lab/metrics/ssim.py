@@ -1,5 +1,6 @@
 """SSIM: likeness of two pictures in brightness, contrast and structure, window by window (Wang et al. 2004)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -56,14 +57,14 @@ class StructuralSimilarity(PairedMetric):
     """SSIM of each picture: "" the mean over pictures, "_worst" the lowest; see `PairedMetric`.
 
     Args:
-        of, channel, border: see `PairedMetric`.
+        of, channel, border, shares: see `PairedMetric`.
     """
 
     name = "ssim"
     higher_is_better = True
 
-    def __init__(self, *, of: str, channel: str, border: int) -> None:
-        super().__init__(of=of, region="whole", channel=channel, border=border)
+    def __init__(self, *, of: str, channel: str, border: int, shares: Sequence[float] | None = None) -> None:
+        super().__init__(of=of, region="whole", channel=channel, border=border, shares=shares)
 
     def protocol(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -99,7 +99,7 @@ INDIFFERENT = (
 
 
 INDIFFERENT_DATA = ("download", "workers", "resident", "resident_limit_mb", "cache_dir", "seed")
-INDIFFERENT_EVALUATION = ("cache_dir", "extractors", "intervals", "watched")
+INDIFFERENT_EVALUATION = ("cache_dir", "extractors", "intervals", "per_image", "watched")
 INDIFFERENT_TRAINER = ("precision",)  # the one key of `trainer` that does matter
 
 

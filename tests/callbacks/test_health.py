@@ -24,6 +24,7 @@ from gan_lab.callbacks.health import (
     Health,
     Reals,
     about_logits,
+    about_sources,
     duplicate_rate,
     held_out_split,
     nearest_distances,
@@ -164,6 +165,18 @@ def test_gaps_and_accuracies():
     assert found["accuracy"] == 0.5
     assert about_logits(logits, 2.5)["d_accuracy_real"] == 0.5
     assert "accuracy" not in about_logits(logits, None), "a critic's zero means nothing"
+
+
+def test_samples_beside_sources_and_targets():
+    targets = torch.tensor([[0, 40], [80, 120]], dtype=torch.uint8).view(2, 1, 1, 2)
+    found = about_sources(200 - targets, targets=targets, sources=targets + 10)
+    assert found == pytest.approx({"source_distance": 9.5, "target_correlation": -1.0})  # of 190, 110, 30 and 50
+    assert about_sources(targets + 10, targets=targets, sources=targets + 10)["source_distance"] == 0
+    wide = about_sources(targets, targets=targets, sources=torch.zeros(2, 1, 1, 4, dtype=torch.uint8))
+    assert math.isnan(wide["source_distance"]), "no picture of the target's kind"
+    assert math.isnan(about_sources(targets, targets=targets, sources=targets)["source_distance"])
+    flat = about_sources(torch.zeros_like(targets), targets=targets, sources=targets + 10)
+    assert math.isnan(flat["target_correlation"])
 
 
 def test_a_gap_that_drowns_says_nothing_of_overfitting():
@@ -439,6 +452,8 @@ def told(caplog, *looks, **changes):
         ({"modes": 5}, "modes are missing: samples show 5 classes, as many reals 10", "larger batch"),
         ({"share": 0.6}, "D over-fits: reals that it is not trained on lie 60% of the way", "model.augment"),
         ({"accuracy": 0.995}, "D wins: it is right on 99.5%", "model.optimizers.discriminator.lr"),
+        ({"source_distance": 0.04}, "samples are their sources: they differ from them by 4%", "generator.lr"),
+        ({"target_correlation": -0.5}, "samples are inverted: they are light where", "another seed"),
     ],
 )
 def test_each_condition_is_told(found, begins, advises, caplog):
@@ -447,6 +462,7 @@ def test_each_condition_is_told(found, begins, advises, caplog):
     assert message.startswith(f"health at 2.0 kimg: {begins}")
     assert advises in message
     just_not = {"duplicates": 0.13, "spread": 0.21, "modes": 6, "share": 0.49, "accuracy": 0.98}
+    just_not |= {"source_distance": 0.11, "target_correlation": -0.29}
     name = next(iter(found))
     assert told(caplog, {name: just_not[name]}) == []
 

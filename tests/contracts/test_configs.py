@@ -189,8 +189,9 @@ def refusal_of(path) -> str | None:
         metric = instantiate(OmegaConf.load(path))
         if "labels" in metric.needs:
             return "metric tried needs labels, which these samples do not have"
-        if "targets" in metric.probe_needs:
-            return "metric tried needs targets, which these samples do not have: choose data with a condition"
+        for need in ("targets", "sources"):
+            if need in metric.probe_needs:
+                return f"metric tried needs {need}, which these samples do not have: choose data with a condition"
     return {
         "modes_grid": r"metric tried: the centres are points of 2 numbers, the samples of shape \(1, 16, 16\)",
         "modes_ring": r"metric tried: the centres are points of 2 numbers, the samples of shape \(1, 16, 16\)",

@@ -111,9 +111,11 @@ def on_ranks(world: int, work, monkeypatch):
 @pytest.mark.parametrize("block", [8, 50])
 @pytest.mark.parametrize("samples", [1, 7, 101, 1000])
 def test_the_same_bits_on_any_number_of_ranks(samples, block, monkeypatch):
-    """Of latents, labels, samples, pictures, features, logits, draws of probes, and of every metric's results."""
+    """Of latents, labels, samples, pictures, features, logits, draws of probes, and of every metric's results, in all
+    and of each image."""
     for stage in stages_of(samples) or [{}]:
-        evaluation = evaluation_of(stage, samples, block)
+        worst = 2 if any(metric.of_each for metric in stage.values()) else None
+        evaluation = evaluation_of(stage, samples, block, per_image=worst)
         alone = every_metric.outcome(evaluation)
         assert len(alone["bits"]) == (9 if of_targets(stage) else 6)
         for world in (2, 3, 4):
@@ -126,7 +128,8 @@ def test_the_same_bits_on_any_number_of_ranks(samples, block, monkeypatch):
 def test_every_metric_takes_part():
     assert sorted(stem for stage in stages_of(1000) for stem in stage) == METRICS
     alone = {stem for stage in stages_of(1) for stem in stage}
-    assert alone == {"l1", "lpips_target", "psnr", "ssim"}, "one picture has a distance to its target"
+    of_one = {"copy_distance", "l1", "label_kept", "lpips_target", "psnr", "ssim"}
+    assert alone == of_one, "one picture has a distance to its target"
 
 
 class Seen(BlockMetric):

@@ -1,5 +1,6 @@
 """Targets, sources and masks in the stage: handed to the metrics that ask for them, missed before training."""
 
+import csv
 from functools import partial
 
 import numpy as np
@@ -10,6 +11,7 @@ from tiny import labelled_inputs
 
 from gan_lab.data.reference import ReferenceSet
 from gan_lab.evaluation.isolation import scoring_mode
+from gan_lab.evaluation.scores import save_per_image
 from gan_lab.metrics.base import BlockMetric
 from gan_lab.metrics.l1 import MeanAbsoluteError
 from gan_lab.metrics.psnr import PeakSignalToNoise
@@ -77,6 +79,49 @@ def test_a_score_is_the_mean_over_the_pictures_and_its_copy_stands_beside():
     half = 1.96 * by_hand.std().item() / 120**0.5
     assert (low, high) == pytest.approx((found.values["psnr120"] - half, found.values["psnr120"] + half), abs=half)
     assert len({found.protocols[name] for name in ("psnr120", "psnr_hole120", "psnr_copy120")}) == 3
+
+
+def test_a_table_of_images_and_the_worst_of_them(tmp_path):
+    metrics = {
+        "psnr": PSNR(of="output", region="whole", shares=[0, 0.5, 1]),
+        "l1": MeanAbsoluteError(of="output", region="hole"),
+        "frame": Framed(),
+    }
+    found = score(evaluation_of(metrics, 23, 5, per_image=2))
+    assert list(found.per_image) == ["labels", "hole_share", "psnr23", "l1_hole23"]
+    given = blocks(23, 5)
+    shares = given["masks"].double().mean(dim=(1, 2, 3))
+    assert torch.equal(found.per_image["hole_share"], shares)
+    errors = (given["images"].double() - given["targets"].double()).square().mean(dim=(1, 2, 3)) / 255**2
+    torch.testing.assert_close(found.per_image["psnr23"], -10 * errors.log10(), rtol=1e-12, atol=0)
+    wide = found.per_image["psnr23"][shares > 0.5]
+    assert found.values["psnr23_share_50_100"] == pytest.approx(wide.mean().item(), rel=1e-12)
+    assert found.values["psnr23_share_50_100_count"] == len(wide)
+
+    save_per_image(tmp_path / "new", 64, found)
+    with (tmp_path / "new" / "per_image.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["index"]) for row in rows] == list(range(23))
+    assert {row["images_seen"] for row in rows} == {"64"}
+    assert [float(row["l1_hole23"]) for row in rows] == found.per_image["l1_hole23"].tolist()
+
+    (picture,) = found.pictures.values()
+    assert list(found.pictures) == ["worst_psnr"]
+    assert picture.shape == (3, 2 * (16 + 2), 4 * (16 + 2))
+    for row, index in enumerate(errors.argsort(descending=True)[:2]):
+        for column, name in enumerate(("sources", "masks", "images", "targets")):
+            shown = picture[:, 18 * row :, 18 * column :][:, :16, :16]
+            expected = given[name][index] * torch.tensor(255 if name == "masks" else 1, dtype=torch.uint8)
+            assert torch.equal(shown, expected.expand(3, -1, -1)), (row, name)
+
+
+def test_a_table_wants_a_metric_that_fills_it():
+    with pytest.raises(ValueError, match=r"per_image must be 1 or more \(or null for no table\), got 0"):
+        evaluation_of({"mine": PSNR(of="output", region="whole")}, 20, 10, per_image=0)
+    with pytest.raises(
+        ValueError, match=r"per_image=3, but none of the metrics \(everything, frame\) has a value of each"
+    ):
+        evaluation_of({"frame": Framed()}, 20, 10, per_image=3)
 
 
 class Part(Translated):

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from references import reference_of
 
 CONF = Path(__file__).parents[2] / "conf" / "metric"
+COLUMNS = {"copy_distance": (2,), "p_ids": (4,)}  # of a probe, where it gives more than a number for each sample
 
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
@@ -27,7 +28,7 @@ def test_it_keeps_the_interface(path):
         "targets": torch.randint(256, (count, 1, 8, 8), dtype=torch.uint8, generator=generator),
         "sources": torch.randint(256, (count, 1, 8, 8), dtype=torch.uint8, generator=generator),
         "masks": torch.rand(count, 1, 8, 8, generator=generator) < 0.5,
-        "probe": torch.rand(count, generator=generator),
+        "probe": torch.rand(count, *COLUMNS.get(path.stem, ()), generator=generator),
     }
     if metric.uses_reference:
         features = torch.randn(80, 4, generator=generator) if "features" in metric.needs else None

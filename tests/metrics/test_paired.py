@@ -9,9 +9,10 @@ from PIL import Image
 from torch.nn.functional import interpolate
 from translated import random_pictures, scored, translated
 
+from gan_lab.data.images import unchanged
 from gan_lab.metrics.l1 import MeanAbsoluteError
 from gan_lab.metrics.lpips_target import LPIPSToTarget
-from gan_lab.metrics.paired import luma, unchanged
+from gan_lab.metrics.paired import luma
 from gan_lab.metrics.psnr import PeakSignalToNoise
 from gan_lab.metrics.ssim import StructuralSimilarity
 
@@ -179,6 +180,32 @@ def test_luma_is_bt_601():
     pictures = torch.tensor(colours, dtype=torch.float64)[:, :, None, None] / 255
     expected = [81.481, 144.553, 40.966, 235, 16, 59.8]
     assert (255 * luma(pictures)).flatten().tolist() == pytest.approx(expected, rel=1e-12)
+
+
+def test_values_by_share_of_the_hole():
+    # Holes of 0, 1, 2, 2 and 4 of 4 pixels; a channel of an error each, 0.2 to 1 of the range.
+    output = torch.tensor([51, 102, 153, 204, 255], dtype=torch.uint8).view(5, 1, 1, 1).repeat(1, 1, 2, 2)
+    masks = torch.tensor([[0, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0], [0, 1, 0, 1], [1, 1, 1, 1]]).view(5, 1, 2, 2).bool()
+    block = translated(output, torch.zeros_like(output), masks=masks)
+
+    def by_share(shares, region="whole"):
+        metric = MeanAbsoluteError(of="output", region=region, shares=shares)
+        metric.update(metric.probe(block), block.hole_share)
+        return {name: value for name, value in metric.compute().items() if "share" in name}
+
+    expected = {"_share_0_25": 0.3, "_share_0_25_count": 2, "_share_25_50": 0.7, "_share_25_50_count": 2}
+    assert by_share([0, 0.25, 0.5]) == pytest.approx(expected, rel=1e-12)
+    empty = {"_share_10_20_count": 0, "_share_20_100": 0.7, "_share_20_100_count": 4}
+    assert by_share([0.1, 0.2, 1]) == pytest.approx(empty, rel=1e-12)
+    assert by_share([0, 0.25], "hole") == pytest.approx({"_share_0_25": 0.4, "_share_0_25_count": 1}, rel=1e-12)
+    assert psnr(shares=None).protocol() == psnr().protocol()
+    assert psnr(shares=[0, 1]).protocol() == psnr().protocol() | {"shares": [0, 1]}
+
+
+@pytest.mark.parametrize("shares", [[0.1], [0, 0.5, 0.5], [0.5, 0.2], [-0.1, 1], [0, 1.5]])
+def test_edges_that_do_not_rise(shares):
+    with pytest.raises(ValueError, match=re.escape(f"[0, 0.2, 0.4, 1] for example, got {shares}; null leaves")):
+        psnr(shares=shares)
 
 
 @pytest.mark.parametrize(
