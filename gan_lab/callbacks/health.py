@@ -80,7 +80,7 @@ class Health(TickCallback):
     `source_distance`: of translators, mean absolute difference of samples and their sources, relative to that of the
         targets; NaN where a source is no picture of the target's kind, or all are their targets.
     `target_correlation`: of translators, that of the values of samples and their targets, all of them at once; NaN
-        where either are of one level.
+        where either are of one level. Not where sources come of another set, and have no targets.
     `modes`: classes found among samples by the evaluation's extractor, where that is a cheap classifier of the data's.
 
     Args:
@@ -149,7 +149,7 @@ class Health(TickCallback):
             self.classifier = classifier_of(trainer, data, pl_module.device)
         self.columns = ["duplicates", "spread"] + ["modes"] * (self.classifier is not None)
         if hasattr(pl_module.inputs, "condition_shape"):
-            self.columns += ["source_distance", "target_correlation"]
+            self.columns += ["source_distance"] + ["target_correlation"] * (data.source_data is None)
         if hasattr(pl_module, "judge"):
             held_out = ["_held_out"] * (self.held_out is not None)
             self.columns += ["logit_gap", *(f"logit_gap{kind}" for kind in held_out)]
@@ -182,7 +182,8 @@ class Health(TickCallback):
         }
         if hasattr(module.inputs, "condition_shape"):
             targets, beside = reals.images["real"]
-            found |= about_sources(pixels, targets=targets, sources=to_uint8(beside["condition"]))
+            about = about_sources(pixels, targets=targets, sources=to_uint8(beside["condition"]))
+            found |= {name: value for name, value in about.items() if name in self.columns}
         if logits is None:
             return found
         of = {"fake": logits} | {kind: self.judged_reals(module, *images) for kind, images in reals.images.items()}

@@ -42,6 +42,7 @@ class Data(pl.LightningDataModule, ABC):
         seed: of order and flips, or of the points, non-negative.
     Attributes:
         condition_shape: (C', H', W') of the sources that go with samples; None where there are none.
+        source_data: another set that sources come of, which then belong to no targets; None for none.
         picture_samples: how many samples a picture of them shows; None for as many as a grid has places.
     Raises:
         ValueError: a value is out of range, or values contradict one another.
@@ -71,6 +72,7 @@ class Data(pl.LightningDataModule, ABC):
         self.seed = whole("seed", seed, 0)
         self.class_names: tuple[str, ...] | None = None
         self.condition_shape: tuple[int, ...] | None = None
+        self.source_data: ImageData | None = None
         self._device = torch.device("cpu")
         self._stream: Stream | None = None
 
