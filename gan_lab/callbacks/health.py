@@ -277,8 +277,9 @@ def held_out_split(data: Any) -> str | None:
     """The reals that D is not trained on, as a name for `data.reference`; None where there are none."""
     if "test" in data.splits:
         return "test"
-    whole = len(data.reference("train"))
-    return f"train[{data.limit}:]" if data.limit is not None and data.limit < whole else None
+    if data.limit is None:
+        return None
+    return f"train[{data.limit}:]" if data.limit < len(data.reference("train")) else None
 
 
 def classifier_of(trainer: Trainer, data: Any, device: torch.device) -> Any:
