@@ -26,6 +26,7 @@ SPLITS = ("train", "val", "test")  # folders that are splits where `train` is on
 RESAMPLINGS = {"lanczos": Image.Resampling.LANCZOS, "nearest": Image.Resampling.NEAREST}
 LENGTH_BYTES = 8  # before the content of a pair, of its source's part
 SIDES = ("sources", "targets")
+MANY = 1000  # files that are read under a progress bar
 
 
 class Root:
@@ -204,7 +205,7 @@ def _contents(source: Source, names: list[str], sizes: list[Any], wanted: set[An
     chosen = {name: size for name, size in zip(names, sizes, strict=True) if size in wanted}
     known = source.checksums()
     if known is None:
-        checksums = checksums_of(source, list(chosen), title="Comparing the splits") if chosen else []
+        checksums = checksums_of(source, list(chosen), quietly=len(chosen) < MANY, title="Comparing the splits")
     else:
         checksums = [number for name, number in zip(names, known, strict=True) if name in chosen]
     return {name: (size, number) for (name, size), number in zip(chosen.items(), checksums, strict=True)}

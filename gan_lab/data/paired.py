@@ -251,6 +251,7 @@ class Paired(DecodedImages):
                 f"data.load_size={load_size} is less than data.image_size={list(self.image_size)}, which is cut out of "
                 "it; give more, or null"
             )
+        self._surveyed = False
         self._larger: Paired | None = None
         if self.load_size != self.image_size:
             self._larger = Paired(
@@ -293,7 +294,9 @@ class Paired(DecodedImages):
         """
         given = split == "test" and bool(self._test_roots)
         targets, *sources = self._test_roots if given else self._roots
-        place = "train" if given else split
+        place = split
+        if given and "test" not in targets.folders:
+            place = "train"  # what is not divided
         if not sources:
             return targets.source(place)
         pairs = Pairs(sources[0].source(place), targets.source(place))
@@ -323,6 +326,13 @@ class Paired(DecodedImages):
 
     def prepare_data(self) -> None:
         """Match the files of all splits, say what there is, and decode what is trained on and not in the cache yet."""
+        if not self._surveyed:
+            self._survey_files()
+            self._surveyed = True
+        (self._larger or self)._decode_once("train")
+
+    def _survey_files(self) -> None:
+        """Say how many pairs there are, and what lies beside the splits or in several of them."""
         sources = {split: self.source(split) for split in self.splits}
         how = "two files each"
         if self.direction is not None:
@@ -334,7 +344,6 @@ class Paired(DecodedImages):
                 log.warning("%s: %s", root, finding)
         for split in self.splits[1:]:
             warn_of_repetitions(self.name, split, sources["train"], sources[split])
-        (self._larger or self)._decode_once("train")
 
     def read(self, split: str) -> PairedSet:
         """See `ImageData.read`: all of each picture."""
@@ -358,7 +367,7 @@ class Paired(DecodedImages):
         samples = everything.shown_at(self.image_size)
         self._count_classes(samples)
         if self.limit is not None:
-            samples = samples.chosen(slice(self.limit), f"train[:{self.limit}]")
+            samples = samples.part(None, self.limit)
         if self.subset is not None:
             samples = random_subset(samples, self.subset, self.subset_seed)
         if collectives.rank() == 0:
@@ -388,10 +397,10 @@ class Paired(DecodedImages):
     def _protocol(self) -> dict[str, Any]:
         """How pictures were brought to their size, in plain JSON values."""
         height, width = self.image_size
-        how = "cut to the shape" if self._shape.target.center_crop else "squeezed"
+        how = "cut to the shape and resized" if self._shape.target.center_crop else "squeezed"
         return {
             "direction": self.direction,
-            "shown": f"whole, {how}, {height}x{width}",
+            "shown": f"{how} to {height}x{width}, not cropped further",
             "resize": self._shape.source_resize,
         }
 

@@ -125,6 +125,9 @@ def test_test_roots_are_a_split(tmp_path):
     data = paired(tmp_path / "all" / "B" / "one", tmp_path / "cache", **places)
     assert data.splits == ("train", "test")
     assert data.reference("test").digest != data.reference("train").digest
+    written = write_pairs(tmp_path / "divided", splits=("train", "test"), size=(8, 8))["test"]
+    other = paired(tmp_path / "divided" / "train", tmp_path / "cache", test_root=str(tmp_path / "divided"))
+    assert np.array_equal(other.reference("test").images, first_of(written[1]))
     alone = paired(tmp_path / "all" / "B" / "one", tmp_path / "cache", source_root=places["source_root"])
     assert data.identity() != alone.identity()
 
@@ -267,7 +270,7 @@ def test_evaluation_sees_all_of_each_picture(coordinates, tmp_path):
     larger = started(coordinates, tmp_path / "cache", load_size=12)
     assert np.array_equal(larger.reference("train").images, plain.reference("train").images)
     assert larger.sources("train").protocol() == plain.sources("train").protocol()
-    assert larger.sources("train").protocol()["condition"]["shown"] == "whole, squeezed, 8x8"
+    assert larger.sources("train").protocol()["condition"]["shown"] == "squeezed to 8x8, not cropped further"
     assert larger.stream.samples.images.shape == (5, 3, 8, 8), "the middle, for a look at training"
     made = larger.condition_of(larger.stream.samples).make(torch.empty(0), torch.tensor([3]))["condition"]
     assert made[0, :, 0, 0].tolist() == [2, 2, 3]
