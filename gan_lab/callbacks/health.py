@@ -202,8 +202,8 @@ class Health(TickCallback):
             random = numpy_generator(module.seed, f"health {kind}")
             chosen = sorted(random.choice(len(samples), min(self.size, len(samples)), replace=False))
             chosen_pixels, beside = torch.from_numpy(samples.images[chosen]), {}
-            if (condition := data.condition_of(samples)) is not None:
-                beside = as_inputs(condition.make(chosen_pixels, torch.tensor(chosen), None))
+            if data.condition_shape is not None:
+                beside = as_inputs(data.condition_of(samples).make(chosen_pixels, torch.tensor(chosen), None))
             elif samples.labels is not None:
                 beside["labels"] = torch.from_numpy(samples.labels[chosen])
             images[kind] = (chosen_pixels, beside)
