@@ -236,6 +236,34 @@ def write_image_folder(
     return sorted(written)
 
 
+def write_pairs(
+    root: Path,
+    *,
+    splits: tuple[str, ...] = ("train", "val", "test"),
+    count: int = 6,
+    size: tuple[int, int] = (32, 32),
+    side_by_side: bool = True,
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Write `count` pairs of (width, height) `size` for each split: side by side, or below `root`/A and `root`/B.
+
+    Returns:
+        per split: what is in A, the left half, and in B: (N, H, W, 3) uint8 each.
+    """
+    written = {}
+    for seed, split in enumerate(splits):
+        random = np.random.default_rng(seed)
+        first, second = random.integers(256, size=(2, count, size[1], size[0], 3), dtype=np.uint8)
+        for number in range(count):
+            halves = {f"A/{split}": first[number], f"B/{split}": second[number]}
+            if side_by_side:
+                halves = {split: np.concatenate([first[number], second[number]], axis=1)}
+            for place, pixels in halves.items():
+                (Path(root) / place).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(Path(root) / place / f"{number:03}.png")
+        written[split] = first, second
+    return written
+
+
 def write_image_zip(path: Path, folder: Path) -> Path:
     """Pack all files below `folder` into a zip at `path`, with paths relative to `folder`."""
     with zipfile.ZipFile(path, "w") as archive:

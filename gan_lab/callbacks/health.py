@@ -224,10 +224,11 @@ class Health(TickCallback):
             random = numpy_generator(module.seed, f"health {kind}")
             chosen = sorted(random.choice(len(samples), min(self.size, len(samples)), replace=False))
             chosen_pixels, beside = torch.from_numpy(samples.images[chosen]), {}
-            if data.condition_shape is not None and data.condition is None:
+            condition = data.condition_of(samples)
+            if condition is not None:
+                beside = as_inputs(condition.make(chosen_pixels, torch.tensor(chosen), None))
+            elif data.source_data is not None:
                 beside = data.sources("train").inputs(0, len(chosen))
-            elif data.condition_shape is not None:
-                beside = as_inputs(data.condition.make(chosen_pixels, torch.tensor(chosen), None))
             elif samples.labels is not None:
                 beside["labels"] = torch.from_numpy(samples.labels[chosen])
             images[kind] = (chosen_pixels, beside)
@@ -301,8 +302,9 @@ def held_out_split(data: Any) -> str | None:
     """The reals that D is not trained on, as a name for `data.reference`; None where there are none."""
     if "test" in data.splits:
         return "test"
-    whole = len(data.reference("train"))
-    return f"train[{data.limit}:]" if data.limit is not None and data.limit < whole else None
+    if data.limit is None:
+        return None
+    return f"train[{data.limit}:]" if data.limit < len(data.reference("train")) else None
 
 
 def classifier_of(trainer: Trainer, data: Any, device: torch.device) -> Any:

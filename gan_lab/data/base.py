@@ -4,7 +4,7 @@ import logging
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import pytorch_lightning as pl
@@ -21,6 +21,7 @@ from gan_lab.data.stream import REALS, SOURCES, RealStream, Stream, UnpairedStre
 from gan_lab.sampling import numpy_generator
 
 log = logging.getLogger(__name__)
+Samples = TypeVar("Samples", bound=ReferenceSet)
 
 HELD_OUT = ("test", "val", "held_out")  # splits that are not trained on
 SPLIT = re.compile(r"(?P<name>\w+)(\[(?P<first>-?\d*):(?P<last>-?\d*)\])?")
@@ -112,6 +113,10 @@ class Data(pl.LightningDataModule, ABC):
             ValueError: there is no way back.
         """
         raise ValueError(f"{self.name} has no sources, so that nothing is translated back: leave direction out")
+
+    def condition_of(self, samples: ReferenceSet) -> Condition | None:
+        """What gives the sources of some of this data's samples, by their numbers; None where there are none."""
+        return None
 
     def identity(self) -> str | None:
         """A digest of what is trained on that is the same wherever it lies, without reading all of it.
@@ -362,6 +367,10 @@ class ImageData(Data):
         """See `Data`."""
         return super().turned() if self.condition_shape is None else Turned(self)
 
+    def condition_of(self, samples: ReferenceSet) -> Condition | None:
+        """See `Data`."""
+        return self.condition
+
     @property
     def stream(self) -> RealStream | UnpairedStream:
         """See `Data`."""
@@ -424,7 +433,7 @@ class ImageData(Data):
         self.num_classes = found
 
 
-def random_subset(samples: ReferenceSet, count: int, seed: int) -> ReferenceSet:
+def random_subset(samples: Samples, count: int, seed: int) -> Samples:
     """`count` of the samples in their order, as many of each class as there are: a function of the seed.
 
     A class of fewer gives all it has, and the others the rest; a remainder goes to classes at random.
@@ -442,14 +451,7 @@ def random_subset(samples: ReferenceSet, count: int, seed: int) -> ReferenceSet:
             places = np.flatnonzero(labels == label)
             turn[places] = np.arange(len(places))
         order = order[np.argsort(turn, kind="stable")]
-    chosen = np.sort(order[:count])
-    return ReferenceSet(
-        name=samples.name,
-        split=f"{samples.split}, {count} by seed {seed}",
-        images=samples.images[chosen],
-        labels=None if samples.labels is None else samples.labels[chosen],
-        class_names=samples.class_names,
-    )
+    return samples.chosen(np.sort(order[:count]), f"{samples.split}, {count} by seed {seed}")
 
 
 class Batches:
@@ -470,12 +472,12 @@ class Batches:
         return 2**40
 
 
-def height_and_width(image_size: int | Sequence[int]) -> tuple[int, int]:
-    """(height, width) of `data.image_size`, which may be one number."""
+def height_and_width(image_size: int | Sequence[int], key: str = "image_size") -> tuple[int, int]:
+    """(height, width) of `data.image_size`, or another key, which may be one number."""
     sizes = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
     if len(sizes) != 2:
-        raise ValueError(f"data.image_size must be one number or [height, width], got {image_size!r}")
-    return whole("image_size", sizes[0], 1), whole("image_size", sizes[1], 1)
+        raise ValueError(f"data.{key} must be one number or [height, width], got {image_size!r}")
+    return whole(key, sizes[0], 1), whole(key, sizes[1], 1)
 
 
 def whole(key: str, value: Any, least: int) -> int:

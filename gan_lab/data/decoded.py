@@ -5,13 +5,15 @@ import logging
 import os
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from gan_lab import collectives
+from gan_lab.data import image_files
 from gan_lab.data.base import ImageData, truth, whole
 from gan_lab.data.copies import (
     DIGITS,
@@ -24,7 +26,7 @@ from gan_lab.data.copies import (
     sample_of,
     trust,
 )
-from gan_lab.data.image_files import ArrayWriter, Shape, Survey, checksums_of, decode_all
+from gan_lab.data.image_files import ArrayWriter, Decoded, Shape, Survey, checksums_of, decode_all
 from gan_lab.data.labelling import Classes
 from gan_lab.data.reference import ReferenceSet, finish_digest
 from gan_lab.data.sources import Source, extensions, listed, spread
@@ -82,7 +84,7 @@ class DecodedImages(ImageData):
         self._copies = Copies(self.cache_dir)
         self._decoded: dict[str, Found] = {}
         crop = None if crop is None else whole("crop", crop, 1)
-        self._shape = Shape(self.image_size, self.channels, truth("center_crop", center_crop), crop)
+        self._shape: Any = Shape(self.image_size, self.channels, truth("center_crop", center_crop), crop)
 
     @abstractmethod
     def source(self, split: str) -> Source:
@@ -99,6 +101,18 @@ class DecodedImages(ImageData):
     def labelling(self) -> Any:
         """What `classes` depends on besides the source, as plain JSON values."""
         return None
+
+    def stored_shape(self) -> Sequence[int]:
+        """Of each sample in the decoded copy."""
+        return self.sample_shape
+
+    def decode(self, content: bytes, whites: Mapping[str, int]) -> Decoded:
+        """What is stored of one of a source's contents; `whites` are those of `survey`."""
+        return image_files.decode(content, self._shape, whites)
+
+    def survey(self, whites: Mapping[str, int]) -> Survey:
+        """A new one, for the files of a source."""
+        return Survey(self.channels, whites)
 
     def identity(self) -> str:
         """See `Data`: of names, sizes, classes, and the content of some files, evenly spread; nothing is decoded."""
@@ -181,7 +195,7 @@ class DecodedImages(ImageData):
         if labels is not None:
             np.save(folder / "labels.npy", labels)
         np.save(folder / "checksums.npy", np.array(survey.checksums, dtype=np.int64))
-        shape = (len(kept), *self.sample_shape)
+        shape = (len(kept), *self.stored_shape())
         facts = {
             "place": source.place,
             "class_names": classes.names,
@@ -202,10 +216,11 @@ class DecodedImages(ImageData):
         self, folder: Path, source: Source, names: list[str], whites: Mapping[str, int]
     ) -> tuple[Survey, list[int], Any]:
         """Write images.npy; what the files are like, the places of those that could be read, a sha256 of all pixels."""
-        survey = Survey(self.channels, whites)
+        survey = self.survey(whites)
         kept = []
-        with ArrayWriter(folder / "images.npy", self.sample_shape) as images:
-            for place, (name, decoded) in enumerate(decode_all(source, names, self._shape, whites)):
+        decoder = partial(self.decode, whites=whites)
+        with ArrayWriter(folder / "images.npy", tuple(self.stored_shape())) as images:
+            for place, (name, decoded) in enumerate(decode_all(source, names, decoder)):
                 survey.add(name, decoded)
                 if decoded.pixels is not None:
                     images.add(decoded.pixels)
@@ -213,10 +228,10 @@ class DecodedImages(ImageData):
         return survey, kept, images.sha256
 
 
-def report(found: Found, facts: Mapping[str, Any]) -> None:
+def report(found: Found, facts: Mapping[str, Any], nouns: str = "images") -> None:
     """Say what there is, and what is odd about it."""
     counts = f"{most_of(facts['sizes'])} pixels (width x height), {most_of(facts['modes'])}"
-    log.info("%s: %s images of %s", found.place, facts["shape"][0], counts)
+    log.info("%s: %s %s of %s", found.place, facts["shape"][0], nouns, counts)
     expected, odd = [*found.notes], [*found.findings, *facts["findings"]]
     if facts["reason"]:
         (odd if facts["doubtful"] else expected).insert(0, facts["reason"])

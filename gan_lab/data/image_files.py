@@ -4,7 +4,7 @@ import hashlib
 import io
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -53,6 +53,7 @@ class Decoded(NamedTuple):
         peak: the greatest level of one that has more than 8 bits.
         upper_only: whether Pillow drops all but the upper 8 bits, which `peak` then is of.
         remarks: what was done about it, as a heading of a report.
+        source: of a pair, what there is to say about the source; the rest is of the target, but for `pixels` of both.
     """
 
     pixels: np.ndarray | None
@@ -64,6 +65,7 @@ class Decoded(NamedTuple):
     peak: int | None = None
     upper_only: bool = False
     remarks: tuple[str, ...] = ()
+    source: "Decoded | None" = None
 
 
 def decode(content: bytes, shape: Shape, whites: Mapping[str, int] = MappingProxyType({})) -> Decoded:
@@ -72,41 +74,64 @@ def decode(content: bytes, shape: Shape, whites: Mapping[str, int] = MappingProx
     Args:
         content: of the file.
         shape: as it is wanted.
-        whites: for each kind of grey above 8 bits (see `grey_kind`) the level that is white; 65535 where it is absent.
+        whites: see `opened`.
     """
-    remarks: list[str] = []
     try:
-        with Image.open(io.BytesIO(content)) as stored:
-            mode, kind = stored.mode, grey_kind(stored.mode)
-            # A photograph of several frames (MPO) has the others for depth or a preview.
-            if getattr(stored, "is_animated", False) and stored.format != "MPO":
-                remarks.append("of several images in one file the first is taken")
-            upper_only = kind is None and bits_of(stored, content) > 8
-            upright = ImageOps.exif_transpose(stored)
-        peak = None
-        if kind is not None:
-            peak = int(np.asarray(upright).max())
-            upright = eight_bits(upright, whites.get(kind, FULL))
-        elif upper_only:
-            peak = int(np.asarray(upright.convert("RGB")).max())
-            upright = with_upper_transparency(upright)
-        image = with_channels(in_srgb(upright, stored.info.get("icc_profile"), remarks), shape.channels)
-    except UnidentifiedImageError:
-        return Decoded(None, error="not an image")
-    except Exception as error:  # Pillow's plugins raise whatever a damaged file makes them stumble over
-        return Decoded(None, error=f"{error}" or type(error).__name__)
-    height, width = shape.image_size
+        image, about = opened(content, whites)
+        image = with_channels(image, shape.channels)
+    except Exception as error:
+        return Decoded(None, error=reason_of(error))
     if shape.crop is not None:
         if shape.crop > min(image.size):
             return Decoded(None, error=f"{image.width}x{image.height}, too small for data.crop={shape.crop}")
         left, top = (image.width - shape.crop) // 2, (image.height - shape.crop) // 2
         image = image.crop((left, top, left + shape.crop, top + shape.crop))
+    return about._replace(pixels=fitted(image, shape), width=image.width, height=image.height)
+
+
+def opened(content: bytes, whites: Mapping[str, int]) -> tuple[Image.Image, Decoded]:
+    """The image of a file, of 8 bits, upright and in sRGB, and what there is to say about it, without pixels.
+
+    Args:
+        content: of the file.
+        whites: for each kind of grey above 8 bits (see `grey_kind`) the level that is white; 65535 where it is absent.
+    Raises:
+        Exception: whatever a damaged file makes Pillow's plugins stumble over; see `reason_of`.
+    """
+    remarks: list[str] = []
+    with Image.open(io.BytesIO(content)) as stored:
+        mode, kind = stored.mode, grey_kind(stored.mode)
+        # A photograph of several frames (MPO) has the others for depth or a preview.
+        if getattr(stored, "is_animated", False) and stored.format != "MPO":
+            remarks.append("of several images in one file the first is taken")
+        upper_only = kind is None and bits_of(stored, content) > 8
+        upright = ImageOps.exif_transpose(stored)
+    peak = None
+    if kind is not None:
+        peak = int(np.asarray(upright).max())
+        upright = eight_bits(upright, whites.get(kind, FULL))
+    elif upper_only:
+        peak = int(np.asarray(upright.convert("RGB")).max())
+        upright = with_upper_transparency(upright)
+    image = in_srgb(upright, stored.info.get("icc_profile"), remarks)
+    return image, Decoded(None, mode, *image.size, peak=peak, upper_only=upper_only, remarks=tuple(remarks))
+
+
+def reason_of(error: Exception) -> str:
+    """Why a file cannot be read, for a report."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image"
+    return f"{error}" or type(error).__name__
+
+
+def fitted(image: Image.Image, shape: Shape, resampling: Image.Resampling = Image.Resampling.LANCZOS) -> np.ndarray:
+    """(C, H, W) uint8: an image that has the channels of `shape`, cut or squeezed to its size."""
+    height, width = shape.image_size
     if shape.center_crop:
-        fitted = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+        brought = ImageOps.fit(image, (width, height), resampling)
     else:
-        fitted = image.resize((width, height), Image.Resampling.LANCZOS)
-    pixels = np.asarray(fitted).reshape(height, width, shape.channels).transpose(2, 0, 1)
-    return Decoded(pixels, mode, *image.size, peak=peak, upper_only=upper_only, remarks=tuple(remarks))
+        brought = image.resize((width, height), resampling)
+    return np.asarray(brought).reshape(height, width, shape.channels).transpose(2, 0, 1)
 
 
 def grey_kind(mode: str) -> str | None:
@@ -293,27 +318,28 @@ class Survey:
         return lines
 
 
-def decode_all(
-    source: Source, names: list[str], shape: Shape, whites: Mapping[str, int] = MappingProxyType({})
-) -> Iterator[tuple[str, Decoded]]:
-    """Every file in order, decoded by threads, under a progress bar; `whites` as in `decode`."""
+def decode_all(source: Source, names: list[str], decoder: Callable[[bytes], Decoded]) -> Iterator[tuple[str, Decoded]]:
+    """Every file in order, decoded by threads, under a progress bar."""
 
     def read(name: str) -> Decoded:
         try:
             content = source.read(name)
         except Exception as error:  # a zip entry with a wrong checksum, an encrypted one, a file without permission
-            return Decoded(None, error=f"{error}" or type(error).__name__)
-        return decode(content, shape, whites)._replace(checksum=checksum(content))
+            return Decoded(None, error=reason_of(error))
+        return decoder(content)._replace(checksum=checksum(content))
 
     yield from zip(names, in_threads(read, names, "Reading images"), strict=True)
 
 
-def checksums_of(source: Source, names: list[str], *, quietly: bool = False) -> list[int]:
+def checksums_of(
+    source: Source, names: list[str], *, quietly: bool = False, title: str = "Comparing images with a decoded copy"
+) -> list[int]:
     """The checksum of each file, read by threads; `UNREAD` for what cannot be read.
 
     Args:
         source: of the files `names`.
         quietly: without a progress bar.
+        title: of the progress bar.
     """
 
     def read(name: str) -> int:
@@ -324,7 +350,7 @@ def checksums_of(source: Source, names: list[str], *, quietly: bool = False) -> 
 
     if quietly:
         return [read(name) for name in names]
-    return list(in_threads(read, names, "Comparing images with a decoded copy"))
+    return list(in_threads(read, names, title))
 
 
 def in_threads(function: Any, names: list[str], title: str) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import torch
@@ -47,15 +48,23 @@ class ReferenceSet:
         """sha256 of pixels, shape and labels, in hex."""
         return self._digest or content_digest(self.images, self.labels)
 
-    def part(self, first: int | None, last: int | None) -> "ReferenceSet":
+    @property
+    def stored(self) -> np.ndarray:
+        """(N, ...) uint8: all that is kept of the samples; the images."""
+        return self.images
+
+    def part(self, first: int | None, last: int | None) -> Self:
         """Images `first` to `last` (exclusive), with Python's rules for a slice."""
-        chosen = slice(first, last)
         bounds = f"{'' if first is None else first}:{'' if last is None else last}"
-        return ReferenceSet(
+        return self.chosen(slice(first, last), f"{self.split}[{bounds}]")
+
+    def chosen(self, which: slice | np.ndarray, split: str) -> Self:
+        """Some of the images, as a split of that name."""
+        return type(self)(
             name=self.name,
-            split=f"{self.split}[{bounds}]",
-            images=self.images[chosen],
-            labels=None if self.labels is None else self.labels[chosen],
+            split=split,
+            images=self.images[which],
+            labels=None if self.labels is None else self.labels[which],
             class_names=self.class_names,
         )
 

@@ -57,16 +57,31 @@ class Sources:
         return inputs_of(self.block(first, count))
 
 
-class SourcesBackwards(Sources):
-    """The other way: targets are what is given, and what was made of them is what should come out."""
+class SourcesBackwards:
+    """The other way, with the interface of `Sources`: targets are given, and their sources should come out.
+
+    Args:
+        there: the sources of a split.
+    """
+
+    def __init__(self, there: Any) -> None:
+        self.there = there
+
+    def __len__(self) -> int:
+        return len(self.there)
 
     def protocol(self) -> dict[str, Any]:
         """See `Sources`."""
-        return super().protocol() | {"direction": "BtoA"}
+        return self.there.protocol() | {"direction": "BtoA"}
 
-    def _made(self, first: int, count: int) -> dict[str, Tensor]:
-        block = super()._made(first, count)
+    def block(self, first: int, count: int) -> dict[str, Tensor]:
+        """See `Sources`."""
+        block = self.there.block(first, count)
         return block | {"targets": block["condition"], "condition": block["targets"]}
+
+    def inputs(self, first: int, count: int) -> dict[str, Tensor]:
+        """See `Sources`."""
+        return inputs_of(self.block(first, count))
 
 
 class OtherSources:
@@ -121,7 +136,7 @@ class Turned:
         """See `gan_lab.data.base.Data`."""
         if self.data.source_data is not None:
             return OtherSources(self.data.reference(split))
-        return SourcesBackwards(self.data.reference(split), self.data.condition)
+        return SourcesBackwards(self.data.sources(split))
 
     def reference(self, split: str) -> ReferenceSet:
         """See `gan_lab.data.base.ImageData`: sources of a split, all of them."""
@@ -129,7 +144,7 @@ class Turned:
             return self.data.source_data.reference(self.data.source_data.split_like(split))
         if split not in self._made:
             targets = self.data.reference(split)
-            sources = Sources(targets, self.data.condition)
+            sources = self.data.sources(split)
             parts = [sources.block(first, min(BLOCK, len(targets) - first)) for first in range(0, len(targets), BLOCK)]
             self._made[split] = ReferenceSet(
                 name=self.name,

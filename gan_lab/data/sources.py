@@ -257,8 +257,8 @@ class Walk:
 class ZipSource(Source):
     """Image files at any depth in a zip, which may be read by several threads."""
 
-    def __init__(self, root: Path) -> None:
-        self._root, self.title = root, root.stem
+    def __init__(self, root: Path, key: str = "data.root") -> None:
+        self._root, self.title, self._key = root, root.stem, key
         self.place = str(root)
 
     def stamps(self) -> list[Any]:
@@ -312,7 +312,7 @@ class ZipSource(Source):
         try:
             return zipfile.ZipFile(self._root)
         except zipfile.BadZipFile as error:
-            raise ValueError(f"data.root={self._root} is not a readable zip: {error}") from error
+            raise ValueError(f"{self._key}={self._root} is not a readable zip: {error}") from error
 
     @cached_property
     def _sorted(self) -> dict[str, list[str]]:
@@ -333,17 +333,20 @@ class ZipSource(Source):
         return sorts
 
 
-def open_source(root: Path) -> Source:
+def open_source(root: Path, key: str = "data.root") -> Source:
     """The image files of a folder or a zip; a damaged zip shows when it is asked for names.
 
+    Args:
+        root: where they lie.
+        key: as a person gives the root.
     Raises:
         FileNotFoundError: there is nothing at `root`.
     """
     if root.is_dir():
         return FolderSource(root)
     if root.is_file():
-        return ZipSource(root)
-    raise FileNotFoundError(f"data.root={root} does not exist: give a folder, or a zip, of images")
+        return ZipSource(root, key)
+    raise FileNotFoundError(f"{key}={root} does not exist: give a folder, or a zip, of images")
 
 
 @cache

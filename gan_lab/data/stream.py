@@ -189,9 +189,9 @@ class RealStream(Stream):
         labels = self.samples.labels
         self._labels = None if labels is None else torch.from_numpy(labels).to(device)
         if self.resident:
-            self._images = torch.from_numpy(self.samples.images).to(device)
+            self._images = torch.from_numpy(self.samples.stored).to(device)
         else:
-            reader = Reader(self.samples.images, self._new_order(torch.device("cpu")))
+            reader = Reader(self.samples.stored, self._new_order(torch.device("cpu")))
             pin = device.type == "cuda"
             self._ahead = ReadAhead(reader, workers=self._workers, take=self._usual_take, pin=pin)
             self._ahead.seek(self._position)
@@ -209,14 +209,19 @@ class RealStream(Stream):
             pixels = mirror(pixels, mirrored) if self._order.flip else pixels
         else:
             pixels = send(self._ahead.read(first, last), self.device)
-        batch = {"real": from_uint8(pixels), "index": index}
+        batch = self._shown(pixels, first, last) | {"index": index}
         if self._labels is not None:
             batch["labels"] = self._labels.index_select(0, index)
+        return batch
+
+    def _shown(self, pixels: Tensor, first: int, last: int) -> dict[str, Tensor]:
+        """Reals and what a translator is given for them, of what is stored of the places `first` .. `last` - 1."""
+        shown = {"real": from_uint8(pixels)}
         if self._condition is not None:
             passes = torch.arange(first, last) // len(self.samples)
             made = self._condition.make(pixels, self._numbers.at(first, last)[0], passes)
-            batch |= as_inputs({name: send(value, self.device) for name, value in made.items()})
-        return batch
+            shown |= as_inputs({name: send(value, self.device) for name, value in made.items()})
+        return shown
 
     def state_dict(self) -> dict[str, Any]:
         """See `Stream`."""

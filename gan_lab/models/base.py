@@ -473,7 +473,7 @@ class GenerativeModule(LightningModule):
         name = type(self).__name__.lower()
         if wanted is None and there is not None:
             raise ValueError(
-                f"data.condition makes sources for a generator of pictures, and that of {name} is given none; leave "
+                f"the data has sources for a generator of pictures, and that of {name} is given none; leave "
                 "condition out, or choose model=pix2pix"
             )
         if wanted is not None and there is None:

@@ -9,13 +9,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-PLACES = (
-    "root",
-    "path",
-    "test_root",
-    "source_root",
-    "source_test_root",
-)  # keys of `data` that say where a person's own data lie
+# Keys of `data` that say where a person's own data lie.
+PLACES = ("root", "path", "folder", "test_root", "source_root", "source_test_root")
 # Where the extractor's weights lie; which ones they are is in the protocol.
 IN_PROTOCOL = ("evaluation.extractor.weights", "evaluation.extractor.download")
 

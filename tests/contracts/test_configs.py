@@ -13,6 +13,7 @@ from generated_data import (
     write_imagenet,
     write_lsun,
     write_mnist,
+    write_pairs,
     write_saved_table,
     write_stl10,
     write_svhn,
@@ -50,7 +51,7 @@ def override_of(path) -> list[str]:
     nested = {
         "plumbing": [],  # part of every model
         "metric": [] if name in USUAL else [f"+metric@evaluation.metrics.tried={name}", *at_hand(group, name)],
-        "data": [f"data={name}", *with_network(name)] if group == "data" else [],
+        "data": [f"data={name}", *(wanted_by_data(name) if group == "data" else [])],
         "evaluation": [*(["data=ring", "network=mlp"] if name == "points" else []), f"evaluation={name}"],
         "condition": [*(COLOURED if name == "grey" else []), f"condition={name}", *translating(name)],
         "model": [f"model={name}", *partner("model", name)],
@@ -80,12 +81,15 @@ def at_hand(group: str, name: str) -> list[str]:
     return ["evaluation.metrics.tried.extractor=null"] if lacking and "extractor" in OmegaConf.load(path) else []
 
 
-def with_network(data: str) -> list[str]:
-    """Networks and a model for a data set that the usual ones do not suit."""
-    stored = OmegaConf.load(ROOT / "conf" / "data" / f"{data}.yaml")
-    if "condition_shape" in stored:
-        return translating(data)
-    return POINTS if holds_points(data) else []
+def wanted_by_data(data: str) -> list[str]:
+    """What goes with a data set that is not for a GAN of pictures."""
+    if holds_points(data):
+        return POINTS
+    return translating(data) if brings_sources(data) else []
+
+
+def brings_sources(data: str) -> bool:
+    return "condition_shape" in OmegaConf.load(ROOT / "conf" / "data" / f"{data}.yaml")
 
 
 def holds_points(data: str) -> bool:
@@ -109,6 +113,7 @@ def small_data(name: str, folder, monkeypatch) -> list[str]:
         "imagenet": (lambda: write_imagenet(root), [*there, "data.num_classes=2"]),
         "folder": (lambda: write_image_folder(root), there),
         "unpaired": (lambda: write_two_domains(root), [f"data.folder={root}"]),
+        "paired": (lambda: write_pairs(root, count=20), there),
         "huggingface": (lambda: write_saved_table(root), [f"data.path={root}", "data.label_column=kind"]),
     }
     if name not in writers:

@@ -1,0 +1,428 @@
+"""Pairs of a person's own pictures: a source and its target, as two files or side by side in one."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gan_lab import collectives
+from gan_lab.data.base import height_and_width, random_subset
+from gan_lab.data.conditions import Condition
+from gan_lab.data.copies import digest_of, open_copy
+from gan_lab.data.decoded import DecodedImages, report
+from gan_lab.data.image_files import Decoded, Shape
+from gan_lab.data.images import from_uint8
+from gan_lab.data.pair_files import (
+    RESAMPLINGS,
+    Pairs,
+    PairShape,
+    PairSurvey,
+    Root,
+    agreed,
+    decode_pair,
+    refusal,
+    repeated,
+)
+from gan_lab.data.reference import ReferenceSet, content_digest
+from gan_lab.data.sourced import Sources
+from gan_lab.data.sources import Source, listed
+from gan_lab.data.stream import RealStream
+from gan_lab.sampling import numpy_generator
+
+log = logging.getLogger(__name__)
+
+
+class PairedSet(ReferenceSet):
+    """Targets in order, each with its source; both are larger than what is shown where training cuts that out.
+
+    Args:
+        name, split, digest: see `ReferenceSet`; the digest is of both.
+        pairs: (N, C + C', H, W) uint8: the target's channels, then the source's; possibly memory-mapped.
+        channels: C, of targets.
+        image_size: (height, width) of what is shown, at most H and W. `images` and `conditions` are of the middle.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        split: str,
+        pairs: np.ndarray,
+        channels: int,
+        image_size: tuple[int, int],
+        digest: str | None = None,
+    ) -> None:
+        top, left = ((whole - shown) // 2 for whole, shown in zip(pairs.shape[2:], image_size, strict=True))
+        middle = pairs[:, :, top : top + image_size[0], left : left + image_size[1]]
+        super().__init__(name=name, split=split, images=middle[:, :channels], labels=None, digest=digest)
+        self.pairs, self.channels, self.image_size = pairs, channels, image_size
+        self.conditions = middle[:, channels:]
+
+    @property
+    def stored(self) -> np.ndarray:
+        """See `ReferenceSet`: targets and sources."""
+        return self.pairs
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of the pixels of both, in hex."""
+        return self._digest or content_digest(self.pairs, None)
+
+    def chosen(self, which: slice | np.ndarray, split: str) -> "PairedSet":
+        """See `ReferenceSet`."""
+        return self._with(split=split, pairs=self.pairs[which], image_size=self.image_size, digest=None)
+
+    def shown_at(self, image_size: tuple[int, int]) -> "PairedSet":
+        """The same pairs, of which so much is shown."""
+        return self._with(split=self.split, pairs=self.pairs, image_size=image_size, digest=self._digest)
+
+    def _with(self, **changed: Any) -> "PairedSet":
+        return PairedSet(name=self.name, channels=self.channels, **changed)
+
+
+class FromFiles(Condition):
+    """The sources that lie beside the targets of a set.
+
+    Args:
+        pairs: the set.
+        about: how they were brought to their size, for protocols.
+    """
+
+    name = "file"
+
+    def __init__(self, pairs: PairedSet, about: Mapping[str, Any]) -> None:
+        self._pairs, self._about = pairs, about
+
+    def make(self, images: Tensor, index: Tensor, passes: Tensor | None = None) -> dict[str, Tensor]:
+        """See `Condition`: looked up by `index`, on the CPU."""
+        return {"condition": torch.from_numpy(np.ascontiguousarray(self._pairs.conditions[index.numpy()]))}
+
+    def protocol(self) -> dict[str, Any]:
+        """See `Condition`."""
+        return {"condition": self.name, "channels": self._pairs.conditions.shape[1], **self._about}
+
+
+class Crops:
+    """Where each place of a stream's sequence is cut out: a function of the seed, by (seed, "crops", pass).
+
+    Args:
+        size: number of samples.
+        seed: non-negative.
+        spare: (rows, columns) by which pictures exceed what is cut out.
+    """
+
+    def __init__(self, *, size: int, seed: int, spare: tuple[int, int]) -> None:
+        self._size, self._seed, self._spare = size, seed, spare
+        self._number, self._corners = -1, np.zeros((0, 2), dtype=np.int64)
+
+    def at(self, first: int, last: int) -> np.ndarray:
+        """(last - first, 2) int64 upper row and left column of the places `first` .. `last` - 1."""
+        places = np.arange(first, last)
+        found = np.empty((len(places), 2), dtype=np.int64)
+        for number in np.unique(places // self._size):
+            chosen = places // self._size == number
+            found[chosen] = self._of_pass(int(number))[places[chosen] % self._size]
+        return found
+
+    def _of_pass(self, number: int) -> np.ndarray:
+        if number != self._number:
+            random = numpy_generator(self._seed, "crops", number)
+            self._corners = random.integers(0, np.add(self._spare, 1), size=(self._size, 2))
+            self._number = number
+        return self._corners
+
+
+class PairedStream(RealStream):
+    """Targets as `real` and their sources as `condition`, mirrored and cut out alike.
+
+    Args:
+        samples: the pairs.
+        settings: as `RealStream`.
+    """
+
+    samples: PairedSet
+
+    def __init__(self, samples: PairedSet, **settings: Any) -> None:
+        height, width = samples.image_size
+        spare = (samples.pairs.shape[2] - height, samples.pairs.shape[3] - width)
+        self._crops = Crops(size=len(samples), seed=settings["seed"], spare=spare) if any(spare) else None
+        super().__init__(samples, **settings)
+
+    def _shown(self, pixels: Tensor, first: int, last: int) -> dict[str, Tensor]:
+        if self._crops is not None:
+            height, width = self.samples.image_size
+            corners = self._crops.at(first, last).tolist()  # known to the host, so that slices wait for nothing
+            cut = [
+                picture[:, top : top + height, left : left + width]
+                for picture, (top, left) in zip(pixels, corners, strict=True)
+            ]
+            pixels = torch.stack(cut)
+        channels = self.samples.channels
+        return {"real": from_uint8(pixels[:, :channels]), "condition": from_uint8(pixels[:, channels:])}
+
+
+class Paired(DecodedImages):
+    """Sources and targets of a person's own, picture by picture.
+
+    They are two files, below `source_root` and `root`, that have the same path but for the extension; or, without
+    `source_root`, the halves of each picture below `root`, as pix2pix's authors publish theirs. Folders `train`, `val`
+    and `test` are splits where the first is there; otherwise all is `train`, and what lies in `test_root` is `test`.
+
+    Both are upright and of one shape, and are brought to one size; what training sees is cut out of `load_size` and
+    mirrored, the same of both. Evaluation takes all of each picture, brought to `image_size` itself: whole, or, with
+    `center_crop`, without what sticks out.
+
+    Args:
+        root: folder or zip of the targets, or of pictures side by side.
+        source_root: of the sources; None for pictures side by side.
+        test_root, source_test_root: of those that are not trained on, likewise; None for none but a folder `test`.
+        direction: of pictures side by side: AtoB (the left half is the source) or BtoA.
+        channels, source_channels: 1 grey, 3 colours, 4 with alpha.
+        source_resize: lanczos; or nearest, for label maps, whose colours must not mix.
+        load_size: one number or [height, width], of which training sees `image_size`, cut out at random anew at each
+            pass (pix2pix: 286 for 256); None for `image_size` itself.
+        condition_shape: (C', H, W) of the sources, for networks to interpolate.
+        masked: false; there are no masks.
+        condition: None; the sources are those of the files.
+        on_bad: `stop` at files that have no partner, cannot be read or are of another shape than their partner, naming
+            them, or `skip` them.
+        settings: as `DecodedImages`.
+    Raises:
+        ValueError: a value is out of range, or values contradict one another.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str,
+        source_root: str | None,
+        test_root: str | None,
+        source_test_root: str | None,
+        direction: Literal["AtoB", "BtoA"],
+        channels: int,
+        source_channels: int,
+        source_resize: Literal["lanczos", "nearest"],
+        image_size: int | Sequence[int],
+        load_size: int | Sequence[int] | None,
+        sample_shape: Sequence[int],
+        condition_shape: Sequence[int],
+        masked: bool,
+        condition: Condition | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(image_size=image_size, channels=channels, sample_shape=sample_shape, **settings)
+        if condition is not None or masked:
+            raise ValueError("data=paired has the sources of its files, without masks: leave condition out")
+        if direction not in ("AtoB", "BtoA"):
+            raise ValueError(f"data.direction must be AtoB or BtoA, got {direction!r}")
+        if source_resize not in RESAMPLINGS:
+            raise ValueError(f"data.source_resize must be one of {', '.join(RESAMPLINGS)}, got {source_resize!r}")
+        if source_channels not in self.channel_choices:
+            raise ValueError(f"data.source_channels must be one of {self.channel_choices}, got {source_channels!r}")
+        if self._shape.crop is not None:
+            raise ValueError(f"data.crop={self._shape.crop} is not for pairs; data.load_size is what they are cut from")
+        self.condition_shape = (source_channels, *self.image_size)
+        if tuple(condition_shape) != self.condition_shape:
+            raise ValueError(
+                f"data.condition_shape={list(condition_shape)} contradicts data.source_channels={source_channels} and "
+                f"data.image_size={list(self.image_size)}"
+            )
+        side_by_side = source_root is None
+        if side_by_side and source_test_root is not None:
+            raise ValueError("data.source_test_root is given without data.source_root: give both, or neither")
+        if not side_by_side and (test_root is None) != (source_test_root is None):
+            raise ValueError("data.test_root and data.source_test_root belong together: give both, or neither")
+        if not side_by_side and direction != "AtoB":
+            raise ValueError(
+                f"data.direction={direction} is of pictures side by side; exchange data.source_root and data.root"
+            )
+        self.direction = direction if side_by_side else None
+        self._roots = roots_of(root=root, source_root=source_root)
+        self._test_roots = roots_of(test_root=test_root, source_test_root=source_test_root)
+        target: Shape = self._shape
+        self._shape = PairShape(target, target._replace(channels=source_channels), source_resize, self.direction)
+        self.load_size = self.image_size if load_size is None else height_and_width(load_size, "load_size")
+        if any(load < shown for load, shown in zip(self.load_size, self.image_size, strict=True)):
+            raise ValueError(
+                f"data.load_size={load_size} is less than data.image_size={list(self.image_size)}, which is cut out of "
+                "it; give more, or null"
+            )
+        self._surveyed = False
+        self._larger: Paired | None = None
+        if self.load_size != self.image_size:
+            self._larger = Paired(
+                root=root,
+                source_root=source_root,
+                test_root=test_root,
+                source_test_root=source_test_root,
+                direction=direction,
+                channels=channels,
+                source_channels=source_channels,
+                source_resize=source_resize,
+                image_size=self.load_size,
+                load_size=None,
+                sample_shape=[channels, *self.load_size],
+                condition_shape=[source_channels, *self.load_size],
+                masked=False,
+                **settings,
+            )
+
+    @cached_property
+    def splits(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Those that the files have; they are looked for when they are first asked for.
+
+        Raises:
+            OSError, ValueError: there are no files; the two have other splits; there are two test sets.
+        """
+        targets, *sources = self._roots
+        splits = agreed(sources[0], targets) if sources else list(targets.folders)
+        if not self._test_roots:
+            return tuple(splits)
+        if "test" in splits:
+            raise ValueError(f"{targets} has a folder test, and {self._test_roots[0]} is another one: leave one out")
+        return (*splits, "test")
+
+    def source(self, split: str) -> Source:
+        """See `DecodedImages`.
+
+        Raises:
+            ValueError: files have no partner, and `on_bad` is `stop`.
+        """
+        given = split == "test" and bool(self._test_roots)
+        targets, *sources = self._test_roots if given else self._roots
+        place = split
+        if given and "test" not in targets.folders:
+            place = "train"  # what is not divided
+        if not sources:
+            return targets.source(place)
+        pairs = Pairs(sources[0].source(place), targets.source(place))
+        if pairs.unmatched and (self.on_bad == "stop" or not pairs.names()):
+            raise ValueError(refusal(pairs, sources[0], targets))
+        return pairs
+
+    def stored_shape(self) -> Sequence[int]:
+        """See `DecodedImages`: targets and sources."""
+        return self.channels + self._shape.source.channels, *self.image_size
+
+    def decode(self, content: bytes, whites: Mapping[str, int]) -> Decoded:
+        """See `DecodedImages`."""
+        return decode_pair(content, self._shape, whites)
+
+    def survey(self, whites: Mapping[str, int]) -> PairSurvey:
+        """See `DecodedImages`."""
+        return PairSurvey(self._shape, whites)
+
+    def outline(self, split: str) -> list[Any]:
+        """See `DecodedImages`."""
+        return [split, *super().outline(split)]
+
+    def identity(self) -> str:
+        """See `Data`: of sources and targets of all splits."""
+        return digest_of([self.outline(split) for split in self.splits])
+
+    def prepare_data(self) -> None:
+        """Match the files of all splits, say what there is, and decode what is trained on and not in the cache yet."""
+        if not self._surveyed:
+            self._survey_files()
+            self._surveyed = True
+        (self._larger or self)._decode_once("train")
+
+    def _survey_files(self) -> None:
+        """Say how many pairs there are, and what lies beside the splits or in several of them."""
+        sources = {split: self.source(split) for split in self.splits}
+        how = "two files each"
+        if self.direction is not None:
+            how = f"side by side, the {'left' if self.direction == 'AtoB' else 'right'} half is the source"
+        counts = ", ".join(f"{len(source.names())} in {split}" for split, source in sources.items())
+        log.info("%s: pairs, %s: %s", self.name, how, counts)
+        for root in (*self._roots, *self._test_roots):
+            for finding in root.beside():
+                log.warning("%s: %s", root, finding)
+        for split in self.splits[1:]:
+            warn_of_repetitions(self.name, split, sources["train"], sources[split])
+
+    def read(self, split: str) -> PairedSet:
+        """See `ImageData.read`: all of each picture."""
+        found = self._decode_once(split)
+        images, facts = open_copy(found.copy, self.name, split)
+        if collectives.rank() == 0:
+            report(found, facts, "pairs")
+        return PairedSet(
+            name=self.name,
+            split=split,
+            pairs=images.images,
+            channels=self.channels,
+            image_size=self.image_size,
+            digest=images.digest,
+        )
+
+    def open_stream(self) -> PairedStream:
+        """See `Data`."""
+        everything = (self._larger or self).reference("train")
+        assert isinstance(everything, PairedSet)
+        samples = everything.shown_at(self.image_size)
+        self._count_classes(samples)
+        if self.limit is not None:
+            samples = samples.part(None, self.limit)
+        if self.subset is not None:
+            samples = random_subset(samples, self.subset, self.subset_seed)
+        if collectives.rank() == 0:
+            of_all = "" if len(samples) == len(everything) else f" of {len(everything)}"
+            log.info("training on %s%s pairs of %s", len(samples), of_all, self.name)
+        resident = samples.stored.nbytes <= self.resident_limit_mb * 2**20 if self.resident == "auto" else self.resident
+        return PairedStream(
+            samples,
+            seed=self.seed,
+            flip=self.flip,
+            resident=resident,
+            workers=self.workers,
+            usual_take=self.micro_batch_size or self.batch_size,
+            device=self._device,
+        )
+
+    def condition_of(self, samples: ReferenceSet) -> FromFiles:
+        """See `Data`."""
+        assert isinstance(samples, PairedSet)
+        return FromFiles(samples, self._protocol())
+
+    def sources(self, split: str) -> Sources:
+        """See `Data`."""
+        samples = self.reference(split)
+        return Sources(samples, self.condition_of(samples))
+
+    def _protocol(self) -> dict[str, Any]:
+        """How pictures were brought to their size, in plain JSON values."""
+        height, width = self.image_size
+        how = "cut to the shape and resized" if self._shape.target.center_crop else "squeezed"
+        return {
+            "direction": self.direction,
+            "shown": f"{how} to {height}x{width}, not cropped further",
+            "resize": self._shape.source_resize,
+        }
+
+
+def roots_of(**paths: str | None) -> list[Root]:
+    """Those that are given, by the key that gives them."""
+    return [Root(f"data.{key}", path) for key, path in paths.items() if path is not None]
+
+
+def warn_of_repetitions(name: str, split: str, training: Source, other: Source) -> None:
+    """Say which pictures of another split are trained on, too."""
+    sides = zip(parts(training), parts(other), strict=True)
+    again = [file for ours, theirs in sides for file in repeated(ours, theirs)]
+    if again:
+        log.warning(
+            "%s: pictures of %s that are trained on, too, so that scores of them say little: %s; remove them from one",
+            name,
+            split,
+            listed(again),
+        )
+
+
+def parts(source: Source) -> tuple[Source, ...]:
+    """The sources and the targets of pairs; all of pictures side by side."""
+    return source.sides() if isinstance(source, Pairs) else (source,)
