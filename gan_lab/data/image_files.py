@@ -66,35 +66,62 @@ class Decoded(NamedTuple):
     remarks: tuple[str, ...] = ()
 
 
+class Upright(NamedTuple):
+    """An image of 8 bits a channel as it is to be seen, in sRGB, transparent where the file is.
+
+    Attributes:
+        image: of any such mode.
+        mode: the file's own.
+        peak, upper_only, remarks: see `Decoded`.
+    """
+
+    image: Image.Image
+    mode: str
+    peak: int | None
+    upper_only: bool
+    remarks: list[str]
+
+
+def upright(content: bytes, whites: Mapping[str, int] = MappingProxyType({})) -> Upright:
+    """Read one image: the first of several; upright by its EXIF orientation; in 8 bits; in sRGB.
+
+    Args:
+        content, whites: see `decode`.
+    Raises:
+        UnidentifiedImageError: not an image.
+        Exception: of any kind, which Pillow's plugins raise of a damaged file.
+    """
+    remarks: list[str] = []
+    with Image.open(io.BytesIO(content)) as stored:
+        mode, kind = stored.mode, grey_kind(stored.mode)
+        # A photograph of several frames (MPO) has the others for depth or a preview.
+        if getattr(stored, "is_animated", False) and stored.format != "MPO":
+            remarks.append("of several images in one file the first is taken")
+        upper_only = kind is None and bits_of(stored, content) > 8
+        turned = ImageOps.exif_transpose(stored)
+    peak = None
+    if kind is not None:
+        peak = int(np.asarray(turned).max())
+        turned = eight_bits(turned, whites.get(kind, FULL))
+    elif upper_only:
+        peak = int(np.asarray(turned.convert("RGB")).max())
+        turned = with_upper_transparency(turned)
+    return Upright(in_srgb(turned, stored.info.get("icc_profile"), remarks), mode, peak, upper_only, remarks)
+
+
 def decode(content: bytes, shape: Shape, whites: Mapping[str, int] = MappingProxyType({})) -> Decoded:
-    """Read one image: the first of several; upright by its EXIF orientation; in sRGB; resized by Lanczos.
+    """Read one image, see `upright`, and bring it into shape, resized by Lanczos.
 
     Args:
         content: of the file.
         shape: as it is wanted.
         whites: for each kind of grey above 8 bits (see `grey_kind`) the level that is white; 65535 where it is absent.
     """
-    remarks: list[str] = []
     try:
-        with Image.open(io.BytesIO(content)) as stored:
-            mode, kind = stored.mode, grey_kind(stored.mode)
-            # A photograph of several frames (MPO) has the others for depth or a preview.
-            if getattr(stored, "is_animated", False) and stored.format != "MPO":
-                remarks.append("of several images in one file the first is taken")
-            upper_only = kind is None and bits_of(stored, content) > 8
-            upright = ImageOps.exif_transpose(stored)
-        peak = None
-        if kind is not None:
-            peak = int(np.asarray(upright).max())
-            upright = eight_bits(upright, whites.get(kind, FULL))
-        elif upper_only:
-            peak = int(np.asarray(upright.convert("RGB")).max())
-            upright = with_upper_transparency(upright)
-        image = with_channels(in_srgb(upright, stored.info.get("icc_profile"), remarks), shape.channels)
-    except UnidentifiedImageError:
-        return Decoded(None, error="not an image")
-    except Exception as error:  # Pillow's plugins raise whatever a damaged file makes them stumble over
-        return Decoded(None, error=f"{error}" or type(error).__name__)
+        seen = upright(content, whites)
+        image = with_channels(seen.image, shape.channels)
+    except Exception as error:
+        return Decoded(None, error=why_unreadable(error))
     height, width = shape.image_size
     if shape.crop is not None:
         if shape.crop > min(image.size):
@@ -106,7 +133,14 @@ def decode(content: bytes, shape: Shape, whites: Mapping[str, int] = MappingProx
     else:
         fitted = image.resize((width, height), Image.Resampling.LANCZOS)
     pixels = np.asarray(fitted).reshape(height, width, shape.channels).transpose(2, 0, 1)
-    return Decoded(pixels, mode, *image.size, peak=peak, upper_only=upper_only, remarks=tuple(remarks))
+    return Decoded(
+        pixels, seen.mode, *image.size, peak=seen.peak, upper_only=seen.upper_only, remarks=tuple(seen.remarks)
+    )
+
+
+def why_unreadable(error: Exception) -> str:
+    """For a person. Pillow's plugins raise whatever a damaged file makes them stumble over."""
+    return "not an image" if isinstance(error, UnidentifiedImageError) else f"{error}" or type(error).__name__
 
 
 def grey_kind(mode: str) -> str | None:
