@@ -90,7 +90,32 @@ class LessItsMean(nn.Module):
         return features - features.mean(dim=(2, 3), keepdim=True)
 
 
-def test_what_sees_the_whole_picture_otherwise_has_no_reach():
-    assert layers_of_the_whole(Layers(LessItsMean())) == []
-    assert reach(Layers(LessItsMean()), 1, masked=False) is None
-    assert reach(Layers(nn.InstanceNorm2d(1)), 1, masked=False) is None
+class SumOfAllBefore(nn.Module):
+    """What reaches to one end of the picture alone."""
+
+    def __init__(self, axis, flipped):
+        super().__init__()
+        self.axis, self.flipped = axis, [axis] * flipped
+
+    def forward(self, features):
+        return features.flip(self.flipped).cumsum(self.axis).flip(self.flipped)
+
+
+class Swallowing(nn.Module):
+    """Levels by comparison, in which NaN is lost."""
+
+    def forward(self, features):
+        return (features > 0).to(features.dtype)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        LessItsMean(),
+        *(SumOfAllBefore(axis, flipped) for axis in (2, 3) for flipped in (0, 1)),
+        Swallowing(),
+        nn.InstanceNorm2d(1),
+    ],
+)
+def test_what_sees_the_whole_picture_or_cannot_be_measured_has_no_reach(layer):
+    assert reach(Layers(layer), 1, masked=False) is None
