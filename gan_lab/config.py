@@ -120,6 +120,7 @@ class TranslateConfig:
     masks: str | None = MISSING
     fill: int | None = MISSING
     size: str = MISSING
+    seed: int = MISSING
     tile: str = MISSING
     tile_size: int = MISSING
     max_megapixels: float = MISSING

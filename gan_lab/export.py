@@ -72,7 +72,7 @@ def export_onnx(loaded: Any, path: Path, tolerance: float) -> float:
         str(path),
         input_names=names,
         output_names=["samples"],
-        dynamic_shapes=tuple(dict(free) for _ in names),
+        dynamic_shapes=tuple({axis: free[axis] for axis in free if axis < value.ndim} for value in example.values()),
         dynamo=True,
         external_data=False,
         verbose=False,

@@ -86,6 +86,7 @@ class Job:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         from gan_lab.runs.checkpoint import load_generator
+        from gan_lab.sampling import check_seed
         from gan_lab.translation.applying import Translating
         from gan_lab.translation.reading import by_stem, pictures_at
 
@@ -110,6 +111,7 @@ class Job:
         )
         self.translating = Translating(
             self.loaded,
+            seed=check_seed("seed", settings["seed"]),
             tile=settings["tile"] == "auto",
             tile_size=settings["tile_size"],
             max_megapixels=settings["max_megapixels"],
@@ -130,7 +132,10 @@ class Job:
                 "images_seen": self.loaded.images_seen,
             }
         masks = "files" if self.masks else settings["masks"]
-        self.decisive = {"size": settings["size"], "masks": masks, "fill": self.translating.fill}
+        self.decisive = {key: settings[key] for key in ("size", "seed")} | {
+            "masks": masks,
+            "fill": self.translating.fill,
+        }
         self._sources_of: dict[str, str] = {}
 
     def _fill(self) -> int | None:

@@ -66,30 +66,35 @@ class Decoded(NamedTuple):
     remarks: tuple[str, ...] = ()
 
 
-class Upright(NamedTuple):
-    """An image of 8 bits a channel as it is to be seen, in sRGB, transparent where the file is.
-
-    Attributes:
-        image: of any such mode.
-        mode: the file's own.
-        peak, upper_only, remarks: see `Decoded`.
-    """
-
-    image: Image.Image
-    mode: str
-    peak: int | None
-    upper_only: bool
-    remarks: list[str]
-
-
-def upright(content: bytes, whites: Mapping[str, int] = MappingProxyType({})) -> Upright:
-    """Read one image: the first of several; upright by its EXIF orientation; in 8 bits; in sRGB.
+def decode(content: bytes, shape: Shape, whites: Mapping[str, int] = MappingProxyType({})) -> Decoded:
+    """Read one image: the first of several; upright by its EXIF orientation; in sRGB; resized by Lanczos.
 
     Args:
-        content, whites: see `decode`.
+        content: of the file.
+        shape: as it is wanted.
+        whites: see `opened`.
+    """
+    try:
+        image, about = opened(content, whites)
+        image = with_channels(image, shape.channels)
+    except Exception as error:
+        return Decoded(None, error=reason_of(error))
+    if shape.crop is not None:
+        if shape.crop > min(image.size):
+            return Decoded(None, error=f"{image.width}x{image.height}, too small for data.crop={shape.crop}")
+        left, top = (image.width - shape.crop) // 2, (image.height - shape.crop) // 2
+        image = image.crop((left, top, left + shape.crop, top + shape.crop))
+    return about._replace(pixels=fitted(image, shape), width=image.width, height=image.height)
+
+
+def opened(content: bytes, whites: Mapping[str, int]) -> tuple[Image.Image, Decoded]:
+    """The image of a file, of 8 bits, upright and in sRGB, and what there is to say about it, without pixels.
+
+    Args:
+        content: of the file.
+        whites: for each kind of grey above 8 bits (see `grey_kind`) the level that is white; 65535 where it is absent.
     Raises:
-        UnidentifiedImageError: not an image.
-        Exception: of any kind, which Pillow's plugins raise of a damaged file.
+        Exception: whatever a damaged file makes Pillow's plugins stumble over; see `reason_of`.
     """
     remarks: list[str] = []
     with Image.open(io.BytesIO(content)) as stored:
@@ -98,49 +103,33 @@ def upright(content: bytes, whites: Mapping[str, int] = MappingProxyType({})) ->
         if getattr(stored, "is_animated", False) and stored.format != "MPO":
             remarks.append("of several images in one file the first is taken")
         upper_only = kind is None and bits_of(stored, content) > 8
-        turned = ImageOps.exif_transpose(stored)
+        upright = ImageOps.exif_transpose(stored)
     peak = None
     if kind is not None:
-        peak = int(np.asarray(turned).max())
-        turned = eight_bits(turned, whites.get(kind, FULL))
+        peak = int(np.asarray(upright).max())
+        upright = eight_bits(upright, whites.get(kind, FULL))
     elif upper_only:
-        peak = int(np.asarray(turned.convert("RGB")).max())
-        turned = with_upper_transparency(turned)
-    return Upright(in_srgb(turned, stored.info.get("icc_profile"), remarks), mode, peak, upper_only, remarks)
+        peak = int(np.asarray(upright.convert("RGB")).max())
+        upright = with_upper_transparency(upright)
+    image = in_srgb(upright, stored.info.get("icc_profile"), remarks)
+    return image, Decoded(None, mode, *image.size, peak=peak, upper_only=upper_only, remarks=tuple(remarks))
 
 
-def decode(content: bytes, shape: Shape, whites: Mapping[str, int] = MappingProxyType({})) -> Decoded:
-    """Read one image, see `upright`, and bring it into shape, resized by Lanczos.
+def reason_of(error: Exception) -> str:
+    """Why a file cannot be read, for a report."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image"
+    return f"{error}" or type(error).__name__
 
-    Args:
-        content: of the file.
-        shape: as it is wanted.
-        whites: for each kind of grey above 8 bits (see `grey_kind`) the level that is white; 65535 where it is absent.
-    """
-    try:
-        seen = upright(content, whites)
-        image = with_channels(seen.image, shape.channels)
-    except Exception as error:
-        return Decoded(None, error=why_unreadable(error))
+
+def fitted(image: Image.Image, shape: Shape, resampling: Image.Resampling = Image.Resampling.LANCZOS) -> np.ndarray:
+    """(C, H, W) uint8: an image that has the channels of `shape`, cut or squeezed to its size."""
     height, width = shape.image_size
-    if shape.crop is not None:
-        if shape.crop > min(image.size):
-            return Decoded(None, error=f"{image.width}x{image.height}, too small for data.crop={shape.crop}")
-        left, top = (image.width - shape.crop) // 2, (image.height - shape.crop) // 2
-        image = image.crop((left, top, left + shape.crop, top + shape.crop))
     if shape.center_crop:
-        fitted = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+        brought = ImageOps.fit(image, (width, height), resampling)
     else:
-        fitted = image.resize((width, height), Image.Resampling.LANCZOS)
-    pixels = np.asarray(fitted).reshape(height, width, shape.channels).transpose(2, 0, 1)
-    return Decoded(
-        pixels, seen.mode, *image.size, peak=seen.peak, upper_only=seen.upper_only, remarks=tuple(seen.remarks)
-    )
-
-
-def why_unreadable(error: Exception) -> str:
-    """For a person. Pillow's plugins raise whatever a damaged file makes them stumble over."""
-    return "not an image" if isinstance(error, UnidentifiedImageError) else f"{error}" or type(error).__name__
+        brought = image.resize((width, height), resampling)
+    return np.asarray(brought).reshape(height, width, shape.channels).transpose(2, 0, 1)
 
 
 def grey_kind(mode: str) -> str | None:

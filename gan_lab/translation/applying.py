@@ -10,7 +10,7 @@ import torch
 from gan_lab.data.images import from_uint8, to_uint8
 from gan_lab.evaluation.isolation import scoring_mode
 from gan_lab.runs.checkpoint import LoadedGenerator
-from gan_lab.sampling import reseed_default_generators
+from gan_lab.sampling import Draws, reseed_default_generators
 from gan_lab.translation.reach import layers_of_the_whole, reach, rounded_up, size_multiple, smallest_size
 
 MEGAPIXEL = 10**6
@@ -39,6 +39,7 @@ class Translating:
 
     Args:
         loaded: a generator that makes pictures from pictures.
+        seed: of what it is given besides, such as latents; each picture gets the same.
         tile: whether there may be tiles.
         tile_size: least height and width of a tile without what overlaps, in pixels.
         max_megapixels: of a source, up to which it is seen as a whole.
@@ -52,7 +53,14 @@ class Translating:
     """
 
     def __init__(
-        self, loaded: LoadedGenerator, *, tile: bool, tile_size: int, max_megapixels: float, fill: int | None
+        self,
+        loaded: LoadedGenerator,
+        *,
+        seed: int,
+        tile: bool,
+        tile_size: int,
+        max_megapixels: float,
+        fill: int | None,
     ) -> None:
         if not hasattr(loaded.inputs, "condition_shape"):
             raise ValueError(
@@ -82,6 +90,11 @@ class Translating:
         self.multiple, self.smallest = size_multiple(loaded.network), smallest_size(loaded.network)
         self.tile, self.tile_size, self.max_megapixels = tile, rounded_up(tile_size, self.multiple), max_megapixels
         self.device = next(loaded.network.parameters()).device
+        drawn = loaded.inputs.example(Draws(seed, across_ranks=False), 1)
+        self.besides = {
+            name: value.to(self.device) for name, value in drawn.items() if name not in ("condition", "mask")
+        }
+        self.seed = seed
 
     @property
     def keeps_known(self) -> bool:
@@ -151,6 +164,8 @@ class Translating:
         """Pixels of the source around a tile that decide what is made of it; or why there can be no tiles."""
         if of_the_whole := layers_of_the_whole(self.network):
             return f"{of_the_whole[0]} sees the whole picture"
+        if self.besides:
+            return f"its {', '.join(self.besides)} decide on the whole picture"
         found = reach(self.network, self.channels[0], masked=self.masked, factor=self.factor)
         return "each of its pixels depends on too much of the picture" if found is None else found
 
@@ -171,8 +186,8 @@ class Translating:
             given["mask"] = torch.from_numpy(inside)[None, None].to(self.device, torch.float32)
         condition = torch.from_numpy(shown).to(self.device).permute(2, 0, 1)[None].contiguous()
         with scoring_mode(self.network, self.device):
-            reseed_default_generators(0, across_ranks=False)
-            made = self.network(condition=from_uint8(condition), **given)
+            reseed_default_generators(self.seed, across_ranks=False)
+            made = self.network(condition=from_uint8(condition), **given, **self.besides)
         top, left = core.rows.start - seen.rows.start, core.columns.start - seen.columns.start
         inner = Box(range(top, top + len(core.rows)), range(left, left + len(core.columns)))
         return to_uint8(made)[0].permute(1, 2, 0)[_slices(inner, self.factor)].cpu().numpy()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from gan_lab.data.image_files import FULL, MODES, UPPER_OF_12, Upright, upright, why_unreadable
+from gan_lab.data.image_files import FULL, MODES, UPPER_OF_12, Decoded, opened, reason_of
 from gan_lab.data.sources import Source, ZipSource, file_stamps, is_image, open_source
 
 TWELVE_BITS = 4095
@@ -91,8 +91,8 @@ def read_picture(content: bytes, channels: int, image_size: Sequence[int] | None
         ValueError: the file cannot be read.
     """
     try:
-        seen = upright(content)
-        image, alpha, size = seen.image, None, seen.image.size[::-1]
+        image, about = opened(content, {})
+        alpha, size = None, (image.height, image.width)
         has_alpha = image.has_transparency_data
         if has_alpha:
             image = image.convert("RGBA")
@@ -107,11 +107,11 @@ def read_picture(content: bytes, channels: int, image_size: Sequence[int] | None
             image.paste((255, 255, 255), mask=Image.fromarray(np.equal(alpha, 0)))
         pixels = np.array(image.convert(MODES[channels])).reshape(image.height, image.width, channels)
     except Exception as error:
-        raise ValueError(why_unreadable(error)) from error
-    return Picture(pixels, alpha, size, [*seen.remarks, *dark(seen)])
+        raise ValueError(reason_of(error)) from error
+    return Picture(pixels, alpha, size, [*about.remarks, *dark(about)])
 
 
-def dark(seen: Upright) -> list[str]:
+def dark(seen: Decoded) -> list[str]:
     """A remark on a picture of 16 bits that uses so few of them that it is nearly black."""
     limit = UPPER_OF_12 if seen.upper_only else TWELVE_BITS
     if seen.peak is None or not 0 < seen.peak <= limit:
@@ -132,11 +132,11 @@ def hole_of_mask(content: bytes, size: tuple[int, int]) -> tuple[np.ndarray, lis
         ValueError: it cannot be read, has transparency, or another size.
     """
     try:
-        image = upright(content).image
+        image, _ = opened(content, {})
         transparent = image.has_transparency_data
         levels = np.array(image.convert("L"))
     except Exception as error:
-        raise ValueError(f"its mask: {why_unreadable(error)}") from error
+        raise ValueError(f"its mask: {reason_of(error)}") from error
     if transparent:
         raise ValueError("its mask has transparency, so what of it is white is not known; save it without")
     if levels.shape != size:

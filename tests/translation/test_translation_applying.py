@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from hand_translators import NEGATIVE, RESNET, UNET, write_translator
 
 from gan_lab.runs.checkpoint import load_generator
+from gan_lab.sampling import SourceInputs
 from gan_lab.translation.applying import Translating, _mirrored
 
 INSTANCE = RESNET | {"normalization": "instance_plain"}
@@ -14,7 +16,7 @@ def translating(tmp_path, network=NEGATIVE, *, tile=True, tile_size=24, megapixe
     path = write_translator(tmp_path / "g.safetensors", network, masked=masked, **shapes)
     loaded = load_generator(path, "live", trust=["hand_translators"])
     fill = 127 if masked else None
-    return Translating(loaded, tile=tile, tile_size=tile_size, max_megapixels=megapixels, fill=fill)
+    return Translating(loaded, seed=0, tile=tile, tile_size=tile_size, max_megapixels=megapixels, fill=fill)
 
 
 def picture(height, width, channels=3):
@@ -113,6 +115,23 @@ def test_tiles_without_a_hole_are_not_made(tmp_path):
     hole[100:103, 290:300] = True
     limited = translating(tmp_path, RESNET, masked=True, megapixels=0.01)
     assert [core for core, _ in limited.plan(200, 300, hole)] == [(range(96, 120), range(288, 300))]
+
+
+def test_latents_are_the_same_in_each_picture_and_forbid_tiles(tmp_path, monkeypatch):
+    def example(inputs, draws, count):
+        return {"condition": torch.zeros(count, 3, 16, 16), "latents": draws.normal("latents", count, (1,))}
+
+    class Lighter(type(translating(tmp_path).network)):
+        def forward(self, condition, mask=None, *, latents):
+            return super().forward(condition, mask) + latents[:, :, None, None]
+
+    monkeypatch.setattr(SourceInputs, "example", example)
+    lighter = translating(tmp_path)
+    lighter.network.__class__ = Lighter
+    first = lighter(picture(20, 20))
+    assert np.array_equal(lighter(picture(20, 20)), first)
+    assert not np.array_equal(first, 255 - picture(20, 20))
+    assert lighter.overlap == "its latents decide on the whole picture"
 
 
 def test_values_that_are_not_finite_are_an_error(tmp_path):
