@@ -167,7 +167,8 @@ class Translating:
         if self.besides:
             return f"its {', '.join(self.besides)} decide on the whole picture"
         found = reach(self.network, self.channels[0], masked=self.masked, factor=self.factor)
-        return "each of its pixels depends on too much of the picture" if found is None else found
+        unknown = "how far a pixel reaches in what it makes is not known, or it is the whole picture"
+        return unknown if found is None else found
 
     def _too_large(self, height: int, width: int, why: str) -> str:
         reason = f"the network cannot be given tiles: {self.overlap}" if self.tile else "tile=off"

@@ -1,6 +1,7 @@
 """How far a source's pixels reach in what a network makes of it: whether a picture can be cut into tiles."""
 
 import copy
+from itertools import product
 
 import torch
 from torch import nn
@@ -45,7 +46,8 @@ def reach(network: nn.Module, condition_channels: int, *, masked: bool, factor: 
 
     Measured by a block of NaN in a strip of zeros: in float64 on the CPU, where convolutions are sums of products, NaN
     comes out wherever the block goes in. A gradient would do so but for weights that cancel, units that are off and
-    layers so many that its numbers underflow.
+    layers so many that its numbers underflow. Of a network with masks, the block is once in the source, where all is
+    hole, and once in the mask: one that decides by its mask what it looks at loses NaN in either, and is not measured.
 
     Args:
         network: as `gan_lab.networks.translators.Translator`; it is left as it is.
@@ -57,25 +59,32 @@ def reach(network: nn.Module, condition_channels: int, *, masked: bool, factor: 
     """
     probe = copy.deepcopy(network).cpu().double().eval()
     sizes: list[int] = []
-    for axis in (2, 3):
-        size = _along(probe, axis, condition_channels, masked=masked, factor=factor)
+    for axis, within in product((2, 3), ("condition", "mask") if masked else ("condition",)):
+        size = _along(probe, axis, within, condition_channels, masked=masked, factor=factor)
         if size is None:
             return None
         sizes.append(size)
     return max(sizes)
 
 
-def _along(probe: nn.Module, axis: int, condition_channels: int, *, masked: bool, factor: int) -> int | None:
-    """`reach` along one axis of pictures, in strips that are doubled in length until their ends are not reached."""
+def _along(
+    probe: nn.Module, axis: int, within: str, condition_channels: int, *, masked: bool, factor: int
+) -> int | None:
+    """`reach` of what is `within` the source or the mask along one axis.
+
+    It is measured in strips that are doubled in length until their ends are not reached.
+    """
     multiple, narrow = size_multiple(probe), smallest_size(probe)
     length = rounded_up(max(SHORTEST, 4 * narrow), multiple)
     while length <= max(LONGEST, MULTIPLES * multiple):
         first = length // multiple // 2 * multiple
         sides = (length, narrow) if axis == 2 else (narrow, length)
-        strip = torch.zeros(1, condition_channels, *sides, dtype=torch.float64)
-        strip.narrow(axis, first, multiple).fill_(torch.nan)
+        given = {"condition": torch.zeros(1, condition_channels, *sides, dtype=torch.float64)}
+        if masked:
+            given["mask"] = torch.ones(1, 1, *sides, dtype=torch.float64)
+        given[within].narrow(axis, first, multiple).fill_(torch.nan)
         with torch.no_grad():
-            made = probe(condition=strip, **({"mask": strip[:, :1].clone()} if masked else {}))
+            made = probe(**given)
         reached = made.isnan().any(dim=1).any(dim=4 - axis)[0].nonzero().flatten().tolist()
         own = range(factor * first, factor * (first + multiple))
         if not set(own) <= set(reached):

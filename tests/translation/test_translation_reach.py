@@ -42,9 +42,20 @@ def test_by_hand(network, factor, expected):
 
 
 def test_a_mask_reaches_as_far_as_what_it_masks():
-    first = Layers(nn.Conv2d(2, 1, 3, padding=1))
-    first[0].weight.data[:, 0] = 0
-    assert reach(first, 1, masked=True) == 1
+    assert reach(Layers(nn.Conv2d(2, 1, 7, padding=3)), 1, masked=True) == 3
+
+
+class Pasting(nn.Conv2d):
+    """Fills holes by what is around them, of which nothing can be seen where all is hole."""
+
+    def forward(self, condition, mask):
+        known = condition.masked_fill(mask > 0.5, 0)
+        return torch.where(mask > 0.5, super().forward(known), condition)
+
+
+def test_what_decides_by_its_mask_what_it_sees_is_not_measured():
+    """A block that is known, or of which nothing is said, comes out where it is, and nowhere else."""
+    assert reach(Pasting(1, 1, 5, padding=2), 1, masked=True) is None
 
 
 @pytest.mark.parametrize("settings", [RESNET, RESNET | {"upsampling": "blur"}, UNET, UNET | {"upsampling": "blur"}])
