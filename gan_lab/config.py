@@ -110,6 +110,28 @@ class SampleConfig:
 
 
 @dataclass
+class TranslateConfig:
+    """Root of `python -m gan_lab.translate`."""
+
+    checkpoint: str = MISSING
+    sources: str = MISSING
+    out: str = MISSING
+    direction: str | None = MISSING
+    masks: str | None = MISSING
+    fill: int | None = MISSING
+    size: str = MISSING
+    seed: int = MISSING
+    tile: str = MISSING
+    tile_size: int = MISSING
+    max_megapixels: float = MISSING
+    weights: str = MISSING
+    device: str = MISSING
+    overwrite: bool = MISSING
+    trust: list[str] = MISSING
+    debug: bool = MISSING
+
+
+@dataclass
 class EvaluateConfig:
     """Root of `python -m gan_lab.evaluate`."""
 
@@ -177,6 +199,7 @@ class FitExtractorConfig:
 ROOTS = {
     "train": TrainConfig,
     "sample": SampleConfig,
+    "translate": TranslateConfig,
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
     "fit_extractor": FitExtractorConfig,

@@ -41,6 +41,9 @@ def run(config: DictConfig) -> None:
 def export_onnx(loaded: Any, path: Path, tolerance: float) -> float:
     """Write an ONNX file with a free batch size and compare it with the module on two batch sizes.
 
+    Of a generator that is given pictures, height and width are free, too, in multiples of what the network takes, and
+    it is compared at three sizes.
+
     Returns:
         The largest absolute difference found.
     Raises:
@@ -63,7 +66,7 @@ def export_onnx(loaded: Any, path: Path, tolerance: float) -> float:
     from gan_lab.sampling import Draws
 
     draws = Draws(0, across_ranks=False)
-    example = loaded.inputs.example(draws, 2)
+    example, compared, free = tried(loaded, draws)
     names = list(example)
     torch.onnx.export(
         loaded.network,
@@ -71,15 +74,14 @@ def export_onnx(loaded: Any, path: Path, tolerance: float) -> float:
         str(path),
         input_names=names,
         output_names=["samples"],
-        dynamic_shapes=tuple({0: torch.export.Dim("batch")} for _ in names),
+        dynamic_shapes=tuple({axis: free[axis] for axis in free if axis < value.ndim} for value in example.values()),
         dynamo=True,
         external_data=False,
         verbose=False,
     )
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     difference = 0.0
-    for count in (1, 7):
-        arguments = loaded.inputs.example(draws, count)
+    for arguments in compared:
         with torch.no_grad():
             ours = loaded.network(**arguments)
         theirs = session.run(["samples"], {name: value.numpy() for name, value in arguments.items()})[0]
@@ -90,6 +92,32 @@ def export_onnx(loaded: Any, path: Path, tolerance: float) -> float:
             f"the ONNX file differs from the module by {difference:.1e}, more than tolerance={tolerance}"
         )
     return difference
+
+
+def tried(loaded: Any, draws: Any) -> tuple[dict[str, Any], list[dict[str, Any]], dict[int, Any]]:
+    """What a generator is exported with: an example of its inputs, those it is compared on, and the free dimensions.
+
+    Args:
+        loaded: see `gan_lab.checkpoint.load_generator`.
+        draws: gives all these inputs.
+    """
+    from torch.export import Dim
+
+    batch = {0: Dim("batch")}
+    if not hasattr(loaded.inputs, "condition_shape"):
+        return loaded.inputs.example(draws, 2), [loaded.inputs.example(draws, count) for count in (1, 7)], batch
+    from gan_lab.translation.reach import size_multiple, smallest_size
+
+    multiple, smallest = size_multiple(loaded.network), smallest_size(loaded.network)
+    height, width = loaded.inputs.condition_shape[1:]
+
+    def example(count: int, *size: int) -> dict[str, Any]:
+        return loaded.inputs.of_size(size).example(draws, count)
+
+    sizes = (height, width), (smallest, smallest + multiple), (height + multiple, width + 2 * multiple)
+    sides = {axis: multiple * Dim(name, min=smallest // multiple) for axis, name in ((2, "rows"), (3, "columns"))}
+    compared = [example(count, *size) for count, size in enumerate(sizes, start=1)]
+    return example(2, height + multiple, width + 2 * multiple), compared, batch | sides
 
 
 if __name__ == "__main__":

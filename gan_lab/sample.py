@@ -131,8 +131,8 @@ def images(loaded: Any, *, count: int, seed: int, classes: list[int] | None = No
 
     if hasattr(loaded.inputs, "condition_shape"):
         raise ValueError(
-            f"{type(loaded.network).__name__} makes pictures from pictures, and sample has none to give it; score it "
-            "by python -m gan_lab.evaluate, or call load_generator(checkpoint).network(condition=...)"
+            f"{type(loaded.network).__name__} makes pictures from pictures, and sample has none to give it; "
+            "python -m gan_lab.translate checkpoint=... sources=FOLDER makes pictures of yours"
         )
     if classes is not None:
         wrong = [label for label in classes if not 0 <= label < loaded.inputs.num_classes]

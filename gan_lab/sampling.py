@@ -490,6 +490,12 @@ class SourceInputs:
         other._sources = sources
         return other
 
+    def of_size(self, size: Sequence[int]) -> Self:
+        """The same, for sources of another (height, width), with which its examples are made."""
+        other = copy.copy(self)
+        other.condition_shape = (self.condition_shape[0], *size)
+        return other
+
     def example(self, draws: Draws, count: int) -> dict[str, Tensor]:
         """See `LatentInputs`: noise instead of pictures, with random holes."""
         condition = 2 * draws.uniform("example", count, self.condition_shape) - 1

@@ -1,0 +1,212 @@
+"""What a translator is given of a person's files: pictures of any size, their transparency, the holes in them."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from gan_lab.data.image_files import FULL, MODES, UPPER_OF_12, Decoded, opened, reason_of
+from gan_lab.data.sources import Source, ZipSource, file_stamps, is_image, open_source
+
+TWELVE_BITS = 4095
+OPAQUE = np.uint8(255)
+HALF = 128  # the level from which a mask's pixel is hole, and alpha's is not
+
+
+class Picture(NamedTuple):
+    """One source.
+
+    Attributes:
+        pixels: (H, W, C') uint8, upright, in sRGB.
+        alpha: (H, W) uint8, 0 where nothing is to be seen; None where the file has no transparency.
+        size: (height, width) of the file's own, upright.
+        remarks: what a person should know about how it was read.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None
+    size: tuple[int, int]
+    remarks: list[str]
+
+
+class OneFile(Source):
+    """A single image file, as if it were alone in its folder."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self.title, self.place = path, path.stem, str(path)
+
+    def stamps(self) -> list[Any]:
+        """See `Source`."""
+        return file_stamps(self._path)
+
+    def names(self) -> list[str]:
+        """See `Source`."""
+        return [self._path.name]
+
+    def read(self, name: str) -> bytes:
+        """See `Source`."""
+        return self._path.read_bytes()
+
+
+def pictures_at(key: str, place: str) -> Source:
+    """The image files of a folder or a zip at any depth, or the one that is there.
+
+    Args:
+        key: as a person has typed it, for messages.
+        place: what was typed.
+    Raises:
+        ValueError: there is nothing of the kind.
+    """
+    path = Path(place)
+    if path.is_file() and is_image(path.name):
+        return OneFile(path)
+    if not path.exists():
+        raise ValueError(f"{key}={place} does not exist; give a picture, a folder or a zip of pictures")
+    source = open_source(path)
+    try:
+        names = source.names()
+    except ValueError as error:  # which names the key of a data set
+        raise ValueError(f"{key}={place} is neither a picture, nor a folder or a zip of pictures") from error
+    if not names:
+        kind = "zip" if isinstance(source, ZipSource) else "folder"
+        raise ValueError(f"{key}={place} is a {kind} without pictures; convert to .png what is one")
+    return source
+
+
+def read_picture(content: bytes, channels: int, image_size: Sequence[int] | None = None) -> Picture:
+    """Read a source.
+
+    Grey becomes colours of equal levels and colours become their luma, as the network wants them. Colours that shine
+    through stay as they are, since their transparency is carried beside them; where nothing is seen there is white, as
+    in training.
+
+    Args:
+        content: of the file.
+        channels: 1, 3 or 4 (with alpha), as the network wants them.
+        image_size: (height, width) to which it is squeezed, by Lanczos; None for its own.
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    try:
+        image, about = opened(content, {})
+        alpha, size = None, (image.height, image.width)
+        has_alpha = image.has_transparency_data
+        if has_alpha:
+            image = image.convert("RGBA")
+        if image_size is not None:
+            if image.mode not in ("L", "RGB", "RGBA"):
+                image = image.convert("RGB")
+            image = image.resize((image_size[1], image_size[0]), Image.Resampling.LANCZOS)
+        if has_alpha:
+            alpha = np.array(image.getchannel("A"))
+        if alpha is not None and channels != 4:
+            image = image.convert("RGB")  # without alpha, and with all colours as they are
+            image.paste((255, 255, 255), mask=Image.fromarray(np.equal(alpha, 0)))
+        pixels = np.array(image.convert(MODES[channels])).reshape(image.height, image.width, channels)
+    except Exception as error:
+        raise ValueError(reason_of(error)) from error
+    return Picture(pixels, alpha, size, [*about.remarks, *dark(about)])
+
+
+def dark(seen: Decoded) -> list[str]:
+    """A remark on a picture of 16 bits that uses so few of them that it is nearly black."""
+    limit = UPPER_OF_12 if seen.upper_only else TWELVE_BITS
+    if seen.peak is None or not 0 < seen.peak <= limit:
+        return []
+    most = 255 if seen.upper_only else FULL
+    return [f"nearly black: no level is above {seen.peak} of {most}; if it has 12 bits, or 8, convert it to 8 bits"]
+
+
+def hole_of_mask(content: bytes, size: tuple[int, int]) -> tuple[np.ndarray, list[str]]:
+    """The hole that a mask's file shows in white.
+
+    Args:
+        content: of the file.
+        size: (height, width) of the picture that it belongs to.
+    Returns:
+        (H, W) bool, True in the hole, and remarks.
+    Raises:
+        ValueError: it cannot be read, has transparency, or another size.
+    """
+    try:
+        image, _ = opened(content, {})
+        transparent = image.has_transparency_data
+        levels = np.array(image.convert("L"))
+    except Exception as error:
+        raise ValueError(f"its mask: {reason_of(error)}") from error
+    if transparent:
+        raise ValueError("its mask has transparency, so what of it is white is not known; save it without")
+    if levels.shape != size:
+        raise ValueError(
+            f"its mask has {levels.shape[1]}x{levels.shape[0]} pixels and the picture {size[1]}x{size[0]}; "
+            "bring the mask to the picture's size"
+        )
+    hole = levels >= HALF
+    return hole, grey_edges("the mask", levels, "white")
+
+
+def hole_of_alpha(alpha: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """The hole that a picture has where it is transparent.
+
+    Args:
+        alpha: (H, W) uint8; None of a picture without.
+    Returns:
+        (H, W) bool, True in the hole; (H, W) uint8, the alpha of the picture when the hole is filled; and remarks.
+    Raises:
+        ValueError: there is no transparency.
+    """
+    if alpha is None:
+        raise ValueError("masks=alpha, and it has no transparency; erase the hole to transparent, or give masks=FOLDER")
+    hole = np.less(alpha, HALF)
+    return hole, np.where(hole, OPAQUE, alpha), grey_edges("its transparency", alpha, "known")
+
+
+def grey_edges(what: str, levels: np.ndarray, above: str) -> list[str]:
+    """A remark on levels between black and white."""
+    count = int(((levels > 0) & (levels < 255)).sum())
+    return [f"{what} has {count} pixels between black and white; from {HALF} on they are {above}"] if count else []
+
+
+def shrunk_hole(hole: np.ndarray, image_size: Sequence[int]) -> np.ndarray:
+    """A hole brought to another size: each pixel into which some of it falls.
+
+    Args:
+        hole: (H, W) bool.
+        image_size: (height, width).
+    """
+    levels = Image.fromarray(hole.astype(np.float32)).resize((image_size[1], image_size[0]), Image.Resampling.BOX)
+    return np.asarray(levels) > 0
+
+
+def by_stem(key: str, source: Source) -> dict[str, str]:
+    """Name without extension -> name, of all files of `source`.
+
+    Raises:
+        ValueError: two differ by their extension alone.
+    """
+    names = source.names()
+    counts = Counter(stem(name) for name in names)
+    if twice := [name for name in names if counts[stem(name)] > 1]:
+        raise ValueError(f"{key} has {', '.join(twice[:10])}, which differ by their extension alone; keep one of each")
+    return {stem(name): name for name in names}
+
+
+def stem(name: str) -> str:
+    """A relative path without its extension."""
+    return str(PurePosixPath(name).with_suffix(""))
+
+
+def image_of(made: np.ndarray, alpha: np.ndarray | None) -> Image.Image:
+    """What a network has made as an image to be saved.
+
+    Args:
+        made: (H, W, C) uint8, C 1, 3 or 4.
+        alpha: (H', W') uint8 of the source, brought to H x W and carried where the network has made none; None: opaque.
+    """
+    image = Image.fromarray(made[..., 0] if made.shape[2] == 1 else made)
+    if alpha is not None and made.shape[2] != 4:
+        image.putalpha(Image.fromarray(alpha).resize(image.size, Image.Resampling.BICUBIC))
+    return image
