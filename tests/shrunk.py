@@ -17,6 +17,8 @@ SMALLEST = {"dcgan": 16, "dcgan_small": 16, "mlp": 16, "sagan": 16, "biggan": 16
 # take the first; a network takes the first model that is tried with it.
 TRANSLATION = {
     "pix2pix": ("unet_translator", ["condition=outline"]),
+    "srgan": ("srresnet", ["condition=downsampled", "extractor@model.perceptual=digitnet"]),
+    "esrgan": ("rrdb", ["condition=downsampled", "extractor@model.perceptual=digitnet"]),
 }
 
 
@@ -72,6 +74,12 @@ def shrunk(overrides: list[str]) -> list[str]:
         for name, node in config.model.items()
         if OmegaConf.is_dict(node) and "depth" in node and not node.get("dropout")
     ]
+    sizes = [
+        f"model.{name}.{key}=2"
+        for name, node in config.model.items()
+        if OmegaConf.is_dict(node) and "growth" in node
+        for key in ("blocks", "growth")
+    ]
     widths = [
         f"model.{name}.width=4" for name, node in config.model.items() if OmegaConf.is_dict(node) and "width" in node
     ]
@@ -79,6 +87,7 @@ def shrunk(overrides: list[str]) -> list[str]:
         *([f"data.image_size={size}"] if "image_size" in config.data else []),
         *widths,
         *depths,
+        *sizes,
         *groups,
         f"data.batch_size={4 if size >= 128 else 16}",
     ]
