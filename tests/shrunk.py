@@ -75,10 +75,10 @@ def shrunk(overrides: list[str]) -> list[str]:
         if OmegaConf.is_dict(node) and "depth" in node and not node.get("dropout")
     ]
     sizes = [
-        f"model.{name}.{key}=2"
+        f"model.{name}.{key}"
         for name, node in config.model.items()
         if OmegaConf.is_dict(node) and "growth" in node
-        for key in ("blocks", "growth")
+        for key in ("blocks=1", "growth=2")
     ]
     widths = [
         f"model.{name}.width=4" for name, node in config.model.items() if OmegaConf.is_dict(node) and "width" in node

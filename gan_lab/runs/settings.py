@@ -189,8 +189,9 @@ def _with_weights(stored: Mapping[str, Any], config: Mapping[str, Any]) -> dict[
     for place, key in EXTRACTORS:
         extractor = stored[place].get(key) or {}
         old, new = extractor.get("weights"), (config[place].get(key) or {}).get("weights")
-        both = isinstance(old, str) and isinstance(new, str)
-        if both and not Path(old).exists() and Path(old).name == Path(new).name:
+        if not (isinstance(old, str) and isinstance(new, str)):
+            continue
+        if not Path(old).exists() and Path(old).name == Path(new).name:
             found[place] = stored[place] | {key: extractor | {"weights": new}}
     return found
 
