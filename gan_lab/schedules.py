@@ -1,7 +1,7 @@
 """Factors on a learning rate (or a weight) as a function of images seen. Lengths are in thousands of images (kimg)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 Schedule = Callable[[int], float]
 
@@ -46,6 +46,25 @@ class Cosine:
     def __call__(self, images_seen: int) -> float:
         done = min(max((images_seen - self.start) / (self.end - self.start), 0.0), 1.0)
         return self.end_factor + (1.0 - self.end_factor) * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+class Steps:
+    """1, multiplied by `factor` at each of some moments, and constant between them.
+
+    Args:
+        at_kimg: thousands of images at each moment, 0 or more, rising.
+        factor: 0 or more.
+    """
+
+    def __init__(self, at_kimg: Sequence[float], factor: float) -> None:
+        if not at_kimg or min(at_kimg) < 0 or sorted(set(at_kimg)) != list(at_kimg):
+            raise ValueError(f"at_kimg must be rising numbers of 0 or more, got {list(at_kimg)}")
+        if factor < 0:
+            raise ValueError(f"factor must be 0 or more, got {factor}")
+        self.moments, self.factor = [images_of(kimg) for kimg in at_kimg], factor
+
+    def __call__(self, images_seen: int) -> float:
+        return self.factor ** sum(images_seen >= moment for moment in self.moments)
 
 
 def _check_span(start_kimg: float, end_kimg: float, end_factor: float) -> None:

@@ -20,6 +20,8 @@ TRANSLATION = {
     "cyclegan": ("resnet_translator", ["condition=inverted_unpaired"]),
     "cut": ("resnet_translator", ["condition=inverted_unpaired"]),
     "fastcut": ("resnet_translator", ["condition=inverted_unpaired"]),
+    "srgan": ("srresnet", ["condition=downsampled", "extractor@model.perceptual=digitnet"]),
+    "esrgan": ("rrdb", ["condition=downsampled", "extractor@model.perceptual=digitnet"]),
 }
 
 
@@ -73,10 +75,14 @@ def shrunk(overrides: list[str]) -> list[str]:
     groups = [f"model.{name}.minibatch_std=4" for name, node in nodes.items() if (node.get("minibatch_std") or 0) > 4]
     depths = [f"model.{name}.depth=2" for name, node in nodes.items() if "depth" in node and not node.get("dropout")]
     widths = [f"model.{name}.width=4" for name, node in nodes.items() if "width" in node]
+    sizes = [
+        f"model.{name}.{key}" for name, node in nodes.items() if "growth" in node for key in ("blocks=1", "growth=2")
+    ]
     return [
         *([f"data.image_size={size}"] if "image_size" in config.data else []),
         *widths,
         *depths,
+        *sizes,
         *groups,
         f"data.batch_size={4 if size >= 128 else 16}",
     ]

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from gan_lab.schedules import Constant, Cosine, Linear, Ramp, Ticks, as_schedule
+from gan_lab.schedules import Constant, Cosine, Linear, Ramp, Steps, Ticks, as_schedule
 
 
 def test_constant():
@@ -32,6 +32,16 @@ def test_linear(images, factor):
 )
 def test_cosine(images, factor):
     assert Cosine(start_kimg=1, end_kimg=3, end_factor=0.2)(images) == pytest.approx(factor, abs=1e-12)
+
+
+def test_steps():
+    steps = Steps(at_kimg=[1, 2.5], factor=0.5)
+    assert [steps(n) for n in (0, 999, 1000, 2499, 2500, 9000)] == [1, 1, 0.5, 0.5, 0.25, 0.25]
+    for moments in ([], [2, 1], [1, 1], [-1]):
+        with pytest.raises(ValueError, match="at_kimg must be rising numbers of 0 or more"):
+            Steps(at_kimg=moments, factor=0.5)
+    with pytest.raises(ValueError, match="factor must be 0 or more, got -1"):
+        Steps(at_kimg=[1], factor=-1)
 
 
 def test_a_factor_may_grow():

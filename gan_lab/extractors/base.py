@@ -22,15 +22,19 @@ class Extractor(nn.Module, ABC):
 
     It stays in eval mode, without gradients and outside autocast, whatever the caller does.
 
+    Some are also differentiable, for losses that compare pictures in their feature maps: those have `maps`.
+
     Attributes:
         name: as it stands in the names of scores ("inception", "digitnet"); ends in a letter, since a count follows.
         outputs: what it gives: "features", and "logits" where it is a classifier.
         feature_dim: columns of "features".
+        no_maps: why there are no `maps`, where there are none.
     """
 
     name: str
     outputs: tuple[str, ...] = ("features", "logits")
     feature_dim: int
+    no_maps = "is made for scores: it takes whole pictures of 256 levels, and gives no gradient to them"
 
     @classmethod
     @abstractmethod
@@ -66,6 +70,30 @@ class Extractor(nn.Module, ABC):
             raise ValueError(f"{self.name} takes (B, 1 or 3 or 4, H, W), got {tuple(images.shape)}")
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
             return {name: values.float() for name, values in self.extract(images).items()}
+
+    def differentiable(self, images: Tensor) -> Tensor:
+        """Feature maps for a loss, through which a gradient flows to the images, and none to the weights.
+
+        On the way to its network a picture is neither rounded to 256 levels nor clamped, as `forward` does.
+
+        Args:
+            images: (B, C, H, W) floating point, about [-1, 1], C in {1, 3, 4}, any height and width.
+        Returns:
+            (B, ...) maps, or a row of features per image; float32, or float64 of float64 with an extractor of it.
+        Raises:
+            TypeError: no floating point.
+            ValueError: another shape; or this extractor has no maps, and why.
+        """
+        if not images.is_floating_point():
+            raise TypeError(f"{self.name}'s maps are of floating point in [-1, 1], got {images.dtype}")
+        if images.dim() != 4 or images.shape[1] not in (1, 3, 4):
+            raise ValueError(f"{self.name} takes (B, 1 or 3 or 4, H, W), got {tuple(images.shape)}")
+        with torch.autocast(images.device.type, enabled=False):
+            return self.maps(images.to(torch.promote_types(images.dtype, torch.float32)))
+
+    def maps(self, images: Tensor) -> Tensor:
+        """The maps of checked images."""
+        raise ValueError(f"the extractor {self.name} {self.no_maps}")
 
     def train(self, mode: bool = True) -> "Extractor":
         """Stays in eval mode, also when a parent module is put into training."""

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from gan_lab.data.images import from_uint8, resize
 from gan_lab.extractors.base import DamagedWeights, Extractor, MissingWeights, file_sha256
 from gan_lab.extractors.naming import checked_name
-from gan_lab.extractors.pixels import to_channels
+from gan_lab.extractors.pixels import continuous, to_channels
 
 WIDTHS = (32, 64, 96)
 FIRST_STAGE = 16  # pixels a side, at most: larger images are halved by convolutions first
@@ -324,3 +324,7 @@ class Classifier(Extractor):
         fitted = resize(to_channels(images, self.network.channels), self.network.image_size)
         features, logits = self.network(from_uint8(fitted))
         return {"features": features, "logits": logits}
+
+    def maps(self, images: Tensor) -> Tensor:
+        """(B, 96, h, w): the last stage's, whose mean over pixels the features are."""
+        return self.network.body(continuous(images, self.network.channels, self.network.image_size))

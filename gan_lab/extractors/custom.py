@@ -15,7 +15,7 @@ from gan_lab.data.images import resize as bicubic_antialiased
 from gan_lab.extractors.base import DamagedWeights, Extractor, MissingWeights, file_sha256
 from gan_lab.extractors.files import read_state, state_sha256
 from gan_lab.extractors.naming import checked_name
-from gan_lab.extractors.pixels import standardized, to_channels
+from gan_lab.extractors.pixels import continuous, standardized, to_channels
 
 OUTPUTS = ("features", "logits")
 
@@ -128,7 +128,7 @@ class Custom(Extractor):
         else:
             pixels = F.interpolate(images.float(), self.size, mode="bilinear", align_corners=False)
         given = self.network(standardized(pixels / 255, self.mean, self.std))
-        found = given if isinstance(given, Mapping) else {"features": given}
+        found = _by_name(given)
         outputs = {key: found[key] for key in OUTPUTS if key in found}
         shapes = {key: tuple(getattr(value, "shape", ())) for key, value in outputs.items()}
         if not outputs or any(len(shape) != 2 or shape[0] != len(images) for shape in shapes.values()):
@@ -137,6 +137,26 @@ class Custom(Extractor):
                 f"{len(images)} images it gave {shapes or type(given).__name__}"
             )
         return outputs
+
+    def maps(self, images: Tensor) -> Tensor:
+        """What the network gives as "features", of any shape.
+
+        Raises:
+            ValueError: it gives none, or none with a gradient.
+        """
+        pixels = continuous(images, self.channels, self.size if self.resize == "bicubic" else None)
+        if self.resize == "bilinear":
+            pixels = F.interpolate(pixels, self.size, mode="bilinear", align_corners=False)
+        features = _by_name(self.network(standardized((pixels + 1) / 2, self.mean, self.std))).get("features")
+        needed = images.requires_grad and torch.is_grad_enabled()
+        if not isinstance(features, Tensor) or (needed and not features.requires_grad):
+            raise ValueError(f"the extractor {self.name} gives no features with a gradient to the images")
+        return features
+
+
+def _by_name(given: Any) -> Mapping[str, Any]:
+    """What a network has given: features, unless it says otherwise."""
+    return given if isinstance(given, Mapping) else {"features": given}
 
 
 def exported_program(path: Path) -> nn.Module:

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from gan_lab.data.images import resize
 from gan_lab.extractors.base import DamagedWeights, Extractor, MissingWeights, file_sha256, without_alpha
+from gan_lab.extractors.pixels import continuous
 
 SHIPPED = Path(__file__).with_name("digitnet.safetensors")
 SIZE = 32
+LAST_MAPS = 14  # layers of the network's body up to the last rectified convolution
 
 
 class DigitNetwork(nn.Module):
@@ -112,6 +114,10 @@ class DigitNet(Extractor):
         """See `Extractor`."""
         features, logits = self.network(to_digit_input(images))
         return {"features": features, "logits": logits}
+
+    def maps(self, images: Tensor) -> Tensor:
+        """(B, 64, 8, 8): what the last convolution gives, rectified."""
+        return self.network.body[:LAST_MAPS]((continuous(images, 1, (SIZE, SIZE)) + 1) / 2)
 
     @staticmethod
     def _path(weights: str | Path | None) -> Path:

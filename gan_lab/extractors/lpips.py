@@ -33,6 +33,7 @@ class LPIPS(Extractor):
     name = "lpips"
     outputs = ()
     feature_dim = 0
+    no_maps = "gives distances of pairs, without a gradient, and no maps"
 
     def __init__(self, weights: str | Path | None, download: bool) -> None:
         super().__init__()

@@ -1,9 +1,12 @@
 """Images as published networks want them: channels, and the resizing of the library that published the numbers."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from gan_lab.extractors.base import without_alpha
 
@@ -23,6 +26,28 @@ def to_channels(images: Tensor, channels: int) -> Tensor:
         return images.float().mean(dim=1, keepdim=True).round().to(torch.uint8)
     images = images.expand(-1, 3, -1, -1)
     return images if channels == 3 else torch.cat([images, torch.full_like(images[:, :1], 255)], dim=1)
+
+
+def continuous(images: Tensor, channels: int, image_size: Sequence[int] | None) -> Tensor:
+    """As `to_channels` and then `gan_lab.data.images.resize`, without rounding and clamping: with a gradient.
+
+    Args:
+        images: (B, C, H, W) floating point in [-1, 1], C 1, 3 or 4.
+        channels: wanted.
+        image_size: (height, width) wanted; None for as they are.
+    Returns:
+        (B, channels, height, width) of the same dtype.
+    """
+    if images.shape[1] != channels:
+        if images.shape[1] == 4:
+            alpha = (images[:, 3:] + 1) / 2
+            images = images[:, :3] * alpha + (1 - alpha)
+        images = images.mean(dim=1, keepdim=True) if channels == 1 else images.expand(-1, 3, -1, -1)
+        if channels == 4:
+            images = torch.cat([images, torch.ones_like(images[:, :1])], dim=1)
+    if image_size is None or tuple(images.shape[2:]) == tuple(image_size):
+        return images
+    return interpolate(images, size=tuple(image_size), mode="bicubic", antialias=True)
 
 
 def pillow_bicubic_float(images: Tensor, size: int) -> Tensor:

@@ -40,3 +40,9 @@ class StackedDigitNet(Extractor):
             raise ValueError(f"{self.name} takes images of {CHANNELS} channels, a digit each, got {images.shape[1]}")
         outputs = self.digitnet.extract(images.flatten(0, 1).unsqueeze(1))
         return {name: values.unflatten(0, (-1, CHANNELS)).flatten(1) for name, values in outputs.items()}
+
+    def maps(self, images: Tensor) -> Tensor:
+        """(B, 3 * 64, 8, 8) of (B, 3, H, W): digitnet's of each channel."""
+        if images.shape[1] != CHANNELS:
+            raise ValueError(f"{self.name} takes images of {CHANNELS} channels, a digit each, got {images.shape[1]}")
+        return self.digitnet.maps(images.flatten(0, 1).unsqueeze(1)).unflatten(0, (-1, CHANNELS)).flatten(1, 2)

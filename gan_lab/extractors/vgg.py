@@ -1,4 +1,7 @@
-"""VGG16 (Simonyan & Zisserman 2015) with torchvision's weights: the network of improved precision and recall."""
+"""VGG (Simonyan & Zisserman 2015) with torchvision's weights.
+
+VGG16 is the network of improved precision and recall, VGG19 that of perceptual losses.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -8,10 +11,19 @@ from torch import Tensor, nn
 
 from gan_lab.extractors.base import DamagedWeights, Extractor, MissingWeights, file_sha256
 from gan_lab.extractors.files import hub_path, missing_file, read_state
-from gan_lab.extractors.pixels import IMAGENET_MEAN, IMAGENET_STD, standardized, tensorflow1_bilinear, to_channels
+from gan_lab.extractors.pixels import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    continuous,
+    standardized,
+    tensorflow1_bilinear,
+    to_channels,
+)
 
 URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
+URL_19 = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 SIZE = 224
+UP_TO_CONV5_3, UP_TO_CONV5_4 = 29, 35  # layers of VGG16's and of VGG19's convolutions, without the last ReLU
 
 
 class VGG16(Extractor):
@@ -62,6 +74,87 @@ class VGG16(Extractor):
         """See `Extractor`."""
         resized = tensorflow1_bilinear(to_channels(images, 3).float(), SIZE)
         return {"features": self.network(standardized(resized / 255, IMAGENET_MEAN, IMAGENET_STD))}
+
+    def maps(self, images: Tensor) -> Tensor:
+        """(B, 512, H // 16, W // 16) of conv5_3 before its ReLU, of images of their own size."""
+        pixels = (continuous(images, 3, None) + 1) / 2
+        return self.network.features[:UP_TO_CONV5_3](standardized(pixels, IMAGENET_MEAN, IMAGENET_STD))
+
+
+class VGG19(Extractor):
+    """conv5_4 before its ReLU, of images of their own size, from 16 pixels on: where ESRGAN compares them.
+
+    Ledig et al. 2017 (section 2.2.1) take it after the ReLU, Wang et al. 2018 (section 3.3) before. As a space for
+    scores its features are the means over pixels.
+
+    Args:
+        weights: a file of torchvision's `vgg19` state dict; None for where torch.hub keeps the published one.
+        download: fetch the published file (575 MB) to that place when it is absent.
+    Raises:
+        MissingWeights, DamagedWeights: see there.
+    """
+
+    name = "vgg_conv"
+    outputs = ("features",)
+    feature_dim = 512
+
+    def __init__(self, weights: str | Path | None, download: bool) -> None:
+        super().__init__()
+        if message := self.missing_weights(weights=weights, download=download):
+            raise MissingWeights(message)
+        path = hub_path(URL_19) if weights is None else Path(weights)
+        self.weights_sha256 = file_sha256(path)
+        self.convolutions = _vgg19_convolutions(path)
+        self.requires_grad_(False)
+        self.eval()
+
+    @classmethod
+    def missing_weights(cls, *, weights: str | Path | None, download: bool) -> str | None:  # type: ignore[override]
+        """None, or which file is absent and where it comes from; with `download`, it is fetched first."""
+        path = hub_path(URL_19) if weights is None else Path(weights)
+        return missing_file(what="VGG19", url=URL_19, path=path, download=download)
+
+    def protocol(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "extractor": self.name,
+            "weights_sha256": self.weights_sha256,
+            "layer": "VGG19's conv5_4 before ReLU, mean over pixels",
+            "resize": "none",
+            "input": "uint8 RGB, grey repeated, RGBA over white, ImageNet's mean and deviation",
+            "dtype": "float32",
+        }
+
+    def extract(self, images: Tensor) -> dict[str, Tensor]:
+        """See `Extractor`."""
+        pixels = to_channels(images, 3).float() / 255
+        return {"features": self._of_pixels(pixels).mean(dim=(2, 3))}
+
+    def maps(self, images: Tensor) -> Tensor:
+        """(B, 512, H // 16, W // 16)."""
+        return self._of_pixels((continuous(images, 3, None) + 1) / 2)
+
+    def _of_pixels(self, pixels: Tensor) -> Tensor:
+        return self.convolutions(standardized(pixels, IMAGENET_MEAN, IMAGENET_STD))
+
+
+def _vgg19_convolutions(path: Path) -> nn.Sequential:
+    """Those of torchvision's VGG19 up to conv5_4 with the weights of a file, without drawing any first.
+
+    Raises:
+        DamagedWeights: the file does not fit.
+    """
+    from torchvision.models import vgg19
+
+    with torch.device("meta"):
+        convolutions: nn.Sequential = vgg19().features[:UP_TO_CONV5_4]
+    state = read_state(path, "VGG19's weights in torchvision's format")
+    names = {f"features.{name}": name for name in convolutions.state_dict()}
+    try:
+        convolutions.load_state_dict({name: state[stored] for stored, name in names.items()}, assign=True)
+    except (RuntimeError, KeyError) as error:
+        raise DamagedWeights(f"{path} does not hold VGG19's weights in torchvision's format: {error}") from error
+    return convolutions.float()
 
 
 def vgg16_from(path: Path) -> Any:

@@ -48,13 +48,17 @@ def image_shape(network: str, sample_shape: Sequence[int]) -> tuple[int, int, in
 
 
 def source_shape(
-    network: str, condition_shape: Sequence[int] | None, sample_shape: tuple[int, int, int]
+    network: str,
+    condition_shape: Sequence[int] | None,
+    sample_shape: tuple[int, int, int],
+    factors: Sequence[int] = (1,),
 ) -> tuple[int, int, int]:
-    """`condition_shape` as (channels, height, width): of a picture that is as high and wide as the sample made of it.
+    """`condition_shape` as (channels, height, width) of a picture whose sides are those of the sample over a factor.
 
     Args:
         network: the network's name in messages.
         sample_shape: (C, H, W) of the sample; the source may have other channels, and any number of them.
+        factors: by which the sample may be larger; (1,) for a source as high and wide as the sample.
     Raises:
         ValueError: there is none, it is no picture, or one of another size.
     """
@@ -69,11 +73,16 @@ def source_shape(
             f"{tuple(condition_shape)}"
         )
     channels, height, width = condition_shape
-    if (height, width) != sample_shape[1:]:
+    if not any((factor * height, factor * width) == sample_shape[1:] for factor in factors):
+        here = f"data.condition_shape has {height}x{width} and data.sample_shape {sample_shape[1]}x{sample_shape[2]}"
+        if tuple(factors) == (1,):
+            raise ValueError(
+                f"{network} takes a source as large as the sample; {here}; choose data in which they agree, or "
+                "another network (network=srresnet and network=rrdb enlarge)"
+            )
         raise ValueError(
-            f"{network} takes a source as large as the sample; data.condition_shape has {height}x{width} and "
-            f"data.sample_shape {sample_shape[1]}x{sample_shape[2]}; choose data in which they agree, or another "
-            "network"
+            f"{network} enlarges a source {', '.join(map(str, factors[:-1]))} or {factors[-1]} times; {here}; choose "
+            "such data, as condition=downsampled data.condition.factor=2, or another network"
         )
     return channels, height, width
 

@@ -17,7 +17,8 @@ class TranslationModule(GenerativeModule):
     A batch holds the targets as `real`, the sources as `condition`, and where holes are to be filled `mask` (1 = hole).
 
     Args:
-        generator: condition (B, C', H', W'), and mask (B, 1, H, W) where there is one -> (B, *sample_shape) in [-1, 1].
+        generator: condition (B, C', H', W'), and mask (B, 1, H, W) where there is one -> (B, *sample_shape) in [-1, 1],
+            or about it, where the last layer is linear.
         discriminator: (B, *sample_shape) -> (B,) or (B, ...) logits; one whose attribute `condition_shape` is not None
             is given condition and mask, too.
         condition_shape: (C', H', W') of sources.
@@ -57,7 +58,8 @@ class TranslationModule(GenerativeModule):
         if not hasattr(generator, "condition_shape"):
             raise ValueError(
                 f"{type(self).__name__.lower()} needs a generator that is given pictures, and "
-                f"{type(generator).__name__} is not; choose network=unet_translator or network=resnet_translator"
+                f"{type(generator).__name__} is not; choose network=unet_translator or network=resnet_translator, or, "
+                "to enlarge, network=srresnet or network=rrdb"
             )
         if getattr(discriminator, "judgement", "logits") != "logits":
             raise ValueError(

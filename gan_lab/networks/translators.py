@@ -17,20 +17,22 @@ FIRST_DROPOUT = 4  # the first of the levels of a U-Net, from full size down, wh
 
 
 class Translator(nn.Module):
-    """What translators share: a source and its mask come in, a picture as large goes out.
+    """What translators share: a source and its mask come in, a picture `factor` times as large goes out.
 
-    A subclass has `translate`. Pictures of any size that is a multiple of `size_multiple` are translated, not of
-    `sample_shape` alone.
+    A subclass has `translate`. Sources of any size that is a multiple of `size_multiple` are translated, not of
+    `condition_shape` alone.
 
     Args:
         name: of the network in messages, as in `network=<name>`.
         sample_shape: (C, H, W) of what is made; C 1, 3 or 4.
-        condition_shape: (C', H, W) of the source.
+        condition_shape: (C', H / factor, W / factor) of the source.
         masked: whether there is a mask of the holes in the source, which comes in as a further channel.
         size_multiple: see below.
         smallest_size: see below.
         argument: of the network, which decides on both, as in `generator.<argument>`.
+        factors: of which `factor` has to be one.
     Attributes:
+        factor: what is made is so many times as high and as wide as its source.
         input_channels: of source and mask.
         size_multiple: what heights and widths of sources are multiples of.
         smallest_size: their least height and width.
@@ -48,24 +50,31 @@ class Translator(nn.Module):
         size_multiple: int,
         smallest_size: int,
         argument: str,
+        factors: Sequence[int] = (1,),
     ) -> None:
         super().__init__()
         self.sample_shape = image_shape(name, sample_shape)
-        self.condition_shape = source_shape(name, condition_shape, self.sample_shape)
+        self.condition_shape = source_shape(name, condition_shape, self.sample_shape, factors)
+        self.factor = self.sample_shape[1] // self.condition_shape[1]
+        if masked and self.factor > 1:
+            raise ValueError(
+                f"{name} enlarges, and a mask is as large as the sample, not as its source; choose data without masks, "
+                "such as condition=downsampled"
+            )
         self.masked = masked
         self.input_channels = self.condition_shape[0] + masked
         self.size_multiple = size_multiple
         self.smallest_size, self._name = smallest_size, name
-        _, height, width = self.sample_shape
+        _, height, width = self.condition_shape
         self._check_size(
             height,
             width,
-            f"data.sample_shape has {height}x{width}; set data.image_size to such a size, or change "
+            f"data.condition_shape has {height}x{width}; set data.image_size to such a size, or change "
             f"generator.{argument}",
         )
 
     def translate(self, pictures: Tensor) -> Tensor:
-        """(B, input_channels, H, W) -> (B, C, H, W), of any range."""
+        """(B, input_channels, H, W) -> (B, C, factor * H, factor * W), of any range."""
         raise NotImplementedError
 
     def forward(self, condition: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -74,10 +83,13 @@ class Translator(nn.Module):
         Raises:
             ValueError: a size that is not allowed; or a mask is missing, or given to a network that was built for none.
         """
+        return self.translate(self.sources(condition, mask)).tanh()
+
+    def sources(self, condition: Tensor, mask: Tensor | None) -> Tensor:
+        """(B, input_channels, H, W): what comes in, as one tensor. Args, Raises: see `forward`."""
         height, width = condition.shape[2:]
         self._check_size(height, width, f"the source has {height}x{width}; pad or resize it")
-        sources = with_pictures(None, condition, mask, network="generator", conditional=True, masked=self.masked)
-        return self.translate(sources).tanh()
+        return with_pictures(None, condition, mask, network="generator", conditional=True, masked=self.masked)
 
     def _check_size(self, height: int, width: int, otherwise: str) -> None:
         if any(side % self.size_multiple or side < self.smallest_size for side in (height, width)):

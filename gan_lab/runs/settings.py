@@ -95,6 +95,7 @@ INDIFFERENT = (
 
 INDIFFERENT_DATA = ("download", "workers", "resident", "resident_limit_mb", "cache_dir", "seed")
 INDIFFERENT_EVALUATION = ("cache_dir", "extractors", "intervals", "per_image", "watched")
+EXTRACTORS = (("evaluation", "extractor"), ("model", "perceptual"))  # whose weights' place makes no difference
 INDIFFERENT_TRAINER = ("precision",)  # the one key of `trainer` that does matter
 
 
@@ -118,8 +119,9 @@ def decisive(config: Mapping[str, Any], content: str | None = None) -> dict[str,
     kept["model"] = {key: value for key, value in kept["model"].items() if key != "seed"}
     kept["data"] = _decisive_data(kept["data"], content)
     kept["evaluation"] = {key: value for key, value in kept["evaluation"].items() if key not in INDIFFERENT_EVALUATION}
-    if isinstance(kept["evaluation"].get("extractor"), dict):
-        kept["evaluation"]["extractor"] = _decisive_extractor(kept["evaluation"]["extractor"])
+    for place, key in EXTRACTORS:
+        if isinstance(kept[place].get(key), dict):
+            kept[place][key] = _decisive_extractor(kept[place][key])
     if isinstance(kept.get("init_from"), str):
         kept["init_from"] = place_of(kept["init_from"])
     callbacks = kept.pop("callbacks")
@@ -186,11 +188,14 @@ def same_results(
 
 def _with_weights(stored: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     """`stored`, with the place to which a file of an extractor's weights has moved since, its name unchanged."""
-    found, evaluation = dict(stored), dict(stored["evaluation"])
-    extractor = evaluation.get("extractor") or {}
-    old, new = extractor.get("weights"), (config["evaluation"].get("extractor") or {}).get("weights")
-    if isinstance(old, str) and isinstance(new, str) and not Path(old).exists() and Path(old).name == Path(new).name:
-        found["evaluation"] = evaluation | {"extractor": extractor | {"weights": new}}
+    found = dict(stored)
+    for place, key in EXTRACTORS:
+        extractor = stored[place].get(key) or {}
+        old, new = extractor.get("weights"), (config[place].get(key) or {}).get("weights")
+        if not (isinstance(old, str) and isinstance(new, str)):
+            continue
+        if not Path(old).exists() and Path(old).name == Path(new).name:
+            found[place] = stored[place] | {key: extractor | {"weights": new}}
     return found
 
 

@@ -16,6 +16,7 @@ ALLOWED = {  # (file, function) -> why
     ): "the one place that waits, before rows, scores and checkpoints",
     ("models/base.py", "GenerativeModule._records_of_all_ranks"): "of a checkpoint",
     ("models/base.py", "GenerativeModule.on_load_checkpoint"): "of a checkpoint",
+    ("models/perceptual.py", "FeatureDistance.prepare"): "once, before training",
     ("augment/geometry.py", "_doubling"): "made once for each size of picture, and sent page-locked",
     ("augment/geometry.py", "_halving"): "made once for each size of picture, and sent page-locked",
     ("augment/filtering.py", "_bands"): "made once for each size of picture, and sent page-locked",

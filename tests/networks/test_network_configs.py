@@ -11,10 +11,11 @@ from omegaconf import OmegaConf
 FOLDER = Path(__file__).parents[2] / "conf" / "network"
 
 
-def build(name, sample_shape, **changes):
+def build(name, sample_shape, condition_shape=None, masked=True, **changes):
     network = OmegaConf.load(FOLDER / f"{name}.yaml")
     latents = OmegaConf.create({"latent_dim": 128})
-    data = {"sample_shape": sample_shape, "condition_shape": [1, *sample_shape[1:]], "masked": True}
+    condition_shape = [1, *sample_shape[1:]] if condition_shape is None else condition_shape
+    data = {"sample_shape": sample_shape, "condition_shape": condition_shape, "masked": masked}
     config = OmegaConf.create({"data": data, "model": OmegaConf.merge(network, latents, changes)})
     with torch.device("meta"):
         return instantiate(config.model.generator), instantiate(config.model.get("discriminator"))
@@ -50,7 +51,19 @@ def test_builds_a_pair_for_64x64(name):
         assert discriminator(samples).shape == JUDGED.get(name, (4,))
 
 
-@pytest.mark.parametrize("name", TRANSLATORS)
+ENLARGERS = ["srresnet", "rrdb"]
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+@pytest.mark.parametrize("name", ENLARGERS)
+def test_builds_a_pair_that_enlarges(name, factor):
+    generator, discriminator = build(name, [3, 64, 64], condition_shape=[3, 64 // factor, 64 // factor], masked=False)
+    samples = generator(torch.randn(4, 3, 64 // factor, 64 // factor, device="meta"))
+    assert samples.shape == (4, 3, 64, 64)
+    assert discriminator(samples).shape == (4,)
+
+
+@pytest.mark.parametrize("name", [name for name in TRANSLATORS if name not in ENLARGERS])
 def test_builds_a_pair_that_sees_a_masked_source(name):
     size = 256 if name.endswith("256") else 64
     generator, discriminator = build(name, [3, size, size])

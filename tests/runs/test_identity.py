@@ -144,6 +144,19 @@ def test_weights_that_have_moved_since(here):
     assert not same_results(run, settings(weights="new/other.safetensors"), stored_content=None, content=None)
 
 
+def test_weights_of_a_term_of_the_loss_are_known_likewise(here):
+    def looking_on(weights, **others):
+        return settings() | {"model": {"n_critic": 1, "perceptual": {"weights": weights} | others}}
+
+    (here / "new").mkdir()
+    (here / "new" / "mine.safetensors").write_bytes(b"one")
+    assert digest(looking_on("a/vgg19.pth", download=False)) == digest(looking_on("b/vgg19.pth", download=True))
+    run, now = looking_on("old/mine.safetensors"), looking_on("new/mine.safetensors")
+    assert digest(now) != digest(looking_on("new/other.safetensors"))
+    assert same_results(run, now, stored_content=None, content=None)
+    assert same_results(settings(), settings() | {"model": {"n_critic": 1}}, stored_content=None, content=None)
+
+
 # Keys that came later (kind F) ----------------------------------------------------------------------------------------
 
 
