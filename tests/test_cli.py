@@ -447,7 +447,7 @@ def test_starting_from_other_weights_says_what_did_not_match(command, trained):
 
 
 def test_a_sweep_makes_a_folder_for_each(command, tmp_path):
-    swept = command("train", "--multirun", *UNSCORED, BRIEF, "model=gan", "seed=0,1")
+    swept = command("train", "--multirun", *UNSCORED, BRIEF, "model=gan", "seed=0,1", forking=False)
     assert swept.code == 0, swept.output
     runs = sorted(path.parent.relative_to(tmp_path / "runs") for path in (tmp_path / "runs").rglob("run.json"))
     assert [(run.parts[0], run.parts[2]) for run in runs] == [
