@@ -1,11 +1,13 @@
 """Several ranks compute what one process computes on the same global batch, for every model by glob, in float64."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import ROOT, SMALL
 from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
 from ranks import Ranks, started
 from shrunk import partner, shrunk
 
@@ -38,11 +40,18 @@ AUGMENTED = [
 LAZY = ["model._target_=witness.LazyPenalty", "model.discriminator.normalization=none"]
 
 
-def settings_of(overrides: list[str], folder: Path, iterations: int = ITERATIONS) -> dict:
-    small = shrunk(overrides)
+@cache
+def composed(*overrides: str) -> DictConfig:
+    """The config of the trainings with these overrides, but for their folders."""
+    small = shrunk(list(overrides))
+    witness = "+callbacks.witness={_target_: witness.Witness, folder: '${run_dir}'}"
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
-        witness = f"+callbacks.witness={{_target_: witness.Witness, folder: '{folder}'}}"
-        config = compose("train", [*small, *RUN, *overrides, witness, f"run_dir={folder}"])
+        return compose("train", [*small, *RUN, *overrides, witness])
+
+
+def settings_of(overrides: list[str], folder: Path, iterations: int = ITERATIONS) -> dict:
+    config = composed(*overrides).copy()
+    config.run_dir = str(folder)
     settings = plain(config)
     steps = iterations * settings["model"].get("n_critic", 1)
     settings["total_kimg"] = settings["callbacks"]["stop"]["total_kimg"] = steps * BATCH / 1000
