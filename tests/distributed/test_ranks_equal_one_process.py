@@ -1,5 +1,6 @@
 """Several ranks compute what one process computes on the same global batch, for every model by glob, in float64."""
 
+import json
 from functools import cache
 from pathlib import Path
 
@@ -96,8 +97,17 @@ def assert_equal(one: dict, many: list[dict]) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_two_ranks(model, pair, tmp_path):
+    """And the one process ends with the weights of earlier commits, see `contracts/golden.py`."""
+    from contracts.golden import GOLDEN, sums_of, trainings
+
     chosen = [f"model={model}", *partner("model", model), *SPECIAL.get(model, [])]
-    assert_equal(*one_and_many(pair, chosen, tmp_path))
+    one, many = one_and_many(pair, chosen, tmp_path)
+    assert_equal(one, many)
+    assert trainings()[model] == chosen
+    found, golden = sums_of(one["state"]), json.loads((GOLDEN / "weights.json").read_text())[model]
+    assert found.keys() == golden.keys()
+    for network, sums in golden.items():
+        assert found[network] == pytest.approx(sums, rel=1e-8, abs=1e-8), network
 
 
 @pytest.mark.parametrize(
