@@ -149,6 +149,7 @@ def test_killed_and_resumed_equals_unbroken(unbroken, broken, command):
 def test_goes_on_with_another_number_of_ranks(unbroken, broken, command):
     alone = command("train", *RUN, "trainer=cpu", "trainer.devices=1")
     assert alone.code == 0, alone.output
+    assert "going on from 000000000160.ckpt" in alone.output
     whole, other = weights(unbroken), weights(broken)
     for name, value in whole.items():
         torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-4, msg=lambda text, name=name: name + text)
