@@ -6,12 +6,14 @@ import signal
 import sys
 from pathlib import Path
 
+import parsed_once
 import pytest
 import torch
 
 pytest_plugins = ["in_process", "ranks"]
 ROOT = Path(__file__).resolve().parent.parent
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+parsed_once.install()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -22,7 +24,11 @@ def surroundings(tmp_path_factory):
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in its background without it
 
 
-def _run_command(module: str, arguments: list[str], folder: str, output: str) -> None:
+def _run_command(module: str, arguments: list[str], folder: str, output: str, forking: bool = True) -> None:
+    """A command as the target of a process; with `forking`, what it starts has no interpreter of its own.
+
+    Without it, all is as for a user.
+    """
     os.chdir(folder)
     # As from a shell: loader workers of a killed run notice its death, which those of a fork server do not.
     multiprocessing.set_start_method(None, force=True)
@@ -33,6 +39,12 @@ def _run_command(module: str, arguments: list[str], folder: str, output: str) ->
     sys.argv = [module, *arguments]
     import importlib
 
+    if forking:
+        from forked import fork_what_is_started
+        from in_process import compose_once
+
+        fork_what_is_started()
+        compose_once()
     importlib.import_module(module).main()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -52,23 +64,31 @@ def forkserver():
     return context
 
 
+def run_command(context, folder: Path, module: str, *arguments: str, forking: bool = True) -> Command:
+    """See `command`; `context` is the fork server."""
+    output = folder / "output.txt"
+    output.unlink(missing_ok=True)
+    process = context.Process(
+        target=_run_command, args=(f"gan_lab.{module}", list(arguments), str(folder), str(output), forking)
+    )
+    process.start()
+    process.join(300)
+    if process.is_alive():
+        process.kill()
+        process.join()
+        raise AssertionError(f"still running after 300 s:\n{output.read_text()}")
+    return Command(process.exitcode, output.read_text())
+
+
 @pytest.fixture
 def command(forkserver, tmp_path):
-    """`command(module, *arguments)` runs `python -m gan_lab.<module>` in `tmp_path`, in a real process of its own."""
+    """`command(module, *arguments)` runs `python -m gan_lab.<module>` in `tmp_path`, in a real process of its own.
 
-    def run(module: str, *arguments: str, folder: Path = tmp_path) -> Command:
-        output = folder / "output.txt"
-        output.unlink(missing_ok=True)
-        process = forkserver.Process(
-            target=_run_command, args=(f"gan_lab.{module}", list(arguments), str(folder), str(output))
-        )
-        process.start()
-        process.join(300)
-        if process.is_alive():
-            process.kill()
-            process.join()
-            raise AssertionError(f"still running after 300 s:\n{output.read_text()}")
-        return Command(process.exitcode, output.read_text())
+    Its ranks and jobs are forked of it, or with `forking=False` started as for a user: see `forked.py`.
+    """
+
+    def run(module: str, *arguments: str, folder: Path = tmp_path, forking: bool = True) -> Command:
+        return run_command(forkserver, folder, module, *arguments, forking=forking)
 
     return run
 

@@ -3,10 +3,16 @@
 import importlib
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hydra._internal.hydra import Hydra
+
+
+def compose_once(set_attribute: Callable[..., None] = setattr) -> None:
+    """Hydra composes all a first time, to read `hydra.mode`, which no config of ours sets."""
+    set_attribute(Hydra, "get_mode", lambda *_, **__: None)
 
 
 class Said:
@@ -31,7 +37,7 @@ class InProcess:
             with self._monkeypatch.context() as patch:
                 patch.chdir(self.folder)
                 patch.setattr(sys, "argv", [f"gan_lab.{name}", *words])
-                patch.setattr(Hydra, "get_mode", lambda *_, **__: None)  # composes all a first time, to read hydra.mode
+                compose_once(patch.setattr)
                 self._capfd.readouterr()
                 code = 0
                 try:

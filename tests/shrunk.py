@@ -1,11 +1,12 @@
 """What goes with each choice of a model or a network, and how small all of it can be made."""
 
 import re
+from functools import cache
 
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
 from hydra.utils import get_class
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from gan_lab.config import register
 
@@ -59,11 +60,16 @@ def makes_pictures_of_pictures(group: str, name: str) -> bool:
     return any("translation" in str(entry) for entry in node.get("defaults", []))
 
 
-def shrunk(overrides: list[str]) -> list[str]:
-    """Further overrides that make images and networks of these choices small."""
+@cache
+def _composed(*overrides: str) -> DictConfig:
     register()
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
-        config = compose("train", overrides, return_hydra_config=True)
+        return compose("train", list(overrides), return_hydra_config=True)
+
+
+def shrunk(overrides: list[str]) -> list[str]:
+    """Further overrides that make images and networks of these choices small."""
+    config = _composed(*overrides)
     network = config.hydra.runtime.choices["network"]
     nodes = {
         name: node

@@ -259,10 +259,10 @@ def test_a_generator_that_draws_noise_has_no_onnx(tmp_path):
         export_onnx(noisy, tmp_path / "x.onnx", 1e-5)
 
 
-def test_export_to_onnx(command, trained, tmp_path):
+def test_export_to_onnx(here, trained, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    done = command("export", f"checkpoint={newest(trained)}", "onnx=true", "out=onnx", "weights=live")
+    done = here("export", f"checkpoint={newest(trained)}", "onnx=true", "out=onnx", "weights=live")
     assert done.code == 0, done.output
     assert "differs from the module by at most" in done.output
     network = load_generator(newest(trained), "live").network
@@ -271,7 +271,7 @@ def test_export_to_onnx(command, trained, tmp_path):
         latents = torch.linspace(-1, 1, 100 * count).view(count, 100)
         (samples,) = session.run(["samples"], {"latents": latents.numpy()})
         torch.testing.assert_close(torch.from_numpy(samples), network(latents=latents), atol=1e-4, rtol=0)
-    strict = command("export", f"checkpoint={newest(trained)}", "onnx=true", "out=strict", "tolerance=1e-30")
+    strict = here("export", f"checkpoint={newest(trained)}", "onnx=true", "out=strict", "tolerance=1e-30")
     assert_refused(strict, "more than tolerance=1e-30")
     assert not (tmp_path / "strict" / "generator.onnx").exists()
 
@@ -447,7 +447,7 @@ def test_starting_from_other_weights_says_what_did_not_match(command, trained):
 
 
 def test_a_sweep_makes_a_folder_for_each(command, tmp_path):
-    swept = command("train", "--multirun", *UNSCORED, BRIEF, "model=gan", "seed=0,1")
+    swept = command("train", "--multirun", *UNSCORED, BRIEF, "model=gan", "seed=0,1", forking=False)
     assert swept.code == 0, swept.output
     runs = sorted(path.parent.relative_to(tmp_path / "runs") for path in (tmp_path / "runs").rglob("run.json"))
     assert [(run.parts[0], run.parts[2]) for run in runs] == [

@@ -60,7 +60,8 @@ def main_scores(line: dict) -> dict[str, float]:
 
 
 def test_two_processes_give_the_same_bits(command, run, tmp_path):
-    done = command("evaluate", f"checkpoint={snapshots_of(run)[96]}", "devices=2", "device=cpu", "out=two")
+    two = ["devices=2", "device=cpu", "out=two"]
+    done = command("evaluate", f"checkpoint={snapshots_of(run)[96]}", *two, forking=False)
     assert done.code == 0, done.output
     (line,) = read_scores(tmp_path / "two" / "scores.jsonl")
     expected = read_scores(run / "scores.jsonl")[-1]

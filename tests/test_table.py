@@ -18,7 +18,7 @@ def make(folder, *places):
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
 
 
-def test_from_runs_to_a_row(command, tmp_path):
+def test_from_runs_to_a_row(command, tmp_path, monkeypatch):
     folder = tmp_path / "experiments"
     folder.mkdir()
     lines = {"mine": "Published: FID 12.3, Somebody 2020.\n", "never_run": "Not run here: no GPU.\n", "typed": "0.2\n"}
@@ -47,17 +47,17 @@ def test_from_runs_to_a_row(command, tmp_path):
     assert results["seeds"].tolist() == [2]
     (grid,) = (tmp_path / "runs").glob("mine/*/seed0/pictures/latest.png")
     assert (folder / "mine.png").read_bytes() == grid.read_bytes()
-    again = make(folder)
-    assert again.returncode == 0, again.stderr
+    monkeypatch.setattr(sys, "argv", ["table.py", "--folder", str(folder)])
+    table.main()
     assert (folder / "README.md").read_text() == text, "without runs it is made from results.csv"
 
 
-def test_runs_of_no_recipe_are_refused(command, tmp_path):
+def test_runs_of_no_recipe_are_refused(command, tmp_path, monkeypatch):
     (tmp_path / "README.md").write_text(f"{table.BEGIN}\n{table.END}\n")
     assert command("train", *SMALL, "total_kimg=0.032").code == 0
-    done = make(tmp_path, tmp_path / "runs")
-    assert done.returncode == 1
-    assert "is no run of a recipe (experiment=<name>)" in done.stderr
+    monkeypatch.setattr(sys, "argv", ["table.py", str(tmp_path / "runs"), "--folder", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"^Error: .* is no run of a recipe \(experiment=<name>\)"):
+        table.main()
 
 
 def test_rows_are_replaced_and_others_kept():

@@ -70,8 +70,8 @@ def test_sample_says_that_it_has_no_pictures(trained, command):
     assert "UNetTranslator makes pictures from pictures, and sample has none to give it" in done.output
 
 
-def test_export_to_onnx(trained, command, tmp_path):
-    done = command("export", f"checkpoint={trained}", "out=exported", "onnx=true")
+def test_export_to_onnx(trained, here, tmp_path):
+    done = here("export", f"checkpoint={trained}", "out=exported", "onnx=true")
     assert done.code == 0, done.output
     assert "differs from the module by at most" in done.output
     assert (tmp_path / "exported" / "generator.onnx").is_file()

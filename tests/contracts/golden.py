@@ -46,9 +46,13 @@ def trainings() -> dict[str, list[str]]:
 
 
 def final_weights(overrides: list[str], folder: Path) -> dict[str, list[float]]:
-    """Network -> sum and weighted sum of its parameters and buffers, in float64 after three iterations of training."""
+    """The sums of the networks after three iterations of training."""
     fit(settings_of(overrides, folder, ITERATIONS), str(folder))
-    state = torch.load(folder / "witness0.pt", weights_only=True)["state"]
+    return sums_of(torch.load(folder / "witness0.pt", weights_only=True)["state"])
+
+
+def sums_of(state: dict[str, torch.Tensor]) -> dict[str, list[float]]:
+    """Network -> sum and weighted sum of its parameters and buffers, in float64."""
     sums: dict[str, list[float]] = {}
     for name, tensor in state.items():
         network = name.partition(".")[0]

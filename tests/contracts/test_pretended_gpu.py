@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -18,7 +19,7 @@ import torch
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
 from hydra.utils import get_class
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from ranks import process_apart
 from regularizers.combinations import PAGE, read
 from shrunk import makes_pictures_of_pictures, partner, shrunk
@@ -106,13 +107,20 @@ def everything(model: str) -> list[str]:
 # In a process of its own --------------------------------------------------------------------------------------------
 
 
+@cache
+def composed(*overrides: str) -> DictConfig:
+    """The config of the trainings with these overrides, but for their folders."""
+    small = [option for option in shrunk(list(overrides)) if not option.startswith("data.batch_size")]
+    witness = "+callbacks.witness={_target_: witness.Witness, folder: '${run_dir}'}"
+    with initialize_config_dir(version_base="1.3", config_dir=register()):
+        return compose("train", [*small, *RUN, *overrides, witness])
+
+
 def fit(overrides: list[str], folder: Path, iterations: int, *, on_gpu: bool) -> None:
     """The train command's work."""
     folder.mkdir(exist_ok=True)
-    small = [option for option in shrunk(overrides) if not option.startswith("data.batch_size")]
-    witness = f"+callbacks.witness={{_target_: witness.Witness, folder: '{folder}'}}"
-    with initialize_config_dir(version_base="1.3", config_dir=register()):
-        config = compose("train", [*small, *RUN, *overrides, witness, f"run_dir={folder}"])
+    config = composed(*overrides).copy()
+    config.run_dir = str(folder)
     settings: Any = OmegaConf.to_container(config, resolve=True)
     steps = iterations * settings["model"].get("n_critic", 1)
     settings["total_kimg"] = settings["callbacks"]["stop"]["total_kimg"] = steps * BATCH / 1000

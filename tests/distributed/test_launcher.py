@@ -2,16 +2,18 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import SMALL, _run_command
+from conftest import SMALL, Command, _run_command, run_command
 
 from gan_lab.distributed.launcher import RankError, run_ranks, usable_cores
 from gan_lab.runs.records import CLOCK, read_rows, read_scores
@@ -53,12 +55,46 @@ def assert_same(run, other) -> None:
 
 @pytest.fixture(scope="module")
 def unbroken(forkserver, tmp_path_factory):
+    """A finished run, whose ranks are started as for a user; those of the others here are forked."""
     folder = tmp_path_factory.mktemp("unbroken")
-    process = forkserver.Process(target=_run_command, args=("gan_lab.train", RUN, str(folder), str(folder / "o.txt")))
-    process.start()
-    process.join(200)
-    assert process.exitcode == 0, (folder / "o.txt").read_text()
+    done = run_command(forkserver, folder, "train", *RUN, forking=False)
+    assert done.code == 0, done.output
     return folder / "run"
+
+
+@dataclass
+class Failed:
+    """A run that was sabotaged: its folder, what its command said, and how long it took.
+
+    Attributes:
+        seconds: from the start to the end.
+        seconds_after: from the newest checkpoint to the end.
+    """
+
+    run: Path
+    done: Command
+    seconds: float
+    seconds_after: float
+
+
+def failed(forkserver, folder: Path, how: str) -> Failed:
+    start = time.monotonic()
+    done = run_command(forkserver, folder, "train", *RUN, sabotage(how))
+    saved = max((folder / "run" / "checkpoints").glob("[0-9]*.ckpt")).stat().st_mtime
+    return Failed(folder / "run", done, time.monotonic() - start, time.time() - saved)
+
+
+@pytest.fixture(scope="module")
+def killed(forkserver, tmp_path_factory):
+    """A run whose rank 1 was killed between two checkpoints."""
+    return failed(forkserver, tmp_path_factory.mktemp("killed"), "kill")
+
+
+@pytest.fixture
+def broken(killed, tmp_path):
+    """A copy of the killed run, where `command` goes on with it."""
+    assert killed.done.code == 1, killed.done.output
+    return shutil.copytree(killed.run, tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -69,17 +105,15 @@ def unbroken(forkserver, tmp_path_factory):
         ("poison", "became NaN or infinite at or before 320 images, first on rank 1"),
     ],
 )
-def test_a_failing_rank_ends_the_run_with_its_cause(how, said, command, tmp_path):
-    start = time.monotonic()
-    done = command("train", *RUN, sabotage(how))
-    assert done.code == 1
-    assert said in done.output
-    assert done.output.count("Error:") == 1
-    assert "Traceback" not in done.output
-    assert time.monotonic() - start < 120  # start-up included; what follows the failure is bounded below
-    newest = max((tmp_path / "run" / "checkpoints").glob("[0-9]*.ckpt"))
-    assert time.time() - newest.stat().st_mtime < 30
-    assert torch.isfinite(torch.cat([value.flatten().float() for value in weights(tmp_path / "run").values()])).all()
+def test_a_failing_rank_ends_the_run_with_its_cause(how, said, killed, forkserver, tmp_path):
+    found = killed if how == "kill" else failed(forkserver, tmp_path, how)
+    assert found.done.code == 1
+    assert said in found.done.output
+    assert found.done.output.count("Error:") == 1
+    assert "Traceback" not in found.done.output
+    assert found.seconds < 120  # start-up included; what follows the failure is bounded below
+    assert found.seconds_after < 30
+    assert torch.isfinite(torch.cat([value.flatten().float() for value in weights(found.run).values()])).all()
 
 
 def test_a_stuck_rank_ends_the_run_on_all_of_them(command, tmp_path):
@@ -105,19 +139,18 @@ def test_all_ranks_roll_back_together(command):
     assert "Rolling back, 1 of 3 times" in done.output
 
 
-def test_killed_and_resumed_equals_unbroken(unbroken, command, tmp_path):
-    assert command("train", *RUN, sabotage("kill")).code == 1
+def test_killed_and_resumed_equals_unbroken(unbroken, broken, command):
     resumed = command("train", *RUN)
     assert resumed.code == 0, resumed.output
     assert "going on from 000000000160.ckpt" in resumed.output
-    assert_same(unbroken, tmp_path / "run")
+    assert_same(unbroken, broken)
 
 
-def test_goes_on_with_another_number_of_ranks(unbroken, command, tmp_path):
-    assert command("train", *RUN, sabotage("kill")).code == 1
+def test_goes_on_with_another_number_of_ranks(unbroken, broken, command):
     alone = command("train", *RUN, "trainer=cpu", "trainer.devices=1")
     assert alone.code == 0, alone.output
-    whole, other = weights(unbroken), weights(tmp_path / "run")
+    assert "going on from 000000000160.ckpt" in alone.output
+    whole, other = weights(unbroken), weights(broken)
     for name, value in whole.items():
         torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-4, msg=lambda text, name=name: name + text)
 

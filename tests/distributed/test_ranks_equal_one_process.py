@@ -1,11 +1,14 @@
 """Several ranks compute what one process computes on the same global batch, for every model by glob, in float64."""
 
+import json
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import ROOT, SMALL
 from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
 from ranks import Ranks, started
 from shrunk import partner, shrunk
 
@@ -46,11 +49,18 @@ AUGMENTED = [
 LAZY = ["model._target_=witness.LazyPenalty", "model.discriminator.normalization=none"]
 
 
-def settings_of(overrides: list[str], folder: Path, iterations: int = ITERATIONS) -> dict:
-    small = shrunk(overrides)
+@cache
+def composed(*overrides: str) -> DictConfig:
+    """The config of the trainings with these overrides, but for their folders."""
+    small = shrunk(list(overrides))
+    witness = "+callbacks.witness={_target_: witness.Witness, folder: '${run_dir}'}"
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
-        witness = f"+callbacks.witness={{_target_: witness.Witness, folder: '{folder}'}}"
-        config = compose("train", [*small, *RUN, *overrides, witness, f"run_dir={folder}"])
+        return compose("train", [*small, *RUN, *overrides, witness])
+
+
+def settings_of(overrides: list[str], folder: Path, iterations: int = ITERATIONS) -> dict:
+    config = composed(*overrides).copy()
+    config.run_dir = str(folder)
     settings = plain(config)
     steps = iterations * settings["model"].get("n_critic", 1)
     settings["total_kimg"] = settings["callbacks"]["stop"]["total_kimg"] = steps * BATCH / 1000
@@ -95,8 +105,17 @@ def assert_equal(one: dict, many: list[dict]) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_two_ranks(model, pair, tmp_path):
+    """And the one process ends with the weights of earlier commits, see `contracts/golden.py`."""
+    from contracts.golden import GOLDEN, sums_of, trainings
+
     chosen = [f"model={model}", *partner("model", model), *SPECIAL.get(model, [])]
-    assert_equal(*one_and_many(pair, chosen, tmp_path))
+    one, many = one_and_many(pair, chosen, tmp_path)
+    assert_equal(one, many)
+    assert trainings()[model] == chosen
+    found, golden = sums_of(one["state"]), json.loads((GOLDEN / "weights.json").read_text())[model]
+    assert found.keys() == golden.keys()
+    for network, sums in golden.items():
+        assert found[network] == pytest.approx(sums, rel=1e-8, abs=1e-8), network
 
 
 @pytest.mark.parametrize(

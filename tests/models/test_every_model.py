@@ -1,5 +1,7 @@
 """Every conf/model/*.yaml by glob, with the network of its name: who is stepped, what is averaged, what D is shown."""
 
+from functools import cache
+
 import pytest
 import torch
 from conftest import ROOT
@@ -18,6 +20,7 @@ FOLLOWING = {"running_mean", "running_var", "num_batches_tracked", "_u", "_v", "
 FAR = 100.0
 
 
+@cache
 def chosen_config(model: str) -> DictConfig:
     """What the command line `model=<model>` and its network come to, small."""
     chosen = [f"model={model}", *partner("model", model), *SPECIAL.get(model, [])]
