@@ -17,6 +17,9 @@ SMALLEST = {"dcgan": 16, "dcgan_small": 16, "mlp": 16, "sagan": 16, "biggan": 16
 # take the first; a network takes the first model that is tried with it.
 TRANSLATION = {
     "pix2pix": ("unet_translator", ["condition=outline"]),
+    "context_encoder": ("context_encoder", ["condition=masked_centre"]),
+    "gated_inpainting": ("gated", ["condition=masked_box"]),
+    "comodgan": ("comodgan", ["condition=masked_strokes"]),
 }
 
 
