@@ -97,7 +97,7 @@ def small_data(name: str, folder, monkeypatch) -> list[str]:
         "celeba": (lambda: write_celeba(root), here),
         "lsun": (lambda: write_lsun(root), there),
         "imagenet": (lambda: write_imagenet(root), [*there, "data.num_classes=2"]),
-        "folder": (lambda: write_image_folder(root), there),
+        "folder": (lambda: write_image_folder(root, count=20), there),  # as many sources as are scored
         "huggingface": (lambda: write_saved_table(root), [f"data.path={root}", "data.label_column=kind"]),
     }
     if name not in writers:
