@@ -31,15 +31,13 @@ class CoModGAN(InpaintingModule):
         ValueError: `style_mixing` out of range, or a generator that takes no latents.
     """
 
+    asked = "vector_dim"
+    remedy = "network=comodgan"
+
     def __init__(self, *, latent_dim: int, style_mixing: float, **settings: Any) -> None:
         super().__init__(**settings)
         if not 0 <= style_mixing <= 1:
             raise ValueError(f"style_mixing must be in [0, 1], got {style_mixing}")
-        if not hasattr(self.generator, "vector_dim"):
-            raise ValueError(
-                f"comodgan needs a generator of sources and latents, and {type(self.generator).__name__} is none; "
-                "choose network=comodgan"
-            )
         self.style_mixing = style_mixing
         self.inputs = self.inputs_from({**settings, "latent_dim": latent_dim})
 

@@ -1,6 +1,6 @@
 """What models share that fill holes: sources with masks, samples that keep what is known, D that may see the mask."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -11,8 +11,9 @@ class InpaintingModule(TranslationModule):
     """A generator that fills the holes in sources against one discriminator.
 
     Args:
-        **settings: see `TranslationModule` and `Plumbing`. The generator has `stages` and `pasted`, see
-            `gan_lab.networks.inpainting`; a discriminator whose attribute `masked` is true is given the mask.
+        **settings: see `TranslationModule` and `Plumbing`. The generator is a `StagedInpainter`, see
+            `gan_lab.networks.inpainting`, where a subclass asks for nothing else; a discriminator whose attribute
+            `masked` is true is given the mask.
     Attributes:
         seen: what of condition and mask D is given.
     Raises:
@@ -20,14 +21,16 @@ class InpaintingModule(TranslationModule):
     """
 
     generator: Any
+    asked: ClassVar[str] = "stages"  # what the generator has
+    remedy: ClassVar[str] = "network=gated or network=context_encoder"
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         name = type(self).__name__.lower()
-        if not hasattr(self.generator, "pasted"):
+        if not (hasattr(self.generator, "pasted") and hasattr(self.generator, self.asked)):
             raise ValueError(
-                f"{name} needs a generator that fills holes, and {type(self.generator).__name__} is none; choose "
-                "network=gated or network=context_encoder"
+                f"{name} needs another generator that fills holes than {type(self.generator).__name__}; choose "
+                f"{self.remedy}"
             )
         masked = getattr(self.discriminator, "masked", False)
         if masked and self.augment:

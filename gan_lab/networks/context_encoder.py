@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from gan_lab.layers.checks import at_least, one_of
 from gan_lab.layers.initialization import RELU_GAIN, initialize
 from gan_lab.layers.normalization import brings_offset, normalization_layer
-from gan_lab.networks.inpainting import Inpainter, known
+from gan_lab.networks.inpainting import StagedInpainter, known
 
 GRID = 4  # side of what the bottleneck's kernel covers
 NORMALIZATIONS = ("none", "batch", "layer")  # of a single place, an instance's would leave zeros
 
 
-class ContextEncoder(Inpainter):
+class ContextEncoder(StagedInpainter):
     """4x4 convolutions that halve the source down to a grid; a bottleneck over 4x4 of its places; and back up.
 
     At the sample's size, if the grid is 4x4, the bottleneck is one vector (the paper's 4000 numbers), so that each
@@ -96,7 +96,7 @@ class ContextEncoder(Inpainter):
         initialize(self.output, initialization, gain=1.0)
 
     def stages(self, condition: Tensor, mask: Tensor) -> tuple[Tensor]:
-        """The one picture; see `Inpainter.stages`."""
+        """The one picture; see `StagedInpainter.stages`."""
         seen = known(condition, mask)
         if self.sees_mask:
             seen = torch.cat([seen, mask], dim=1)

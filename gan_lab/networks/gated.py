@@ -12,7 +12,7 @@ from gan_lab.layers.gated_convolution import GATED_GAIN, GatedConv2d
 from gan_lab.layers.initialization import RELU_GAIN, initialize
 from gan_lab.layers.normalization import spectrally_normalize
 from gan_lab.layers.resampling import doubling
-from gan_lab.networks.inpainting import Inpainter, known
+from gan_lab.networks.inpainting import StagedInpainter, known
 
 DILATIONS = (2, 4, 8, 16)
 STRIDES = (1, 2, 1, 2, 1, 1)  # of the layers that lead down to a quarter of the size
@@ -20,7 +20,7 @@ MULTIPLIERS = (1, 2, 4, 4, 4, 4)  # of D's layers, in widths
 SEEN_AT_ONCE = 4  # pixels of a source along each side of a place at a quarter of its size
 
 
-class GatedInpainter(Inpainter):
+class GatedInpainter(StagedInpainter):
     """A coarse stage fills the hole; a refining one is given that picture, and makes it anew (section 3.2, figure 3).
 
     Both go down to a quarter of the size and back up by nearest neighbours, with dilated convolutions in between;
@@ -85,7 +85,7 @@ class GatedInpainter(Inpainter):
             initialize(last, initialization, gain=1.0)
 
     def stages(self, condition: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The pictures of both stages; see `Inpainter.stages`."""
+        """The pictures of both stages; see `StagedInpainter.stages`."""
         seen = torch.cat([known(condition, mask), torch.ones_like(mask), mask], dim=1)
         coarse = self.coarse(seen).tanh()
         picture = self.pasted(coarse, condition, mask)

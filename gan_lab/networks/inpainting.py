@@ -11,7 +11,7 @@ from gan_lab.networks.translators import Translator
 class Inpainter(Translator):
     """A picture with a hole and the mask of it come in, the whole picture goes out: known pixels are the source's own.
 
-    A subclass has `stages` instead of `translate`. It sees zeros in the hole, whatever the source has there: mid-grey.
+    A subclass sees zeros in the hole, whatever the source has there (`known`): mid-grey.
 
     Args:
         name, sample_shape, size_multiple, smallest_size, argument: see `Translator`.
@@ -52,6 +52,30 @@ class Inpainter(Translator):
                 "beside the hole, such as condition=masked_centre"
             )
 
+    def pasted(self, filled: Tensor, condition: Tensor, mask: Tensor) -> Tensor:
+        """See `pasted`: for models, which know networks by their methods alone."""
+        return pasted(filled, condition, mask)
+
+    def checked_mask(self, condition: Tensor, mask: Tensor | None) -> Tensor:
+        """The mask.
+
+        Raises:
+            ValueError: there is none, or the source has a size that is not allowed.
+        """
+        height, width = condition.shape[2:]
+        self._check_size(height, width, f"the source has {height}x{width}; pad or resize it")
+        if mask is None:
+            raise ValueError(f"{type(self).__name__} fills holes and was given no mask: (B, 1, H, W), 1 in the hole")
+        return mask
+
+
+class StagedInpainter(Inpainter):
+    """One of which losses want the pictures that are not pasted yet; a subclass has `stages`.
+
+    Args:
+        as `Inpainter`.
+    """
+
     def stages(self, condition: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
         """The pictures that the network makes, before anything is pasted: for losses.
 
@@ -71,22 +95,6 @@ class Inpainter(Translator):
         """
         mask = self.checked_mask(condition, mask)
         return pasted(self.stages(condition, mask)[-1], condition, mask)
-
-    def pasted(self, filled: Tensor, condition: Tensor, mask: Tensor) -> Tensor:
-        """See `pasted`: for models, which know networks by their methods alone."""
-        return pasted(filled, condition, mask)
-
-    def checked_mask(self, condition: Tensor, mask: Tensor | None) -> Tensor:
-        """The mask.
-
-        Raises:
-            ValueError: see `forward`.
-        """
-        height, width = condition.shape[2:]
-        self._check_size(height, width, f"the source has {height}x{width}; pad or resize it")
-        if mask is None:
-            raise ValueError(f"{type(self).__name__} fills holes and was given no mask: (B, 1, H, W), 1 in the hole")
-        return mask
 
 
 def pasted(filled: Tensor, condition: Tensor, mask: Tensor) -> Tensor:

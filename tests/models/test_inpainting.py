@@ -248,7 +248,9 @@ def test_what_does_not_go_together(make, changes, said):
 def test_a_translator_is_no_inpainter():
     translator = nn.Identity()
     translator.condition_shape = SIDE
-    with pytest.raises(ValueError, match="gatedinpainting needs a generator that fills holes, and Identity is none"):
+    with pytest.raises(
+        ValueError, match="gatedinpainting needs another generator that fills holes than Identity; choose network=gated"
+    ):
         gated(generator=translator)
 
 
