@@ -149,7 +149,7 @@ class CoModGenerator(Inpainter):
         self.num_layers = len(self.convolutions) + 1
         self.noise_size = sum(map(math.prod, self._sides))
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         condition: Tensor,
         mask: Tensor | None = None,
