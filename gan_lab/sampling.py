@@ -524,3 +524,44 @@ class SourceInputs:
         if self._sources is None:
             raise RuntimeError("the inputs of a translator are pictures: bind them to a data set's first (bound_to)")
         return {name: draws.send(value) for name, value in self._sources.inputs(first or 0, count).items()}
+
+    def completed(self, draws: Draws, sources: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The keyword arguments of a call of the generator for these sources: `condition`, and `mask` if any."""
+        return dict(sources)
+
+
+class SourceLatentInputs(SourceInputs):
+    """The inputs of a generator of pictures from pictures that has a latent, too: of a source it makes many pictures.
+
+    Args:
+        condition_shape, masked: see `SourceInputs`.
+        latent_dim, distribution: see `LatentInputs`.
+    """
+
+    def __init__(self, condition_shape: Sequence[int], masked: bool, latent_dim: int, distribution: str) -> None:
+        super().__init__(condition_shape, masked)
+        self._of_latents = LatentInputs(latent_dim, distribution)
+
+    def latents(self, draws: Draws, count: int) -> Tensor:
+        """(count, latent_dim) float32 on the device of `draws`."""
+        return self._of_latents.latents(draws, count)
+
+    def truncated(self, bound: float) -> Self:
+        """See `LatentInputs`."""
+        other = copy.copy(self)
+        other._of_latents = self._of_latents.truncated(bound)
+        return other
+
+    def example(self, draws: Draws, count: int) -> dict[str, Tensor]:
+        """See `SourceInputs`."""
+        return self.completed(draws, super().example(draws, count))
+
+    def draw(
+        self, draws: Draws, count: int, labels: Tensor | None = None, *, first: int | None = None
+    ) -> dict[str, Tensor]:
+        """See `SourceInputs`; latents are drawn."""
+        return self.completed(draws, super().draw(draws, count, labels, first=first))
+
+    def completed(self, draws: Draws, sources: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See `SourceInputs`: with a latent for each."""
+        return {**sources, "latents": self.latents(draws, len(sources["condition"]))}

@@ -23,6 +23,9 @@ TRANSLATION = {
     "fastcut": ("resnet_translator", ["condition=inverted_unpaired"]),
     "srgan": ("srresnet", ["condition=downsampled", "extractor@model.perceptual=digitnet"]),
     "esrgan": ("rrdb", ["condition=downsampled", "extractor@model.perceptual=digitnet"]),
+    "context_encoder": ("context_encoder", ["condition=masked_centre"]),
+    "gated_inpainting": ("gated", ["condition=masked_box"]),
+    "comodgan": ("comodgan", ["condition=masked_strokes"]),
 }
 
 

@@ -1,5 +1,6 @@
 """What a rank saw and ended with, for the tests of several ranks."""
 
+import inspect
 import itertools
 import json
 import os
@@ -26,11 +27,13 @@ class Witness(Callback):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         for name in itertools.chain.from_iterable(pl_module.groups.values()):
             self.seen[name] = []
-            self._watch(name, getattr(pl_module, name))
+            network = getattr(pl_module, name)
+            self._watch(name, network, "features" if hasattr(network, "features") else "forward")
+            if inspect.ismethod(getattr(network, "stages", None)):  # of what fills holes: models want them for losses
+                self._watch(name, network, "stages")
 
-    def _watch(self, name: str, network: nn.Module) -> None:
+    def _watch(self, name: str, network: nn.Module, method: str) -> None:
         """Note what `forward` is given, or `features`, which it calls and which models call for further heads."""
-        method = "features" if hasattr(network, "features") else "forward"
         original = getattr(network, method)
 
         def noted(*arguments: Any, **keywords: Any) -> torch.Tensor:

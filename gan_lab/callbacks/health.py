@@ -245,7 +245,7 @@ class Health(TickCallback):
         draws.move_to(module.images_seen)
         if hasattr(module.inputs, "condition_shape"):
             assert self.reals is not None
-            arguments = self.reals.images["real"][1]
+            arguments = module.inputs.completed(draws, self.reals.images["real"][1])
         else:
             arguments = module.inputs.draw(draws, count)
         network = module.network_for_samples("live")

@@ -99,8 +99,8 @@ class SynthesisNetwork(nn.Module):
 
     def __init__(self, sample_shape: tuple[int, int, int], w_dim: int, width: int, max_width: int) -> None:
         super().__init__()
-        channels = _stage_channels(sample_shape, width, max_width)
-        grid = _grid(sample_shape)
+        channels = stage_channels("stylegan2", sample_shape, width, max_width)
+        grid = grid_of(sample_shape)
         self.constant = nn.Parameter(torch.randn(channels[0], *grid))
         self.convolutions = nn.ModuleList([StyledConv(channels[0], channels[0], w_dim, doubling=False)])
         self.to_image = nn.ModuleList([ToImage(channels[0], sample_shape[0], w_dim)])
@@ -300,7 +300,7 @@ class StyleGAN2Discriminator(Discriminator):
         super().__init__(conditioning, num_classes)
         self.sample_shape = image_shape("stylegan2", sample_shape)
         one_of("architecture", architecture, ARCHITECTURES)
-        channels = _stage_channels(self.sample_shape, width, max_width)[::-1]
+        channels = stage_channels("stylegan2", self.sample_shape, width, max_width)[::-1]
         last = channels[-1]
         self.stages = nn.Sequential(
             EqualizedConv2d(self.sample_shape[0] + self.label_channels, channels[0], 1, gain=LEAKY_GAIN),
@@ -315,7 +315,7 @@ class StyleGAN2Discriminator(Discriminator):
             EqualizedConv2d(last + bool(minibatch_std), last, 3, gain=LEAKY_GAIN),
             nn.LeakyReLU(SLOPE),
             nn.Flatten(),
-            EqualizedLinear(last * math.prod(_grid(self.sample_shape)), last, gain=LEAKY_GAIN),
+            EqualizedLinear(last * math.prod(grid_of(self.sample_shape)), last, gain=LEAKY_GAIN),
             nn.LeakyReLU(SLOPE),
         )
         self.output = EqualizedLinear(last, 1)
@@ -339,19 +339,26 @@ def _doublings(height: int, width: int) -> int:
     return count
 
 
-def _grid(shape: tuple[int, int, int]) -> tuple[int, int]:
+def grid_of(shape: tuple[int, int, int]) -> tuple[int, int]:
+    """Height and width of what is doubled into pictures of `shape`, (C, H, W)."""
     _, height, width = shape
     factor = 2 ** _doublings(height, width)
     return height // factor, width // factor
 
 
-def _stage_channels(shape: tuple[int, int, int], width: int, max_width: int) -> list[int]:
-    """Channels of the resolutions, from the grid to the image."""
+def stage_channels(network: str, shape: tuple[int, int, int], width: int, max_width: int) -> list[int]:
+    """Channels of the resolutions, from the grid to the image of `shape`, (C, H, W).
+
+    Args:
+        network: its name in messages.
+    Raises:
+        ValueError: a size that is not allowed, or a width out of range.
+    """
     _, height, image_width = shape
     count = _doublings(height, image_width)
-    if not count or max(_grid(shape)) > 4 * SMALLEST_GRID or max(height, image_width) > 1024:
+    if not count or max(grid_of(shape)) > 4 * SMALLEST_GRID or max(height, image_width) > 1024:
         raise ValueError(
-            f"stylegan2 doubles a grid of sides from {SMALLEST_GRID} to {4 * SMALLEST_GRID} into images of at most "
+            f"{network} doubles a grid of sides from {SMALLEST_GRID} to {4 * SMALLEST_GRID} into images of at most "
             f"1024; data.sample_shape has {height}x{image_width}; set data.image_size to such a size (32, 64, 96, 128, "
             "...), or choose another network"
         )

@@ -49,7 +49,8 @@ class FeatureMatching(Regularizer):
         """The distance, one number."""
         fake = needed(self, module, phase, "fake")
         with torch.no_grad():
-            batch = module.reals(len(fake))
+            # A translation has its targets at hand, which belong to its sources; a GAN draws others.
+            batch = {"real": phase.real} if phase.condition is not None else module.reals(len(fake))
             real_labels = None if phase.fake_labels is None else batch["labels"]
             real_features = module.discriminator.features(module.augmented(batch["real"]), real_labels)
         fake_features = module.discriminator.features(module.augmented(fake), phase.fake_labels)

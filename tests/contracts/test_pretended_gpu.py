@@ -65,6 +65,7 @@ LATENTS = {"discriminator": 1, "generator": 1}
 AND_LABELS = {"discriminator": 2, "generator": 2}
 OWN = {
     **dict.fromkeys(("acgan", "biggan", "cgan", "contragan", "projection_gan", "reacgan", "sagan"), AND_LABELS),
+    "comodgan": {"discriminator": 4, "generator": 4},  # latents, who is mixed and where, with which, what is dropped
     "logan": {"discriminator": 2, "generator": 2},
     "stylegan2": {"discriminator": 3, "generator": 5},  # latents, who is mixed and where, with which; again for paths
     "vae": {"autoencoder": 1},
@@ -77,6 +78,7 @@ OF_REGULARIZERS = {
     "generator": {"zcr_generator": 2},
 }
 MATRICES = 3  # of ADA's filters, for each size of picture, once
+STARTS = 2  # of a run that is broken once
 OF_A_PASS = 2  # order and flips of the reals
 
 
@@ -216,8 +218,9 @@ def budget(model: str, overrides: list[str], steps: Counter[str]) -> dict[str, i
         for name, copies in terms.items():
             if f"+regularizer@model.regularizers.{name}={name}" in overrides:
                 of_regularizers += steps[group] * (copies + labels * name.startswith("zcr"))
+    masks = any(override.startswith("condition=masked") for override in overrides) * (steps["discriminator"] + STARTS)
     return {
-        "data": 2 * OF_A_PASS,  # a start is the beginning of a pass
+        "data": STARTS * OF_A_PASS + masks,  # a start is the beginning of a pass, and reads a batch ahead
         "models": sum(steps[group] * copies for group, copies in OWN.get(model, LATENTS).items()),
         "augment": MATRICES + steps["shown"] * (len(GROUPS) - len(LACKING.get(model, ()))),
         "regularizers": of_regularizers,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
 FOLDER = Path(__file__).parents[2] / "conf" / "network"
@@ -14,7 +14,8 @@ FOLDER = Path(__file__).parents[2] / "conf" / "network"
 def build(name, sample_shape, condition_shape=None, masked=True, **changes):
     network = OmegaConf.load(FOLDER / f"{name}.yaml")
     latents = OmegaConf.create({"latent_dim": 128})
-    condition_shape = [1, *sample_shape[1:]] if condition_shape is None else condition_shape
+    if condition_shape is None:
+        condition_shape = [sample_shape[0] if name in INPAINTERS else 1, *sample_shape[1:]]
     data = {"sample_shape": sample_shape, "condition_shape": condition_shape, "masked": masked}
     config = OmegaConf.create({"data": data, "model": OmegaConf.merge(network, latents, changes)})
     with torch.device("meta"):
@@ -40,6 +41,12 @@ JUDGED = {"began": (4, 3, 64, 64), "unet_discriminator": (4, 2, 64, 64)}  # imag
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 TRANSLATORS = [name for name in NAMES if "condition_shape" in OmegaConf.load(FOLDER / f"{name}.yaml").generator]
+
+INPAINTERS = [
+    name
+    for name in TRANSLATORS
+    if hasattr(get_class(OmegaConf.load(FOLDER / f"{name}.yaml").generator["_target_"]), "pasted")
+]
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in TRANSLATORS])
@@ -67,11 +74,16 @@ def test_builds_a_pair_that_enlarges(name, factor):
 def test_builds_a_pair_that_sees_a_masked_source(name):
     size = 256 if name.endswith("256") else 64
     generator, discriminator = build(name, [3, size, size])
+    channels = generator.condition_shape[0]
     with torch.device("meta"):
-        seen = {"condition": torch.randn(4, 1, size, size), "mask": torch.ones(4, 1, size, size)}
-    samples = generator(**seen)
+        seen = {"condition": torch.randn(4, channels, size, size), "mask": torch.ones(4, 1, size, size)}
+        latents = {"latents": torch.randn(4, generator.latent_dim)} if hasattr(generator, "latent_dim") else {}
+    samples = generator(**seen, **latents)
     assert samples.shape == (4, 3, size, size)
-    assert discriminator(samples, **seen).shape[:2] == (4, 1)
+    judged = [("condition", "condition_shape"), ("mask", "masked")]
+    logits = discriminator(samples, **{name: seen[name] for name, says in judged if getattr(discriminator, says, None)})
+    assert len(logits) == 4
+    assert logits.ndim in (1, 4)
 
 
 @pytest.mark.parametrize("name", NAMES)
