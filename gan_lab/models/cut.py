@@ -116,7 +116,9 @@ class CUT(TranslationModule):
         """Of each feature map the places that are compared, the same on every rank."""
         with torch.no_grad():
             sizes = [features[0, 0].numel() for features in self.generator.feature_maps(sources[:1])]  # type: ignore[operator]
-        return [self.draws.places("patches", min(self.patches, size), size) for size in sizes]
+        draws = self.draws.on_cpu()
+        drawn = [draws.places("patches", min(self.patches, size), size) for size in sizes]
+        return list(self.draws.send(torch.cat(drawn)).split([len(places) for places in drawn]))  # in one copy
 
     def contrast(self, pictures: Tensor, made: Tensor, places: Sequence[Tensor]) -> Tensor:
         """() NCE of what was made of pictures."""

@@ -61,10 +61,10 @@ class LeCam(Regularizer):
 
     def check(self, module: Any) -> None:
         refuse_lazy(self)
-        if len(judges := module.groups["discriminator"]) > 1:
+        if module.directions:
             raise ValueError(
                 f"regularizer {self.name} keeps averages of one discriminator, and {type(module).__name__.lower()} has "
-                f"{len(judges)}; leave it out"
+                "one for each direction; leave it out"
             )
 
     def forward(self, module: Any, phase: Phase) -> Tensor:

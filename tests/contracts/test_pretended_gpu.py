@@ -39,7 +39,11 @@ pytestmark = pytest.mark.skipif(
 
 MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
 GOES_WITH = read(PAGE.read_text())  # model -> regularizer -> why it does not
+OFFSET = [f"model.{network}.normalization=instance" for network in ("generator", "discriminator")]  # no idle biases
 SPECIAL = {"wgan": ["model.warmup_critic=3", "model.warmup_iterations=1"]}
+SPECIAL |= {model: [*OFFSET, "model.generator.blocks=2"] for model in ("cut", "fastcut", "cyclegan")}
+for model in ("cut", "fastcut"):  # so sharp a contrast makes much of rounding
+    SPECIAL[model] += ["model.temperature=1", "+model.optimizers.generator.eps=1e-3"]
 LACKING = {"ssgan": ("blit", "geometry")}  # groups of ADA that a model refuses
 BROKEN_AT, ITERATIONS, BATCH = 2, 3, 8
 RUN = [
@@ -65,6 +69,8 @@ LATENTS = {"discriminator": 1, "generator": 1}
 AND_LABELS = {"discriminator": 2, "generator": 2}
 OWN = {
     **dict.fromkeys(("acgan", "biggan", "cgan", "contragan", "projection_gan", "reacgan", "sagan"), AND_LABELS),
+    **{model: {"generator": 1} for model in ("cut", "fastcut")},  # places
+    "cyclegan": {"discriminator": 4},  # of each pool, which fakes it shows and which it keeps
     "comodgan": {"discriminator": 4, "generator": 4},  # latents, who is mixed and where, with which, what is dropped
     "logan": {"discriminator": 2, "generator": 2},
     "stylegan2": {"discriminator": 3, "generator": 5},  # latents, who is mixed and where, with which; again for paths
@@ -218,12 +224,14 @@ def budget(model: str, overrides: list[str], steps: Counter[str]) -> dict[str, i
         for name, copies in terms.items():
             if f"+regularizer@model.regularizers.{name}={name}" in overrides:
                 of_regularizers += steps[group] * (copies + labels * name.startswith("zcr"))
+    kind = get_class(OmegaConf.load(ROOT / "conf" / "model" / f"{model}.yaml")._target_)
+    sets = 2 if any(override.endswith("_unpaired") for override in overrides) else 1
     masks = any(override.startswith("condition=masked") for override in overrides) * (steps["discriminator"] + STARTS)
     return {
-        "data": STARTS * OF_A_PASS + masks,  # a start is the beginning of a pass, and reads a batch ahead
+        "data": STARTS * OF_A_PASS * sets + masks,  # a start is the beginning of a pass, and reads a batch ahead
         "models": sum(steps[group] * copies for group, copies in OWN.get(model, LATENTS).items()),
         "augment": MATRICES + steps["shown"] * (len(GROUPS) - len(LACKING.get(model, ()))),
-        "regularizers": of_regularizers,
+        "regularizers": of_regularizers * max(1, len(kind.directions)),  # with a discriminator for each
     }
 
 
