@@ -17,7 +17,7 @@ from gan_lab.data.images import to_uint8
 from gan_lab.data.pictures import enlarged, grid
 from gan_lab.data.reference import ReferenceSet
 from gan_lab.data.sourced import OtherSources, Sources, Turned
-from gan_lab.data.stream import REALS, SOURCES, RealStream, Stream, UnpairedStream
+from gan_lab.data.stream import REALS, SOURCES, Purposes, RealStream, Stream, UnpairedStream
 from gan_lab.sampling import numpy_generator
 
 log = logging.getLogger(__name__)
@@ -305,9 +305,9 @@ class ImageData(Data):
 
     def open_stream(self) -> RealStream | UnpairedStream:
         """See `Data`."""
-        whole_split = self.reference("train")
+        whole_split = self.training_set()
         self._count_classes(whole_split)
-        samples = whole_split if self.limit is None else self.reference(f"train[:{self.limit}]")
+        samples = whole_split if self.limit is None else whole_split.part(None, self.limit)
         if self.subset is not None:
             samples = random_subset(whole_split, self.subset, self.subset_seed)
         if collectives.rank() == 0:
@@ -322,9 +322,13 @@ class ImageData(Data):
             )
         return self._stream_of(samples, condition=self.condition)
 
+    def training_set(self) -> ReferenceSet:
+        """All that is trained on, but for `limit` and `subset`."""
+        return self.reference("train")
+
     def open_sources(self, targets: "ImageData") -> RealStream:
         """The images of this set as sources for those of another, with the seed and the batches of that one."""
-        samples = self.reference("train")
+        samples = self.training_set()
         if collectives.rank() == 0:
             log.info("their sources are %s images of %s", len(samples), self.name)
         self.to(targets.device)
@@ -332,9 +336,9 @@ class ImageData(Data):
         return self._stream_of(samples, purposes=SOURCES)
 
     def _stream_of(
-        self, samples: ReferenceSet, *, condition: Condition | None = None, purposes: tuple[str, str] = REALS
+        self, samples: ReferenceSet, *, condition: Condition | None = None, purposes: Purposes = REALS
     ) -> RealStream:
-        resident = samples.images.nbytes <= self.resident_limit_mb * 2**20 if self.resident == "auto" else self.resident
+        resident = samples.stored.nbytes <= self.resident_limit_mb * 2**20 if self.resident == "auto" else self.resident
         return RealStream(
             samples,
             seed=self.seed,
@@ -353,8 +357,12 @@ class ImageData(Data):
         Those of another set are of its split of that name, else of its test images, else of all.
         """
         if self.source_data is not None:
-            return OtherSources(self.source_data.reference(self.source_data.split_like(split)))
+            return self.source_data.as_sources(self.source_data.split_like(split))
         return None if self.condition is None else Sources(self.reference(split), self.condition)
+
+    def as_sources(self, split: str) -> OtherSources:
+        """The images of a split as sources that belong to no targets."""
+        return OtherSources(self.reference(split))
 
     def split_like(self, split: str) -> str:
         """The split of that name, or one of images that are not trained on where it is not `train`."""
@@ -478,6 +486,21 @@ def height_and_width(image_size: int | Sequence[int], key: str = "image_size") -
     if len(sizes) != 2:
         raise ValueError(f"data.{key} must be one number or [height, width], got {image_size!r}")
     return whole(key, sizes[0], 1), whole(key, sizes[1], 1)
+
+
+def size_to_load(load_size: int | Sequence[int] | None, image_size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of `data.load_size`, of which `image_size` is cut out; None for as much.
+
+    Raises:
+        ValueError: it is less.
+    """
+    found = image_size if load_size is None else height_and_width(load_size, "load_size")
+    if any(load < shown for load, shown in zip(found, image_size, strict=True)):
+        raise ValueError(
+            f"data.load_size={load_size} is less than data.image_size={list(image_size)}, which is cut out of it; give "
+            "more, or null"
+        )
+    return found
 
 
 def whole(key: str, value: Any, least: int) -> int:

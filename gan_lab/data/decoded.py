@@ -29,6 +29,7 @@ from gan_lab.data.copies import (
 from gan_lab.data.image_files import ArrayWriter, Decoded, Shape, Survey, checksums_of, decode_all
 from gan_lab.data.labelling import Classes
 from gan_lab.data.reference import ReferenceSet, finish_digest
+from gan_lab.data.sourced import OtherSources
 from gan_lab.data.sources import Source, extensions, listed, spread
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ class DecodedImages(ImageData):
         self.cache_dir = Path(cache_dir).expanduser().absolute()
         self._copies = Copies(self.cache_dir)
         self._decoded: dict[str, Found] = {}
+        self._larger: DecodedImages | None = None  # a subclass's: what its training images are cut out of
         crop = None if crop is None else whole("crop", crop, 1)
         self._shape: Any = Shape(self.image_size, self.channels, truth("center_crop", center_crop), crop)
 
@@ -126,9 +128,21 @@ class DecodedImages(ImageData):
         return [source.outline(), class_names, labels, checksums_of(source, spread(names, SAMPLE), quietly=True)]
 
     def prepare_data(self) -> None:
-        """Decode what is not in the cache yet."""
+        """Decode what is trained on and not in the cache yet."""
         super().prepare_data()
-        self._decode_once("train")
+        (self._larger or self)._decode_once("train")
+
+    def training_set(self) -> ReferenceSet:
+        """See `ImageData`."""
+        if self._larger is None:
+            return super().training_set()
+        samples = self._larger.reference("train")
+        self.class_names = samples.class_names
+        return samples.shown_at(self.image_size)
+
+    def as_sources(self, split: str) -> OtherSources:
+        """See `ImageData`."""
+        return OtherSources(self.reference(split), {"shown": shown(self._shape)})
 
     def read(self, split: str) -> ReferenceSet:
         """See `ImageData.read`."""
@@ -226,6 +240,14 @@ class DecodedImages(ImageData):
                     images.add(decoded.pixels)
                     kept.append(place)
         return survey, kept, images.sha256
+
+
+def shown(shape: Shape) -> str:
+    """How pictures are brought to their size in an evaluation, for protocols."""
+    height, width = shape.image_size
+    middle = "" if shape.crop is None else f"the middle {shape.crop}x{shape.crop}, "
+    how = "cut to the shape and resized" if shape.center_crop else "squeezed"
+    return f"{middle}{how} to {height}x{width}, not cropped further"
 
 
 def report(found: Found, facts: Mapping[str, Any], nouns: str = "images") -> None:

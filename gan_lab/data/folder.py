@@ -44,7 +44,7 @@ class Folder(DecodedImages):
         """
         images = super().read(split)
         if split == "test":
-            names, self.class_names = images.class_names, self.reference("train").class_names
+            names, self.class_names = images.class_names, self.training_set().class_names
             if names != self.class_names:
                 raise ValueError(
                     f"data.test_root={self.test_root} has the classes {', '.join(names or ()) or 'none'}, and "

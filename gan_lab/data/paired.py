@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from gan_lab import collectives
-from gan_lab.data.base import height_and_width, random_subset
+from gan_lab.data.base import random_subset, size_to_load
 from gan_lab.data.conditions import Condition
 from gan_lab.data.copies import digest_of, open_copy
-from gan_lab.data.decoded import DecodedImages, report
+from gan_lab.data.decoded import DecodedImages, report, shown
 from gan_lab.data.image_files import Decoded, Shape
 from gan_lab.data.images import from_uint8
 from gan_lab.data.pair_files import (
@@ -27,61 +27,30 @@ from gan_lab.data.pair_files import (
     refusal,
     repeated,
 )
-from gan_lab.data.reference import ReferenceSet, content_digest
+from gan_lab.data.reference import ReferenceSet
 from gan_lab.data.sourced import Sources
 from gan_lab.data.sources import Source, listed
 from gan_lab.data.stream import RealStream
-from gan_lab.sampling import numpy_generator
 
 log = logging.getLogger(__name__)
 
 
 class PairedSet(ReferenceSet):
-    """Targets in order, each with its source; both are larger than what is shown where training cuts that out.
+    """Targets in order, each with its source.
 
     Args:
-        name, split, digest: see `ReferenceSet`; the digest is of both.
-        pairs: (N, C + C', H, W) uint8: the target's channels, then the source's; possibly memory-mapped.
         channels: C, of targets.
-        image_size: (height, width) of what is shown, at most H and W. `images` and `conditions` are of the middle.
+        settings: as `ReferenceSet`; its images are (N, C + C', H, W): the target's channels, then the source's. So is
+            what is `stored`; `images` are the targets, `conditions` the sources.
     """
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        split: str,
-        pairs: np.ndarray,
-        channels: int,
-        image_size: tuple[int, int],
-        digest: str | None = None,
-    ) -> None:
-        top, left = ((whole - shown) // 2 for whole, shown in zip(pairs.shape[2:], image_size, strict=True))
-        middle = pairs[:, :, top : top + image_size[0], left : left + image_size[1]]
-        super().__init__(name=name, split=split, images=middle[:, :channels], labels=None, digest=digest)
-        self.pairs, self.channels, self.image_size = pairs, channels, image_size
-        self.conditions = middle[:, channels:]
-
-    @property
-    def stored(self) -> np.ndarray:
-        """See `ReferenceSet`: targets and sources."""
-        return self.pairs
-
-    @cached_property
-    def digest(self) -> str:
-        """sha256 of the pixels of both, in hex."""
-        return self._digest or content_digest(self.pairs, None)
-
-    def chosen(self, which: slice | np.ndarray, split: str) -> "PairedSet":
-        """See `ReferenceSet`."""
-        return self._with(split=split, pairs=self.pairs[which], image_size=self.image_size, digest=None)
-
-    def shown_at(self, image_size: tuple[int, int]) -> "PairedSet":
-        """The same pairs, of which so much is shown."""
-        return self._with(split=self.split, pairs=self.pairs, image_size=image_size, digest=self._digest)
+    def __init__(self, *, channels: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.channels = channels
+        self.images, self.conditions = self.images[:, :channels], self.images[:, channels:]
 
     def _with(self, **changed: Any) -> "PairedSet":
-        return PairedSet(name=self.name, channels=self.channels, **changed)
+        return super()._with(channels=self.channels, **changed)
 
 
 class FromFiles(Condition):
@@ -106,61 +75,12 @@ class FromFiles(Condition):
         return {"condition": self.name, "channels": self._pairs.conditions.shape[1], **self._about}
 
 
-class Crops:
-    """Where each place of a stream's sequence is cut out: a function of the seed, by (seed, "crops", pass).
-
-    Args:
-        size: number of samples.
-        seed: non-negative.
-        spare: (rows, columns) by which pictures exceed what is cut out.
-    """
-
-    def __init__(self, *, size: int, seed: int, spare: tuple[int, int]) -> None:
-        self._size, self._seed, self._spare = size, seed, spare
-        self._number, self._corners = -1, np.zeros((0, 2), dtype=np.int64)
-
-    def at(self, first: int, last: int) -> np.ndarray:
-        """(last - first, 2) int64 upper row and left column of the places `first` .. `last` - 1."""
-        places = np.arange(first, last)
-        found = np.empty((len(places), 2), dtype=np.int64)
-        for number in np.unique(places // self._size):
-            chosen = places // self._size == number
-            found[chosen] = self._of_pass(int(number))[places[chosen] % self._size]
-        return found
-
-    def _of_pass(self, number: int) -> np.ndarray:
-        if number != self._number:
-            random = numpy_generator(self._seed, "crops", number)
-            self._corners = random.integers(0, np.add(self._spare, 1), size=(self._size, 2))
-            self._number = number
-        return self._corners
-
-
 class PairedStream(RealStream):
-    """Targets as `real` and their sources as `condition`, mirrored and cut out alike.
-
-    Args:
-        samples: the pairs.
-        settings: as `RealStream`.
-    """
+    """Targets as `real` and their sources as `condition`, mirrored and cut out alike; see `RealStream`."""
 
     samples: PairedSet
 
-    def __init__(self, samples: PairedSet, **settings: Any) -> None:
-        height, width = samples.image_size
-        spare = (samples.pairs.shape[2] - height, samples.pairs.shape[3] - width)
-        self._crops = Crops(size=len(samples), seed=settings["seed"], spare=spare) if any(spare) else None
-        super().__init__(samples, **settings)
-
     def _shown(self, pixels: Tensor, first: int, last: int) -> dict[str, Tensor]:
-        if self._crops is not None:
-            height, width = self.samples.image_size
-            corners = self._crops.at(first, last).tolist()  # known to the host, so that slices wait for nothing
-            cut = [
-                picture[:, top : top + height, left : left + width]
-                for picture, (top, left) in zip(pixels, corners, strict=True)
-            ]
-            pixels = torch.stack(cut)
         channels = self.samples.channels
         return {"real": from_uint8(pixels[:, :channels]), "condition": from_uint8(pixels[:, channels:])}
 
@@ -245,14 +165,8 @@ class Paired(DecodedImages):
         self._test_roots = roots_of(test_root=test_root, source_test_root=source_test_root)
         target: Shape = self._shape
         self._shape = PairShape(target, target._replace(channels=source_channels), source_resize, self.direction)
-        self.load_size = self.image_size if load_size is None else height_and_width(load_size, "load_size")
-        if any(load < shown for load, shown in zip(self.load_size, self.image_size, strict=True)):
-            raise ValueError(
-                f"data.load_size={load_size} is less than data.image_size={list(self.image_size)}, which is cut out of "
-                "it; give more, or null"
-            )
+        self.load_size = size_to_load(load_size, self.image_size)
         self._surveyed = False
-        self._larger: Paired | None = None
         if self.load_size != self.image_size:
             self._larger = Paired(
                 root=root,
@@ -329,7 +243,7 @@ class Paired(DecodedImages):
         if not self._surveyed:
             self._survey_files()
             self._surveyed = True
-        (self._larger or self)._decode_once("train")
+        super().prepare_data()
 
     def _survey_files(self) -> None:
         """Say how many pairs there are, and what lies beside the splits or in several of them."""
@@ -354,17 +268,16 @@ class Paired(DecodedImages):
         return PairedSet(
             name=self.name,
             split=split,
-            pairs=images.images,
+            images=images.images,
+            labels=None,
             channels=self.channels,
-            image_size=self.image_size,
             digest=images.digest,
         )
 
     def open_stream(self) -> PairedStream:
         """See `Data`."""
-        everything = (self._larger or self).reference("train")
-        assert isinstance(everything, PairedSet)
-        samples = everything.shown_at(self.image_size)
+        samples = everything = self.training_set()
+        assert isinstance(samples, PairedSet)
         self._count_classes(samples)
         if self.limit is not None:
             samples = samples.part(None, self.limit)
@@ -396,13 +309,7 @@ class Paired(DecodedImages):
 
     def _protocol(self) -> dict[str, Any]:
         """How pictures were brought to their size, in plain JSON values."""
-        height, width = self.image_size
-        how = "cut to the shape and resized" if self._shape.target.center_crop else "squeezed"
-        return {
-            "direction": self.direction,
-            "shown": f"{how} to {height}x{width}, not cropped further",
-            "resize": self._shape.source_resize,
-        }
+        return {"direction": self.direction, "shown": shown(self._shape.target), "resize": self._shape.source_resize}
 
 
 def roots_of(**paths: str | None) -> list[Root]:

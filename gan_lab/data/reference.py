@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -20,6 +20,11 @@ class ReferenceSet:
         labels: (N,) int64, or None.
         digest: of the content, where it was computed before (see `content_digest`).
         class_names: of the labels in their order; None where they are numbers alone, or the data set has the names.
+        image_size: (height, width) of what is shown, at most H and W, where training cuts that out of larger images;
+            None for all of them.
+    Attributes:
+        stored: (N, C, H, W) uint8: the images as they were given.
+        images: of `image_size`: the middle of these.
     """
 
     def __init__(
@@ -31,12 +36,15 @@ class ReferenceSet:
         labels: np.ndarray | None,
         digest: str | None = None,
         class_names: Sequence[str] | None = None,
+        image_size: tuple[int, int] | None = None,
     ) -> None:
         if images.dtype != np.uint8 or images.ndim != 4:
             raise ValueError(f"{name}: images must be (N, C, H, W) uint8, got {images.shape} {images.dtype}")
         if labels is not None and labels.shape != images.shape[:1]:
             raise ValueError(f"{name}: {len(images)} images have labels of shape {labels.shape}")
-        self.name, self.split, self.images, self.labels = name, split, images, labels
+        self.name, self.split, self.stored, self.labels = name, split, images, labels
+        self.image_size = image_size
+        self.images = images if image_size is None else middle(images, image_size)
         self.class_names = None if class_names is None else tuple(class_names)
         self._digest = digest
 
@@ -46,12 +54,7 @@ class ReferenceSet:
     @cached_property
     def digest(self) -> str:
         """sha256 of pixels, shape and labels, in hex."""
-        return self._digest or content_digest(self.images, self.labels)
-
-    @property
-    def stored(self) -> np.ndarray:
-        """(N, ...) uint8: all that is kept of the samples; the images."""
-        return self.images
+        return self._digest or content_digest(self.stored, self.labels)
 
     def part(self, first: int | None, last: int | None) -> Self:
         """Images `first` to `last` (exclusive), with Python's rules for a slice."""
@@ -60,18 +63,30 @@ class ReferenceSet:
 
     def chosen(self, which: slice | np.ndarray, split: str) -> Self:
         """Some of the images, as a split of that name."""
-        return type(self)(
-            name=self.name,
-            split=split,
-            images=self.images[which],
-            labels=None if self.labels is None else self.labels[which],
-            class_names=self.class_names,
+        labels = None if self.labels is None else self.labels[which]
+        return self._with(
+            split=split, images=self.stored[which], labels=labels, image_size=self.image_size, digest=None
         )
+
+    def shown_at(self, image_size: tuple[int, int]) -> Self:
+        """The same images, of which so much is shown."""
+        return self._with(
+            split=self.split, images=self.stored, labels=self.labels, image_size=image_size, digest=self._digest
+        )
+
+    def _with(self, **changed: Any) -> Self:
+        return type(self)(name=self.name, class_names=self.class_names, **changed)
 
     def blocks(self, size: int) -> Iterator[Tensor]:
         """(size, C, H, W) uint8 tensors on the CPU in order; the last one may be shorter."""
         for first in range(0, len(self), size):
             yield torch.from_numpy(self.images[first : first + size])
+
+
+def middle(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(N, C, H, W) -> (N, C, height, width) of `size`."""
+    top, left = ((whole - shown) // 2 for whole, shown in zip(images.shape[2:], size, strict=True))
+    return images[:, :, top : top + size[0], left : left + size[1]]
 
 
 def content_digest(images: np.ndarray, labels: np.ndarray | None) -> str:

@@ -89,17 +89,18 @@ class OtherSources:
 
     Args:
         images: the set.
+        about: how they were brought to their size, for protocols.
     """
 
-    def __init__(self, images: ReferenceSet) -> None:
-        self.images = images
+    def __init__(self, images: ReferenceSet, about: Mapping[str, Any] | None = None) -> None:
+        self.images, self._about = images, dict(about or {})
 
     def __len__(self) -> int:
         return len(self.images)
 
     def protocol(self) -> dict[str, Any]:
         """See `Sources`."""
-        return {"data": self.images.name, "split": self.images.split, "content": self.images.digest}
+        return {"data": self.images.name, "split": self.images.split, "content": self.images.digest, **self._about}
 
     def block(self, first: int, count: int) -> dict[str, Tensor]:
         """See `Sources`: `condition` alone, and `labels` of them where there are some."""
@@ -135,7 +136,7 @@ class Turned:
     def sources(self, split: str) -> SourcesBackwards | OtherSources:
         """See `gan_lab.data.base.Data`."""
         if self.data.source_data is not None:
-            return OtherSources(self.data.reference(split))
+            return self.data.as_sources(split)
         return SourcesBackwards(self.data.sources(split))
 
     def reference(self, split: str) -> ReferenceSet:

@@ -2,8 +2,8 @@
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +17,18 @@ from gan_lab.data.reference import ReferenceSet
 from gan_lab.sampling import numpy_generator, send
 
 MESSAGE_BYTES, MESSAGE_TAKES = 2**20, 64  # at most what a worker sends at once; a message costs a millisecond
-REALS, SOURCES = ("reals", "flips"), ("sources", "source flips")  # purposes of the draws of an order
+
+
+class Purposes(NamedTuple):
+    """Of the draws of a sequence: which sample stands where, which are mirrored, where they are cut out."""
+
+    order: str
+    flips: str
+    crops: str
+
+
+REALS = Purposes("reals", "flips", "crops")
+SOURCES = Purposes("sources", "source flips", "source crops")
 
 
 class Order:
@@ -31,12 +42,10 @@ class Order:
         seed: non-negative.
         flip: mirror each place with probability 1/2.
         device: where indices and flags are wanted.
-        purposes: of the two draws; others than `REALS` for an order that has nothing to do with that of the reals.
+        purposes: of the draws; others than `REALS` for an order that has nothing to do with that of the reals.
     """
 
-    def __init__(
-        self, *, size: int, seed: int, flip: bool, device: torch.device, purposes: tuple[str, str] = REALS
-    ) -> None:
+    def __init__(self, *, size: int, seed: int, flip: bool, device: torch.device, purposes: Purposes = REALS) -> None:
         self.flip, self._purposes = flip, purposes
         self._size, self._seed, self._device = size, seed, device
         self._number = -1
@@ -59,15 +68,47 @@ class Order:
     def _turn_to(self, number: int) -> None:
         if number == self._number:
             return
-        order, flips = self._purposes
-        indices = numpy_generator(self._seed, order, number).permutation(self._size)
+        indices = numpy_generator(self._seed, self._purposes.order, number).permutation(self._size)
         if self.flip:
-            mirrored = numpy_generator(self._seed, flips, number).integers(2, size=self._size, dtype=np.bool_)
+            mirrored = numpy_generator(self._seed, self._purposes.flips, number).integers(
+                2, size=self._size, dtype=np.bool_
+            )
         else:
             mirrored = np.zeros(self._size, dtype=np.bool_)
         self._indices = send(torch.from_numpy(indices), self._device)
         self._mirrored = send(torch.from_numpy(mirrored), self._device)
         self._number = number
+
+
+class Crops:
+    """Where each place of a sequence is cut out: a function of the seed, by (seed, "crops", pass).
+
+    Args:
+        size: number of samples.
+        seed: non-negative.
+        spare: (rows, columns) by which images exceed what is cut out.
+        purpose: of the draw; see `Purposes`.
+    """
+
+    def __init__(self, *, size: int, seed: int, spare: tuple[int, int], purpose: str = REALS.crops) -> None:
+        self._size, self._seed, self._spare, self._purpose = size, seed, spare, purpose
+        self._number, self._corners = -1, np.zeros((0, 2), dtype=np.int64)
+
+    def at(self, first: int, last: int) -> np.ndarray:
+        """(last - first, 2) int64 upper row and left column of the places `first` .. `last` - 1."""
+        places = np.arange(first, last)
+        found = np.empty((len(places), 2), dtype=np.int64)
+        for number in np.unique(places // self._size):
+            chosen = places // self._size == number
+            found[chosen] = self._of_pass(int(number))[places[chosen] % self._size]
+        return found
+
+    def _of_pass(self, number: int) -> np.ndarray:
+        if number != self._number:
+            random = numpy_generator(self._seed, self._purpose, number)
+            self._corners = random.integers(0, np.add(self._spare, 1), size=(self._size, 2))
+            self._number = number
+        return self._corners
 
 
 class Stream(ABC):
@@ -146,19 +187,21 @@ class Stream(ABC):
 class RealStream(Stream):
     """Images of a set, shuffled anew at each pass; `index` is a sample's place in the set.
 
+    Where what is stored of the set is larger than what is shown, that is cut out, elsewhere at each pass.
+
     Resident: the uint8 images live on the device, a batch is one gather there. Otherwise they stay where they are,
     often memory-mapped, and `workers` processes read ahead; reading ahead does not move `position`.
 
     Args:
         samples: the images, at least one.
-        seed: of the order and the flips.
+        seed: of the order, the flips and the crops.
         flip: mirror half of the samples left to right.
         resident: keep the images on the device.
         workers: processes that read ahead when not resident; 0 reads in this one.
         usual_take: global number of samples that is taken as a rule; what the workers foresee.
         device: where batches are wanted.
         condition: what a translator is given, made of each image as it is trained on; None for none.
-        purposes: see `Order`.
+        purposes: of the draws; see `Order`.
     """
 
     def __init__(
@@ -172,13 +215,18 @@ class RealStream(Stream):
         usual_take: int,
         device: torch.device,
         condition: Condition | None = None,
-        purposes: tuple[str, str] = REALS,
+        purposes: Purposes = REALS,
     ) -> None:
         if len(samples) == 0:
             raise ValueError(f"{samples.name}: split {samples.split!r} holds no samples")
         self.samples, self.resident = samples, resident
         self._flip, self._workers, self._usual_take = flip, workers, usual_take
         self._condition, self._purposes = condition, purposes
+        (stored_height, stored_width), (height, width) = samples.stored.shape[2:], samples.images.shape[2:]
+        spare = stored_height - height, stored_width - width
+        self._crops = None
+        if any(spare):
+            self._crops = Crops(size=len(samples), seed=seed, spare=spare, purpose=purposes.crops)
         super().__init__(seed=seed, device=device)
 
     def to(self, device: torch.device) -> "RealStream":
@@ -209,13 +257,15 @@ class RealStream(Stream):
             pixels = mirror(pixels, mirrored) if self._order.flip else pixels
         else:
             pixels = send(self._ahead.read(first, last), self.device)
+        if self._crops is not None:
+            pixels = cut_out(pixels, self._crops.at(first, last), self.samples.images.shape[2:])
         batch = self._shown(pixels, first, last) | {"index": index}
         if self._labels is not None:
             batch["labels"] = self._labels.index_select(0, index)
         return batch
 
     def _shown(self, pixels: Tensor, first: int, last: int) -> dict[str, Tensor]:
-        """Reals and what a translator is given for them, of what is stored of the places `first` .. `last` - 1."""
+        """Reals and what a translator is given for them, of the pixels of the places `first` .. `last` - 1."""
         shown = {"real": from_uint8(pixels)}
         if self._condition is not None:
             passes = torch.arange(first, last) // len(self.samples)
@@ -309,6 +359,16 @@ def mirror(pixels: Tensor, mirrored: Tensor) -> Tensor:
     both = torch.cat((pixels, pixels.flip(-1)))  # choosing rows is far faster than torch.where on bytes
     count = len(pixels)
     return both.index_select(0, torch.arange(count, device=pixels.device) + count * mirrored)
+
+
+def cut_out(pixels: Tensor, corners: np.ndarray, size: Sequence[int]) -> Tensor:
+    """(N, C, height, width) of `size`, of (N, C, H, W) images and the (N, 2) upper rows and left columns."""
+    height, width = size
+    parts = [
+        image[:, top : top + height, left : left + width]
+        for image, (top, left) in zip(pixels, corners.tolist(), strict=True)  # the host knows them: nothing waits
+    ]
+    return torch.stack(parts)
 
 
 Places = list[tuple[int, int]]  # (first, last) of runs of places, all of one length

@@ -1,17 +1,42 @@
 """Two sets of a person's own pictures that do not belong together, picture by picture."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gan_lab.data.base import size_to_load
 from gan_lab.data.copies import digest_of
 from gan_lab.data.folder import Folder
 
+OF_SOURCES = ("source_data", "condition_shape", "masked")  # settings that say where sources come from
 
-class UnpairedFolders(Folder):
+
+class CroppedFolder(Folder):
+    """A folder whose training images are cut out of larger ones at random, anew at each pass.
+
+    Evaluation takes all of each image, brought to `image_size` itself.
+
+    Args:
+        load_size: one number or [height, width], of which training sees `image_size` (CycleGAN: 286 for 256); None for
+            `image_size` itself.
+        settings: as `Folder`.
+    """
+
+    def __init__(self, *, load_size: int | Sequence[int] | None, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.load_size = size_to_load(load_size, self.image_size)
+        if self.load_size != self.image_size:
+            own = {key: value for key, value in settings.items() if key not in OF_SOURCES}
+            larger = {"image_size": self.load_size, "sample_shape": [self.channels, *self.load_size]}
+            self._larger = Folder(**(own | larger))
+
+
+class UnpairedFolders(CroppedFolder):
     """Targets in one folder or zip, sources in another; to learn either from the other without pairs.
 
     They lie as CycleGAN's authors publish theirs, `trainA`, `trainB`, `testA` and `testB` in one folder, A the sources
-    and B the targets; or anywhere, by roots of their own. Their numbers need not agree.
+    and B the targets; or anywhere, by roots of their own. Their numbers need not agree. Both are mirrored and cut out
+    of `load_size`, each by draws of its own.
 
     Args:
         folder: that holds the four, the latter two or not; None where `root` and `source_root` are given.
@@ -20,12 +45,12 @@ class UnpairedFolders(Folder):
         source_root: of the sources, likewise.
         test_root, source_test_root: of those that are not trained on, likewise; None also where there are none.
         source_channels: of the sources: 1 grey, 3 colours, 4 with alpha.
-        settings: as `Folder`, of both sets.
+        settings: as `CroppedFolder`, of both sets.
     Raises:
         ValueError: a root is missing, or both ways are given.
     """
 
-    source_data: Folder
+    source_data: CroppedFolder
 
     def __init__(
         self,
@@ -54,7 +79,7 @@ class UnpairedFolders(Folder):
                 "data.root=PATH of the targets and data.source_root=PATH of the sources"
             )
         own = {key: settings[key] for key in settings if key not in ("name", "sample_shape", "channels", "masked")}
-        source_data = Folder(
+        source_data = CroppedFolder(
             name=f"{settings['name']}_sources",
             channels=source_channels,
             sample_shape=condition_shape,

@@ -127,8 +127,8 @@ def small_data(name: str, folder, monkeypatch) -> list[str]:
 
 
 def write_two_domains(root) -> None:
-    """As many sources as are scored."""
-    for name in ("trainA", "trainB"):
+    """As many sources as are scored, of either split."""
+    for name in ("trainA", "trainB", "testA", "testB"):
         write_image_folder(root / name, count=20)
 
 

@@ -13,7 +13,8 @@ from PIL import Image
 
 from gan_lab import collectives
 from gan_lab.data.images import to_uint8
-from gan_lab.data.paired import Crops, Paired
+from gan_lab.data.paired import Paired
+from gan_lab.data.stream import Crops
 
 BACKENDS = {
     "resident": {"resident": True},

@@ -9,6 +9,7 @@ from gan_lab.data.conditions import Inverted
 from gan_lab.data.digits import Digits
 from gan_lab.data.images import to_uint8
 from gan_lab.data.unpaired import UnpairedFolders
+from gan_lab.sampling import numpy_generator
 
 COMMON = {
     "name": "digits",
@@ -140,7 +141,13 @@ def four(tmp_path):
 def folders(cache, **changes) -> UnpairedFolders:
     of_folders = {"channels": 3, "sample_shape": [3, 8, 8], "name": "unpaired", "num_classes": 0, "on_bad": "stop"}
     roots = dict.fromkeys(("folder", "root", "source_root", "test_root", "source_test_root"))
-    own = {"direction": "AtoB", "source_channels": 1, "condition_shape": [1, 8, 8], "cache_dir": str(cache)}
+    own = {
+        "load_size": None,
+        "direction": "AtoB",
+        "source_channels": 1,
+        "condition_shape": [1, 8, 8],
+        "cache_dir": str(cache),
+    }
     return UnpairedFolders(**(COMMON | of_folders | roots | own | {"center_crop": True} | changes))
 
 
@@ -170,6 +177,67 @@ def test_folders_without_test_pictures_and_any_two_roots(four, tmp_path):
     assert folders(tmp_path / "cache", **roots).identity() != before
 
 
+@pytest.fixture
+def coordinates(tmp_path):
+    """5 pictures of A and 4 of B of 12x12, whose pixels say where they stand: red the row, green the column."""
+    rows, columns = np.mgrid[0:12, 0:12].astype(np.uint8)
+    for name, count in (("trainA", 5), ("trainB", 4), ("testA", 1)):
+        (tmp_path / "grids" / name).mkdir(parents=True)
+        for number in range(count):
+            grid = np.stack([rows, columns, np.full_like(rows, number)], axis=2)
+            Image.fromarray(grid).save(tmp_path / "grids" / name / f"{number}.png")
+    return tmp_path / "grids"
+
+
+def cropped(coordinates, cache, **changes) -> UnpairedFolders:
+    colours = {"source_channels": 3, "condition_shape": [3, 8, 8], "folder": str(coordinates)}
+    return ready(folders(cache, **(colours | {"load_size": 12, "flip": True} | changes)))
+
+
+def test_each_domain_is_cut_out_by_draws_of_its_own(coordinates, tmp_path):
+    """At each place of a pass, of pictures that are mirrored before."""
+    batch = cropped(coordinates, tmp_path / "cache").take(20)
+    for name, size, purpose in (("real", 4, "crops"), ("condition", 5, "source crops")):
+        top, left = to_uint8(batch[name])[:, :2, 0, 0].long().T
+        bottom, right = to_uint8(batch[name])[:, :2, -1, -1].long().T
+        assert (bottom - top == 7).all()
+        assert ((right - left).abs() == 7).all()
+        assert 0 < (right < left).sum() < 20, "some are mirrored"
+        left = torch.where(right < left, 11 - left, left)
+        drawn = [numpy_generator(0, purpose, number).integers(0, 5, size=(size, 2)) for number in range(20 // size)]
+        assert torch.stack([top, left], dim=1).tolist() == np.concatenate(drawn).tolist(), name
+
+
+def test_an_evaluation_sees_all_of_what_is_cropped_in_training(coordinates, tmp_path):
+    larger, plain = (cropped(coordinates, tmp_path / "cache", load_size=size) for size in (12, None))
+    for split in ("train", "test"):
+        assert torch.equal(
+            larger.sources(split).block(0, 1)["condition"], plain.sources(split).block(0, 1)["condition"]
+        )
+        assert larger.sources(split).protocol() == plain.sources(split).protocol()
+    assert larger.sources("test").protocol()["shown"] == "cut to the shape and resized to 8x8, not cropped further"
+    assert np.array_equal(larger.reference("train").images, plain.reference("train").images)
+    assert larger.stream.samples.images.shape == (4, 3, 8, 8), "the middle, for a look at training"
+    assert larger.stream.samples.images[0, :, 0, 0].tolist() == [2, 2, 0]
+
+
+@pytest.mark.parametrize("backend", [{"resident": True}, {"resident": False}, {"resident": False, "workers": 1}])
+def test_crops_go_on_within_a_pass_wherever_the_pictures_are(backend, coordinates, tmp_path):
+    unbroken = cropped(coordinates, tmp_path / "cache", limit=3)
+    unbroken.take(8)  # the third pass of the reals, the second of the sources
+    saved = unbroken.state_dict()
+    resumed = cropped(coordinates, tmp_path / "cache", limit=3, **backend)
+    resumed.load_state_dict(saved)
+    for _ in range(2):
+        ours, theirs = resumed.take(4), unbroken.take(4)
+        assert ours.keys() == theirs.keys()
+        assert ours["real"].shape == ours["condition"].shape == (4, 3, 8, 8)
+        assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    resumed.teardown()
+    with pytest.raises(ValueError, match="trained on other data"):
+        cropped(coordinates, tmp_path / "cache", limit=3, load_size=None).load_state_dict(saved)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -178,6 +246,7 @@ def test_folders_without_test_pictures_and_any_two_roots(four, tmp_path):
         ({"folder": "here", "root": "there"}, r"data.folder and data.root both say where pictures lie"),
         ({"folder": "nowhere"}, r"data.folder=nowhere holds no folder trainA"),
         ({"folder": "here", "direction": "AB"}, r"data.direction must be AtoB or BtoA, got 'AB'"),
+        ({"root": "here", "source_root": "there", "load_size": 7}, r"data.load_size=7 is less than data.image_size="),
     ],
 )
 def test_what_folders_refuse(tmp_path, changes, said):
