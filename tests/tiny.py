@@ -87,7 +87,7 @@ class Same(LightningDataModule):
     """The same batch for ever."""
 
     picture_samples = None
-    condition_shape = None
+    condition_shape = source_data = None
 
     def __init__(self, real: Tensor) -> None:
         super().__init__()
@@ -98,6 +98,9 @@ class Same(LightningDataModule):
 
     def render(self, samples: Tensor) -> Tensor:
         return to_uint8(samples)
+
+    def condition_of(self, samples: Any) -> None:
+        """There are no sources."""
 
     def picture(self, samples: Tensor, columns: int) -> Any:
         return grid(self.render(samples), columns)
