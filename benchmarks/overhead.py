@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from bare_translation import BareCycleGAN, BarePix2Pix
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from pytorch_lightning import Callback, Trainer
@@ -30,11 +31,19 @@ from gan_lab.data.images import from_uint8
 from gan_lab.trainer import build_trainer
 
 BATCH = 64
+SMALL = ["model.generator.width=16", "model.discriminator.width=16"]
+AT_64 = ["data.image_size=64", "data.batch_size=4", "model.ema_half_life_kimg=null", *SMALL]
 CASES = {
     "dcgan32": ["model=dcgan", "network=dcgan"],
     "wgan_gp32": ["model=wgan_gp", "network=dcgan"],
-    "tiny_mlp": ["model=gan", "network=mlp", "model.generator.width=16", "model.discriminator.width=16"],
+    "pix2pix64": ["model=pix2pix", "network=unet_translator", "condition=outline", *AT_64],
+    "cyclegan64": [
+        *("model=cyclegan", "network=resnet_translator", "condition=inverted_unpaired", "model.identity_weight=0"),
+        *("model.generator.blocks=6", *AT_64),
+    ],
+    "tiny_mlp": ["model=gan", "network=mlp", *SMALL],
 }
+ITERATIONS = {"tiny_mlp": 300, "dcgan32": 3, "pix2pix64": 5}  # of a turn; others take one
 
 
 class Bare:
@@ -90,6 +99,9 @@ class Bare:
         self.discriminator.requires_grad_(True)
 
 
+BARE = {"pix2pix64": BarePix2Pix, "cyclegan64": BareCycleGAN}
+
+
 class InTurn(Callback):
     """Stops the clock of gan_lab's loop after every `iterations`, and lets the bare loop run as many."""
 
@@ -120,14 +132,15 @@ def measure(name: str, overrides: list[str], *, iterations: int, rounds: int) ->
     """Print the line of one case; the first round warms up and does not count."""
     folder = Path(tempfile.mkdtemp())
     intervals = [f"callbacks.{key}.every_kimg=null" for key in ("evaluation", "pictures", "curves", "checkpoint")]
-    chosen = [*overrides, *intervals, "data=digits", f"data.batch_size={BATCH}", "total_kimg=1e6", "evaluation=none"]
+    chosen = ["data=digits", f"data.batch_size={BATCH}", *overrides, *intervals, "total_kimg=1e6", "evaluation=none"]
     with initialize_config_dir(version_base="1.3", config_dir=register()):
         config = compose("train", [*chosen, "trainer=cpu"])
     data = instantiate(config.data, _convert_="all")
     data.setup()
     model = instantiate(config.model, _convert_="all").to(memory_format=torch.channels_last)
     names = ("stop", "metrics", "interruption", "progress")
-    in_turn = InTurn(Bare(model, data).iteration, iterations=iterations, rounds=rounds)
+    bare = BARE.get(name, Bare)(model, data)
+    in_turn = InTurn(bare.iteration, iterations=iterations, rounds=rounds)
     callbacks = [*(instantiate(config.callbacks[key], _convert_="all") for key in names), in_turn]
     trainer = build_trainer(
         config.trainer,
@@ -142,7 +155,7 @@ def measure(name: str, overrides: list[str], *, iterations: int, rounds: int) ->
     ratio = statistics.median(ratios)
     print(f"ratio {name} {ratio:.3f}  (range {ratios[0]:.3f} to {ratios[-1]:.3f}, {len(ratios)} rounds)", flush=True)
     added = sorted(1000 * (lab - bare) for lab, bare in zip(ours, theirs, strict=True))
-    speed = model.n_critic * BATCH / statistics.median(ours)
+    speed = getattr(model, "n_critic", 1) * data.batch_size / statistics.median(ours)
     print(
         f"  added {name} {statistics.median(added):.2f} ms per iteration (range {added[0]:.2f} to {added[-1]:.2f}) "
         f"on {1000 * statistics.median(theirs):.2f} ms; {speed:.0f} images/s",
@@ -208,8 +221,7 @@ def main() -> None:
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, batch {BATCH}")
     for name, overrides in CASES.items():
         if chosen.only in (None, name):
-            iterations = 300 if name == "tiny_mlp" else 3 if name == "dcgan32" else 1
-            measure(name, overrides, iterations=iterations, rounds=chosen.rounds)
+            measure(name, overrides, iterations=ITERATIONS.get(name, 1), rounds=chosen.rounds)
     if chosen.only in (None, "first_update"):
         first_update()
 
