@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from gan_lab.callbacks.base import TickCallback, is_first_rank, run_dir
-from gan_lab.data.base import HELD_OUT
 from gan_lab.data.images import from_uint8
 from gan_lab.data.pictures import save_png
 from gan_lab.evaluation.isolation import scoring_mode
@@ -74,7 +73,7 @@ def held_out_sources(data: Any) -> Any:
     """Those of the test images, or of the training images where there are no others; None for data without sources."""
     if data.condition_shape is None:
         return None
-    return data.sources(next((split for split in HELD_OUT if split in data.splits), "train"))
+    return data.sources(data.split_like("test"))
 
 
 def there_and_back(module: Any, samples: Tensor) -> list[Tensor]:

@@ -1,6 +1,6 @@
 """CUT and FastCUT: one translator, which keeps what each patch shows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from gan_lab.losses.patch_contrast import patch_contrast
 from gan_lab.models.translation import TranslationModule
-from gan_lab.networks.projections import PatchProjections
 
 
 class CUT(TranslationModule):
@@ -31,7 +30,7 @@ class CUT(TranslationModule):
         flips: whether every other batch, by a coin, is translated mirrored and compared mirrored back (FastCUT).
         temperature: of the cross-entropy, more than 0 (paper: 0.07).
         patches: places of a map, 1 or more (paper: 256); all of a smaller one.
-        projection_width: of H, 1 or more (paper: 256).
+        features: makes H of the channels of the feature maps, see `gan_lab.networks.projections`.
         **settings: see `TranslationModule` and `Plumbing`.
     Raises:
         ValueError: a value out of these ranges, masks, or networks that do not go together.
@@ -39,7 +38,7 @@ class CUT(TranslationModule):
 
     needs_pairs = False
     groups = {"discriminator": ("discriminator",), "generator": ("generator", "features")}
-    features: PatchProjections
+    features: nn.Module
 
     def __init__(
         self,
@@ -50,7 +49,7 @@ class CUT(TranslationModule):
         flips: bool,
         temperature: float,
         patches: int,
-        projection_width: int,
+        features: Callable[..., nn.Module],
         **settings: Any,
     ) -> None:
         if not hasattr(generator, "feature_channels"):
@@ -58,7 +57,7 @@ class CUT(TranslationModule):
                 f"cut compares feature maps of its generator, and {type(generator).__name__} shows none; choose "
                 "network=resnet_translator"
             )
-        further = {"features": PatchProjections(generator.feature_channels, width=projection_width)}  # type: ignore[arg-type]
+        further = {"features": features(channels=generator.feature_channels)}
         super().__init__(generator=generator, further=further, **settings)
         if settings["masked"]:
             raise ValueError("cut translates whole pictures, and data.masked is true; choose a condition of no holes")

@@ -18,9 +18,9 @@ class PatchProjections(nn.Module):
         width: of the vectors, and of the hidden layer, 1 or more (paper: 256).
     """
 
-    def __init__(self, channels: Sequence[int], *, width: int) -> None:
+    def __init__(self, *, channels: Sequence[int], width: int) -> None:
         super().__init__()
-        at_least("projection_width", width, 1)
+        at_least("width", width, 1)
         self.heads = nn.ModuleList(
             nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width)) for inputs in channels
         )

@@ -222,7 +222,7 @@ def test_projections_of_the_published_network_have_its_parameters():
     """The authors' five networks, on 3, 128 and thrice 256 channels."""
     with torch.device("meta"):
         generator = translator(width=64, blocks=9, sample_shape=[3, 256, 256], condition_shape=[3, 256, 256])
-        features = PatchProjections(generator.feature_channels, width=256)
+        features = PatchProjections(channels=generator.feature_channels, width=256)
     assert generator.feature_channels == [3, 128, 256, 256, 256]
     assert sum(parameter.numel() for parameter in features.parameters()) == 560_384
 
@@ -262,7 +262,8 @@ class MeanCritic(nn.Module):
 def cut(**changes: Any) -> CUT:
     torch.manual_seed(0)
     own = {"generator": translator(), "discriminator": MeanCritic(), "contrast_weight": 1.0, "identity": True}
-    own |= {"flips": False, "temperature": 0.07, "patches": 16, "projection_width": 8, "condition_shape": [3, 16, 16]}
+    own |= {"features": partial(PatchProjections, width=8)}
+    own |= {"flips": False, "temperature": 0.07, "patches": 16, "condition_shape": [3, 16, 16]}
     adam = {group: partial(torch.optim.Adam, lr=2e-3) for group in ("generator", "discriminator")}
     return CUT(**(plumbing(optimizers=adam) | own | {"batch_size": 4} | changes))
 
