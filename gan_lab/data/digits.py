@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from gan_lab.data.base import ImageData
+from gan_lab.data.base import ImageData, whole
 from gan_lab.data.images import resize
 from gan_lab.data.reference import ReferenceSet
 
@@ -19,21 +19,26 @@ class Digits(ImageData):
     Splits: `train` is all of them; `held_out` is the part of it that digitnet was not trained on.
 
     Args:
+        border: black pixels on each side, of `image_size`; 0 or more (MNIST has 4 of its 28).
         common: as `ImageData`.
     """
 
     splits: ClassVar[tuple[str, ...]] = ("train", "held_out")
     channel_choices: ClassVar[tuple[int, ...]] = (1,)
 
-    def __init__(self, **common: Any) -> None:
+    def __init__(self, *, border: int = 0, **common: Any) -> None:
         super().__init__(**common)
+        self.border = whole("border", border, 0)
+        if 2 * self.border >= min(self.image_size):
+            raise ValueError(f"data.border={border} leaves nothing of data.image_size={list(self.image_size)}")
         self.class_names = tuple("0123456789")
 
     def read(self, split: str) -> ReferenceSet:
         """See `ImageData.read`."""
         levels, labels = levels_and_labels()
         pixels = torch.from_numpy(np.rint(levels * (255 / 16)).astype(np.uint8)).unsqueeze(1)
-        images = resize(pixels, self.image_size).numpy()
+        inner = [side - 2 * self.border for side in self.image_size]
+        images = torch.nn.functional.pad(resize(pixels, inner), (self.border,) * 4).numpy()
         if split == "held_out":
             held_out = held_out_fifth(labels)
             images, labels = images[held_out], labels[held_out]
