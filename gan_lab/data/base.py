@@ -298,11 +298,6 @@ class ImageData(Data):
     def read(self, split: str) -> ReferenceSet:
         """One of `splits`, whole, with images of `sample_shape`; may set `class_names`."""
 
-    def prepare_data(self) -> None:
-        """Download or decode what is not there yet; called on one rank of a machine. A subclass's calls this."""
-        if self.source_data is not None:
-            self.source_data.prepare_data()
-
     def open_stream(self) -> RealStream | UnpairedStream:
         """See `Data`."""
         whole_split = self.training_set()

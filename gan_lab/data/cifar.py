@@ -30,7 +30,6 @@ class CIFAR10(ImageData):
 
     def prepare_data(self) -> None:
         """Download on request."""
-        super().prepare_data()
         if self.download:
             self._open("train", download=True)
 

@@ -129,7 +129,6 @@ class DecodedImages(ImageData):
 
     def prepare_data(self) -> None:
         """Decode what is trained on and not in the cache yet."""
-        super().prepare_data()
         (self._larger or self)._decode_once("train")
 
     def training_set(self) -> ReferenceSet:

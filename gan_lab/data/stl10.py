@@ -35,7 +35,6 @@ class STL10(ImageData):
 
     def prepare_data(self) -> None:
         """Download on request."""
-        super().prepare_data()
         if self.download:
             from torchvision import datasets  # takes a second
 

@@ -30,7 +30,6 @@ class SVHN(ImageData):
 
     def prepare_data(self) -> None:
         """Download on request."""
-        super().prepare_data()
         if self.download:
             for split in self.splits:
                 self._open(split, download=True)

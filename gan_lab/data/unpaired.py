@@ -95,6 +95,11 @@ class UnpairedFolders(CroppedFolder):
             **settings,
         )
 
+    def prepare_data(self) -> None:
+        """See `DecodedImages`: both."""
+        super().prepare_data()
+        self.source_data.prepare_data()
+
     def identity(self) -> str:
         """See `Data`: of both."""
         return digest_of([super().identity(), self.source_data.identity()])

@@ -73,6 +73,8 @@ def _data_set(name: str, chosen: bool, node: Any) -> Finding:
         return Finding(line, state, "lies wherever you say", f"data={name} data.root=PATH")
     if "root" not in node:
         return Finding(line, "good", "needs no files")
+    if node.root is None:
+        return Finding(line, state, "lies wherever you say", f"data={name} data.folder=PATH")
     root = Path(node.root).expanduser().absolute()
     fetched = "download" in node
     try:

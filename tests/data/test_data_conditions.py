@@ -27,7 +27,8 @@ def stroked(vary, seed=0):
     return Masked(masks=Masks(laws={"strokes": law}, least_share=0.05, most_share=0.6, seed=seed), fill=0, vary=vary)
 
 
-CHOICES = sorted((ROOT / "conf" / "condition").glob("*.yaml"))
+FILES = sorted((ROOT / "conf" / "condition").glob("*.yaml"))
+CHOICES = [path for path in FILES if "condition" in OmegaConf.load(path)]  # others name another, or another set
 KINDS = {
     "grey": Grey(),
     "inverted": Inverted(),

@@ -1,5 +1,6 @@
 """Every conf/model/*.yaml by glob, with the network of its name: who is stepped, what is averaged, what D is shown."""
 
+import copy
 from functools import cache
 
 import pytest
@@ -20,9 +21,13 @@ FOLLOWING = {"running_mean", "running_var", "num_batches_tracked", "_u", "_v", "
 FAR = 100.0
 
 
-@cache
 def chosen_config(model: str) -> DictConfig:
-    """What the command line `model=<model>` and its network come to, small."""
+    """What the command line `model=<model>` and its network come to, small; the caller's own."""
+    return copy.deepcopy(composed(model))
+
+
+@cache
+def composed(model: str) -> DictConfig:
     chosen = [f"model={model}", *partner("model", model), *SPECIAL.get(model, [])]
     small = shrunk(chosen)
     register()

@@ -224,7 +224,7 @@ def test_a_call_without_a_mask(make):
     [
         (gated, {"width": 6}, "width must be a multiple of 4, .* got 6"),
         (encoder, {"normalization": "instance"}, "generator.normalization must be one of none, batch, layer"),
-        (encoder, {"depth": 4}, "from 64 on; data.sample_shape has 32x32"),
+        (encoder, {"depth": 4}, "from 64 on; data.condition_shape has 32x32"),
         (comodgan, {"dropout": 1.0}, "generator.dropout is a share"),
         (comodgan, {"shape": (3, 7, 7)}, "comodgan doubles a grid of sides from 4 .* data.sample_shape has 7x7"),
     ],
