@@ -87,6 +87,11 @@ def shrunk(overrides: list[str]) -> list[str]:
     sizes = [
         f"model.{name}.{key}" for name, node in nodes.items() if "growth" in node for key in ("blocks=1", "growth=2")
     ]
+    sizes += [
+        f"model.{name}.blocks=2"
+        for name, node in nodes.items()
+        if "blocks" in node and "condition_shape" in node and "growth" not in node
+    ]
     return [
         *([f"data.image_size={size}"] if "image_size" in config.data else []),
         *widths,

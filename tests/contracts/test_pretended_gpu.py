@@ -41,7 +41,7 @@ MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
 GOES_WITH = read(PAGE.read_text())  # model -> regularizer -> why it does not
 OFFSET = [f"model.{network}.normalization=instance" for network in ("generator", "discriminator")]  # no idle biases
 SPECIAL = {"wgan": ["model.warmup_critic=3", "model.warmup_iterations=1"]}
-SPECIAL |= {model: [*OFFSET, "model.generator.blocks=2"] for model in ("cut", "fastcut", "cyclegan")}
+SPECIAL |= {model: [*OFFSET] for model in ("cut", "fastcut", "cyclegan")}
 for model in ("cut", "fastcut"):  # so sharp a contrast makes much of rounding
     SPECIAL[model] += ["model.temperature=1", "+model.optimizers.generator.eps=1e-3"]
 LACKING = {"ssgan": ("blit", "geometry")}  # groups of ADA that a model refuses
