@@ -32,18 +32,18 @@ from gan_lab.trainer import build_trainer
 
 BATCH = 64
 SMALL = ["model.generator.width=16", "model.discriminator.width=16"]
-AT_64 = ["data.image_size=64", "data.batch_size=4", "model.ema_half_life_kimg=null", *SMALL]
+AT_64 = ["data.image_size=64", "data.batch_size=4", "model.ema_half_life_kimg=null"]
 CASES = {
     "dcgan32": ["model=dcgan", "network=dcgan"],
     "wgan_gp32": ["model=wgan_gp", "network=dcgan"],
     "pix2pix64": ["model=pix2pix", "network=unet_translator", "condition=outline", *AT_64],
     "cyclegan64": [
         *("model=cyclegan", "network=resnet_translator", "condition=inverted_unpaired", "model.identity_weight=0"),
-        *("model.generator.blocks=6", *AT_64),
+        *("model.generator.blocks=6", *AT_64, *SMALL),
     ],
     "tiny_mlp": ["model=gan", "network=mlp", *SMALL],
 }
-ITERATIONS = {"tiny_mlp": 300, "dcgan32": 3, "pix2pix64": 5}  # of a turn; others take one
+ITERATIONS = {"tiny_mlp": 300, "dcgan32": 3, "pix2pix64": 2}  # of a turn; others take one
 
 
 class Bare:
