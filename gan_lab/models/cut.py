@@ -84,17 +84,7 @@ class CUT(TranslationModule):
         parts = self.micro_batches(batch)
         mirrored = self.flips and self.draws.decisions("flip", 1, 2) == [1]
         fakes = [self.generator(part["condition"].flip(-1) if mirrored else part["condition"]) for part in parts]
-        with self.updating("discriminator") as step:
-            for part, fake in zip(parts, fakes, strict=True):
-                real, fake = part["real"], fake.detach()
-                logits = {
-                    "real_logits": self.logits(self.augmented(real, instead=fake)),
-                    "fake_logits": self.judge(fake),
-                }
-                loss = 0.5 * self.adversarial.discriminator(**logits).mean()
-                step(loss + self.regularization("discriminator", real=real, fake=fake, **logits))
-                self.record("loss/d", loss)
-                self.record_logits(**logits)
+        self.update_discriminator(parts, fakes, factor=0.5)
         with self.updating("generator") as step:
             places = self.places(batch["condition"])
             for part, fake in zip(parts, fakes, strict=True):

@@ -38,17 +38,7 @@ class GatedInpainting(InpaintingModule):
         parts = self.micro_batches(batch)
         made = [self.generator.stages(**beside(part)) for part in parts]
         fakes = [self.generator.pasted(stages[-1], **beside(part)) for part, stages in zip(parts, made, strict=True)]
-        with self.updating("discriminator") as step:
-            for part, fake in zip(parts, fakes, strict=True):
-                real, fake, given = part["real"], fake.detach(), beside(part)
-                logits = {
-                    "real_logits": self.logits(self.augmented(real, instead=fake), **given),
-                    "fake_logits": self.judge(fake, **given),
-                }
-                loss = self.adversarial.discriminator(**logits).mean()
-                step(loss + self.regularization("discriminator", real=real, fake=fake, **given, **logits))
-                self.record("loss/d", loss)
-                self.record_logits(**logits)
+        self.update_discriminator(parts, fakes)
         with self.updating("generator") as step:
             for part, stages, fake in zip(parts, made, fakes, strict=True):
                 real, given = part["real"], beside(part)

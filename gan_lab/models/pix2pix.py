@@ -32,17 +32,7 @@ class Pix2Pix(TranslationModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         parts = self.micro_batches(batch)
         fakes = [self.translated(part) for part in parts]
-        with self.updating("discriminator") as step:
-            for part, fake in zip(parts, fakes, strict=True):
-                real, fake, given = part["real"], fake.detach(), beside(part)
-                logits = {
-                    "real_logits": self.logits(self.augmented(real, instead=fake), **given),
-                    "fake_logits": self.judge(fake, **given),
-                }
-                loss = 0.5 * self.adversarial.discriminator(**logits).mean()
-                step(loss + self.regularization("discriminator", real=real, fake=fake, **given, **logits))
-                self.record("loss/d", loss)
-                self.record_logits(**logits)
+        self.update_discriminator(parts, fakes, factor=0.5)
         with self.updating("generator") as step:
             for part, fake in zip(parts, fakes, strict=True):
                 real, given = part["real"], beside(part)

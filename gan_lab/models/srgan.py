@@ -1,6 +1,6 @@
 """SRGAN and ESRGAN: pictures enlarged by pixels, by features, and by a game."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -98,17 +98,3 @@ class SRGAN(TranslationModule):
                     self.record("loss/g", adversarial)
                     loss = loss + self.adversarial_weight * adversarial
                 step(loss + self.regularization("generator", real=real, fake=fake, **given, **judged))
-
-    def update_discriminator(self, parts: Sequence[dict[str, Tensor]], fakes: Sequence[Tensor]) -> None:
-        """D's step on the micro-batches and what G has made of them."""
-        with self.updating("discriminator") as step:
-            for part, fake in zip(parts, fakes, strict=True):
-                real, fake, given = part["real"], fake.detach(), beside(part)
-                logits = {
-                    "real_logits": self.logits(self.augmented(real, instead=fake), **given),
-                    "fake_logits": self.judge(fake, **given),
-                }
-                loss = self.adversarial.discriminator(**logits).mean()
-                step(loss + self.regularization("discriminator", real=real, fake=fake, **given, **logits))
-                self.record("loss/d", loss)
-                self.record_logits(**logits)

@@ -1,6 +1,6 @@
 """What models share whose generator is given pictures: sources and masks beside the reals, and D that may see them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Unpack
 
 import torch
@@ -91,6 +91,22 @@ class TranslationModule(GenerativeModule):
     def judge(self, images: Tensor, **given: Any) -> Tensor:
         """As `logits`, for images as D gets to see them in training."""
         return self.logits(self.augmented(images), **given)
+
+    def update_discriminator(
+        self, parts: Sequence[dict[str, Tensor]], fakes: Sequence[Tensor], *, factor: float = 1.0
+    ) -> None:
+        """D's step on micro-batches and what D is to see of G's outputs for them, by `factor` times the game's loss."""
+        with self.updating("discriminator") as step:
+            for part, fake in zip(parts, fakes, strict=True):
+                real, fake, given = part["real"], fake.detach(), beside(part)
+                logits = {
+                    "real_logits": self.logits(self.augmented(real, instead=fake), **given),
+                    "fake_logits": self.judge(fake, **given),
+                }
+                loss = factor * self.adversarial.discriminator(**logits).mean()
+                step(loss + self.regularization("discriminator", real=real, fake=fake, **given, **logits))
+                self.record("loss/d", loss)
+                self.record_logits(**logits)
 
     def compared(self, real: Tensor, given: Mapping[str, Any]) -> Tensor | None:
         """D's logits of reals in G's step, where G's loss compares fakes with them; they have no gradient for G."""
