@@ -194,6 +194,12 @@ def test_single_keys_change_what_is_stored():
     assert (evaluation["num_samples"], evaluation["seed"]) == (5, 7)
 
 
+def test_a_folder_of_several_roots_moves_as_a_whole():
+    of_folders = STORED["data"] | {"_target_": "gan_lab.data.unpaired.UnpairedFolders", "root": None, "folder": "there"}
+    data, _ = by(STORED | {"data": of_folders}, data_root="here")
+    assert data == of_folders | {"folder": "here"}
+
+
 def test_a_chosen_data_set_leaves_the_feature_space():
     other = {"_target_": "gan_lab.data.mnist.MNIST", "seed": None}
     data, evaluation = by(data=other, evaluation={"extractor": {"_target_": INCEPTION}})

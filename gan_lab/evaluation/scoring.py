@@ -81,7 +81,7 @@ def with_changes(settings: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(
                 f"data_root={settings['data_root']}: {data.get('name', 'this data set')} lies in no folder"
             )
-        data["root"] = settings["data_root"]
+        data["root" if data.get("folder") is None else "folder"] = settings["data_root"]
     if settings["extractor_weights"] is not None:
         evaluation["extractor"]["weights"] = settings["extractor_weights"]
     for key in ("num_samples", "seed"):
