@@ -221,6 +221,7 @@ class ImageData(Data):
     """
 
     splits: ClassVar[tuple[str, ...]] = ("train",)
+    stream_type: ClassVar[type[RealStream]] = RealStream
     channel_choices: ClassVar[tuple[int, ...]] = (1, 3, 4)
 
     def __init__(
@@ -307,8 +308,7 @@ class ImageData(Data):
             samples = random_subset(whole_split, self.subset, self.subset_seed)
         if collectives.rank() == 0:
             of_all = "" if len(samples) == len(whole_split) else f" of {len(whole_split)}"
-            classes = "without labels" if self.num_classes is None else f"in {self.num_classes} classes"
-            log.info("training on %s%s images of %s, %s", len(samples), of_all, self.name, classes)
+            log.info("training on %s%s %s", len(samples), of_all, self.contents())
         if self.source_data is not None:
             return UnpairedStream(self._stream_of(samples), self.source_data.open_sources(self))
         if self.condition is not None and not self.paired:
@@ -316,6 +316,11 @@ class ImageData(Data):
                 self._stream_of(samples), self._stream_of(samples, condition=self.condition, purposes=SOURCES)
             )
         return self._stream_of(samples, condition=self.condition)
+
+    def contents(self) -> str:
+        """What is trained on, for a line at the start."""
+        classes = "without labels" if self.num_classes is None else f"in {self.num_classes} classes"
+        return f"images of {self.name}, {classes}"
 
     def training_set(self) -> ReferenceSet:
         """All that is trained on, but for `limit` and `subset`."""
@@ -334,7 +339,7 @@ class ImageData(Data):
         self, samples: ReferenceSet, *, condition: Condition | None = None, purposes: Purposes = REALS
     ) -> RealStream:
         resident = samples.stored.nbytes <= self.resident_limit_mb * 2**20 if self.resident == "auto" else self.resident
-        return RealStream(
+        return self.stream_type(
             samples,
             seed=self.seed,
             flip=self.flip,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gan_lab import collectives
-from gan_lab.data.base import random_subset, size_to_load
+from gan_lab.data.base import size_to_load
 from gan_lab.data.conditions import Condition
 from gan_lab.data.copies import digest_of, open_copy
 from gan_lab.data.decoded import DecodedImages, report, shown
@@ -114,6 +114,8 @@ class Paired(DecodedImages):
     Raises:
         ValueError: a value is out of range, or values contradict one another.
     """
+
+    stream_type = PairedStream
 
     def __init__(
         self,
@@ -274,28 +276,9 @@ class Paired(DecodedImages):
             digest=images.digest,
         )
 
-    def open_stream(self) -> PairedStream:
-        """See `Data`."""
-        samples = everything = self.training_set()
-        assert isinstance(samples, PairedSet)
-        self._count_classes(samples)
-        if self.limit is not None:
-            samples = samples.part(None, self.limit)
-        if self.subset is not None:
-            samples = random_subset(samples, self.subset, self.subset_seed)
-        if collectives.rank() == 0:
-            of_all = "" if len(samples) == len(everything) else f" of {len(everything)}"
-            log.info("training on %s%s pairs of %s", len(samples), of_all, self.name)
-        resident = samples.stored.nbytes <= self.resident_limit_mb * 2**20 if self.resident == "auto" else self.resident
-        return PairedStream(
-            samples,
-            seed=self.seed,
-            flip=self.flip,
-            resident=resident,
-            workers=self.workers,
-            usual_take=self.micro_batch_size or self.batch_size,
-            device=self._device,
-        )
+    def contents(self) -> str:
+        """See `ImageData`."""
+        return f"pairs of {self.name}"
 
     def condition_of(self, samples: ReferenceSet) -> FromFiles:
         """See `Data`."""
