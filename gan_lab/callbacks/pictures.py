@@ -54,11 +54,9 @@ class Pictures(TickCallback):
         with scoring_mode(network, module.device):
             reseed_default_generators(module.seed)
             samples = network(**{name: value.to(module.device) for name, value in arguments.items()})
-            made = [samples] if sources is None else [samples, *there_and_back(module, samples)]
-        samples = made[0].cpu()
-        if sources is not None:
-            samples = beside_sources([each.cpu() for each in made], sources.block(0, count))
-        picture = data.picture(samples, columns)
+            made = [each.cpu() for each in (samples, *there_and_back(module, samples))]
+        shown = made[0] if sources is None else beside_sources(made, sources.block(0, count))
+        picture = data.picture(shown, columns)
         folder = run_dir(trainer) / "pictures"
         with self.going_on_without(str(folder)):
             folder.mkdir(exist_ok=True)
