@@ -59,12 +59,6 @@ class CUT(TranslationModule):
             )
         further = {"features": features(channels=generator.feature_channels)}
         super().__init__(generator=generator, further=further, **settings)
-        if settings["masked"]:
-            raise ValueError("cut translates whole pictures, and data.masked is true; choose a condition of no holes")
-        if self.sees_sources:
-            raise ValueError(
-                "the discriminator of cut sees targets alone; set model.discriminator.condition_shape=null"
-            )
         if not contrast_weight >= 0:
             raise ValueError(f"model.contrast_weight must be 0 or more, got {contrast_weight}")
         if not temperature > 0:
@@ -103,8 +97,7 @@ class CUT(TranslationModule):
 
     def places(self, sources: Tensor) -> list[Tensor]:
         """Of each feature map the places that are compared, the same on every rank."""
-        with torch.no_grad():
-            sizes = [features[0, 0].numel() for features in self.generator.feature_maps(sources[:1])]  # type: ignore[operator]
+        sizes = self.generator.feature_sizes(*sources.shape[2:])  # type: ignore[operator]
         draws = self.draws.on_cpu()
         drawn = [draws.places("patches", min(self.patches, size), size) for size in sizes]
         return list(self.draws.send(torch.cat(drawn)).split([len(places) for places in drawn]))  # in one copy

@@ -60,15 +60,6 @@ class CycleGAN(TranslationModule):
     ) -> None:
         further = {"generator_back": generator_back, "discriminator_back": discriminator_back}
         super().__init__(further=further, **settings)
-        if settings["masked"]:
-            raise ValueError(
-                "cyclegan translates whole pictures, and data.masked is true; choose a condition of no holes"
-            )
-        if self.sees_sources:
-            raise ValueError(
-                "discriminators of cyclegan see pictures of one domain alone; set model.discriminator.condition_shape="
-                "null"
-            )
         for key, weight in (("cycle_weight", cycle_weight), ("identity_weight", identity_weight)):
             if not weight >= 0:
                 raise ValueError(f"model.{key} must be 0 or more, got {weight}")

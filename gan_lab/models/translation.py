@@ -72,9 +72,23 @@ class TranslationModule(GenerativeModule):
                 "model.augment would change targets and not the sources beside them, which D sees together; leave out "
                 f"{', '.join(self.augment)}, or set model.discriminator.condition_shape=null"
             )
+        if not self.needs_pairs:
+            self._check_unpaired(masked)
         self.inputs = SourceInputs(condition_shape, masked)
         self.adversarial = checked_adversarial(adversarial)
         self.boundary = self.adversarial.boundary
+
+    def _check_unpaired(self, masked: bool) -> None:
+        name = type(self).__name__.lower()
+        if masked:
+            raise ValueError(
+                f"{name} translates whole pictures, and data.masked is true; choose a condition of no holes"
+            )
+        if self.sees_sources:
+            raise ValueError(
+                f"{name} learns without pairs, so that each discriminator sees pictures of one domain alone; set "
+                "model.discriminator.condition_shape=null"
+            )
 
     @classmethod
     def inputs_from(cls, settings: Mapping[str, Any]) -> SourceInputs:

@@ -12,6 +12,7 @@ from gan_lab.layers.initialization import RELU_GAIN, initialize
 from gan_lab.layers.normalization import brings_offset, normalization_layer, spectrally_normalize
 from gan_lab.layers.upsampling import upsampling_layer
 
+BORDER = 3  # mirrored on each side of what the residual network's 7x7 convolutions take
 MOST_TIMES_WIDTH = 8  # channels of a U-Net's lower levels, in widths
 FIRST_DROPOUT = 4  # the first of the levels of a U-Net, from full size down, whose step up may have dropout
 
@@ -157,7 +158,7 @@ class ResNetTranslator(Translator):
         dropout = _share_left_out(dropout)
 
         self.down = nn.Sequential(
-            nn.ReflectionPad2d(3),
+            nn.ReflectionPad2d(BORDER),
             nn.Conv2d(self.input_channels, width, 7, bias=bias),
             normalization_layer(normalization, width),
             nn.ReLU(),
@@ -174,7 +175,7 @@ class ResNetTranslator(Translator):
             self.up.append(upsampling_layer(upsampling, inputs, outputs, kernel_size=3, bias=bias))
             self.up.append(normalization_layer(normalization, outputs))
             self.up.append(nn.ReLU())
-        self.output = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(width, self.sample_shape[0], 7))
+        self.output = nn.Sequential(nn.ReflectionPad2d(BORDER), nn.Conv2d(width, self.sample_shape[0], 7))
 
         for part in (self.down, self.blocks, self.up):
             initialize(part, initialization, gain=RELU_GAIN)
@@ -188,6 +189,12 @@ class ResNetTranslator(Translator):
     def translate(self, pictures: Tensor) -> Tensor:
         """See `Translator.translate`."""
         return self.output(self.up(self.blocks(self.down(pictures))))
+
+    def feature_sizes(self, height: int, width: int) -> list[int]:
+        """Of sources of this size, how many places each of the `feature_maps` has."""
+        halved = [(height >> level) * (width >> level) for level in range(1, self.size_multiple.bit_length())]
+        own = [(height + 2 * BORDER) * (width + 2 * BORDER), *halved]
+        return own + halved[-1:] * (len(self.feature_channels) - len(own))
 
     def feature_maps(self, condition: Tensor) -> list[Tensor]:
         """Of (B, C', H, W) sources what CUT compares (Park et al. 2020, appendix C.1), each (B, channels, H', W').

@@ -233,6 +233,7 @@ def test_feature_maps_are_what_the_generator_computes_on_its_way(blocks):
     picture = torch.rand(2, 3, 16, 16)
     maps = generator.feature_maps(picture)
     assert [len(features[0]) for features in maps] == generator.feature_channels
+    assert [features[0, 0].numel() for features in maps] == generator.feature_sizes(16, 16)
     later = generator.blocks[(blocks + 1) // 2 :](maps[-1])
     assert torch.equal(generator.output(generator.up(later)).tanh(), generator(condition=picture))
 
