@@ -21,7 +21,9 @@ def surroundings(tmp_path_factory):
     torch.set_num_threads(1)
     os.environ["GAN_LAB_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     os.environ["OMP_NUM_THREADS"] = "1"
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in its background without it
+    # A shell starts what runs in its background without the one, and nohup without the other.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def _run_command(module: str, arguments: list[str], folder: str, output: str, forking: bool = True) -> None:
