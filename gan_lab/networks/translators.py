@@ -1,7 +1,8 @@
-"""Generators that make a picture of a picture: the U-Net of pix2pix and the residual network of CycleGAN."""
+"""Generators that make a picture of a picture: the U-Net of pix2pix, the residual network of CycleGAN."""
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -128,6 +129,8 @@ class ResNetTranslator(Translator):
         ValueError: a value out of these ranges.
     """
 
+    name = "resnet_translator"
+
     def __init__(
         self,
         *,
@@ -144,7 +147,7 @@ class ResNetTranslator(Translator):
     ) -> None:
         multiple = 2 ** at_least("downsamplings", downsamplings, 1)
         super().__init__(
-            "resnet_translator",
+            self.name,
             sample_shape=sample_shape,
             condition_shape=condition_shape,
             masked=masked,
@@ -212,6 +215,43 @@ class ResNetTranslator(Translator):
             if number in (1, self._middle):
                 maps.append(features)
         return maps
+
+
+class ResidualTranslator(ResNetTranslator):
+    """A `ResNetTranslator` that makes what is to be added to the source, as the generator of DeblurGAN.
+
+    The global skip connection of Kupyn et al. 2018 (section 3.2): where most of a source is to stay, as in restoring
+    or colouring, or where two domains look much alike, it need not be learnt. An untrained network gives the source
+    back: its last convolution begins at 0. What comes out is not bounded to [-1, 1], and a value beyond is cut off when
+    it is rendered.
+
+    Args:
+        **settings: see `ResNetTranslator`; C' is C, or 1: a grey source is each of the sample's channels. Its
+            normalization is not spectral, which knows no weights of 0.
+    Raises:
+        ValueError: sources of other channels, spectral normalization; and see `ResNetTranslator`.
+    """
+
+    name = "residual_translator"
+
+    def __init__(self, **settings: Any) -> None:
+        if settings["normalization"] == "spectral":
+            raise ValueError(
+                f"{self.name} begins with weights of 0, which spectral normalization would divide by their norm; set "
+                "generator.normalization=instance_plain, or choose network=resnet_translator"
+            )
+        super().__init__(**settings)
+        if self.condition_shape[0] not in (1, self.sample_shape[0]):
+            raise ValueError(
+                f"{self.name} adds to the source, and data.condition_shape={[*self.condition_shape]} has neither "
+                f"one channel nor the {self.sample_shape[0]} of a sample; choose network=resnet_translator"
+            )
+        nn.init.zeros_(self.output[-1].weight)
+        nn.init.zeros_(self.output[-1].bias)
+
+    def forward(self, condition: Tensor, mask: Tensor | None = None) -> Tensor:
+        """See `Translator.forward`; (B, C, H, W) about [-1, 1]."""
+        return condition + self.translate(self.sources(condition, mask))
 
 
 class MirroredBlock(nn.Module):

@@ -7,7 +7,7 @@ from torch import nn
 
 from gan_lab.layers.normalization import NORMALIZATIONS
 from gan_lab.layers.upsampling import UPSAMPLINGS
-from gan_lab.networks.translators import ResNetTranslator, UNetTranslator
+from gan_lab.networks.translators import ResidualTranslator, ResNetTranslator, UNetTranslator
 
 COMMON = {
     "sample_shape": (3, 16, 16),
@@ -29,6 +29,11 @@ def resnet(**changes):
 def unet(**changes):
     torch.manual_seed(0)
     return UNetTranslator(**({**COMMON, "depth": 3} | changes))
+
+
+def residual(**changes):
+    torch.manual_seed(0)
+    return ResidualTranslator(**({**COMMON, "blocks": 2, "downsamplings": 2} | changes))
 
 
 BOTH = pytest.mark.parametrize("make", [resnet, unet])
@@ -238,6 +243,16 @@ def test_pictures_lie_in_the_unit_range(make):
     assert made(source).abs().max() <= 1
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_residual_network_begins_as_its_source_and_adds_to_it(channels):
+    made, source = residual(condition_shape=(channels, 16, 16)), pictures(2, channels, 16, 16)
+    assert made(source).equal(source.expand(2, 3, 16, 16))
+    made(source).sum().backward()
+    assert made.output[-1].weight.grad.abs().sum() > 0
+    nn.init.constant_(made.output[-1].bias, 0.25)
+    assert made(source).equal(source.expand(2, 3, 16, 16) + 0.25)
+
+
 @BOTH
 def test_a_mask_is_seen_and_asked_for(make):
     made, source = make(masked=True, initialization="he"), pictures(1, 3, 16, 16)
@@ -278,6 +293,13 @@ def test_refusals_name_the_value(make, changes, message):
         (resnet, {"blocks": 0}, "blocks must be 1 or more; got 0"),
         (resnet, {"downsamplings": 0}, "downsamplings must be 1 or more; got 0"),
         (resnet, {"downsamplings": 4}, "resnet_translator takes .* multiples of 16, from 32 on; .* 16x16;"),
+        (residual, {"downsamplings": 4}, "residual_translator takes .* multiples of 16"),
+        (
+            residual,
+            {"condition_shape": (4, 16, 16)},
+            r"condition_shape=\[4, 16, 16\] has neither one channel nor the 3",
+        ),
+        (residual, {"normalization": "spectral"}, "weights of 0, .* set generator.normalization=instance_plain"),
         (unet, {"depth": 1}, "depth must be 2 or more; got 1"),
         (unet, {"depth": 5}, "unet_translator takes .* multiples of 32, from 32 on; .* change generator.depth"),
         (
