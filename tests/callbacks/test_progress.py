@@ -52,7 +52,7 @@ def test_a_bar_on_a_terminal(tmp_path, monkeypatch):
 
 
 def test_durations():
-    assert [progress._duration(seconds) for seconds in (5, 65, 3605.9)] == ["0:05", "1:05", "1:00:05"]
+    assert [progress._duration(seconds) for seconds in (5, 65, 3605.9, -1.0)] == ["0:05", "1:05", "1:00:05", "0:00"]
 
 
 def test_a_run_into_a_file_says_how_far_it_is(command):
