@@ -22,7 +22,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from ranks import process_apart
 from regularizers.combinations import PAGE, read
-from shrunk import partner, shrunk
+from shrunk import makes_pictures_of_pictures, partner, shrunk
 
 from gan_lab import train
 from gan_lab.augment.ada import GROUPS
@@ -103,7 +103,8 @@ def everything(model: str) -> list[str]:
     if GOES_WITH[model]["lecam"] is None:
         chosen.append("model.regularizers.lecam.start_kimg=0")
     kind = get_class(config._target_)
-    if "discriminator" in kind.groups:
+    sees_pictures = any(config.get("discriminator", {}).get(key) for key in ("condition_shape", "masked"))
+    if "discriminator" in kind.groups and (sees_pictures or not makes_pictures_of_pictures("model", model)):
         factors = ", ".join(f"{group}: {int(group not in LACKING.get(model, ()))}" for group in GROUPS)
         chosen += ["+augment@model.augment.ada=ada", "model.augment.ada.p=0.5"]
         chosen.append(f"model.augment.ada.groups={{{factors}}}")
