@@ -55,7 +55,8 @@ class AdaptiveAugmentation(Augmentation):
                 self.register_buffer(name, torch.tensor(0))
 
     def check(self, module: Any) -> None:
-        """Adapting takes a D whose logits have two sides."""
+        """See `Augmentation`; and adapting takes a D whose logits have two sides."""
+        super().check(module)
         boundary = getattr(module, "boundary", None)
         if self.target is not None and boundary is None:
             raise ValueError(

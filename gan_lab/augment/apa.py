@@ -1,5 +1,6 @@
 """Adaptive pseudo augmentation: fakes shown to D as if they were real."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ class APA(AdaptiveAugmentation):
 
     Departure from the paper: the fakes that stand in are those that the step judges as fakes too, and are not generated
     for this purpose. Where a loss is a mean over single samples, its expectation is the same.
+
+    Where D sees a source beside each image, the fake of a real's number was made of the same one, which stays.
 
     Args:
         see `AdaptiveAugmentation`.
@@ -40,6 +43,12 @@ class APA(AdaptiveAugmentation):
     def forward(self, images: Tensor, draws: Draws) -> Tensor:
         """The same images."""
         return images
+
+    def together(
+        self, images: Tensor, beside: Mapping[str, Tensor], draws: Draws
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The same."""
+        return images, beside
 
     def replace(self, real: Tensor, fake: Tensor, draws: Draws) -> Tensor:
         """(B, ...) reals, of which each is with probability p the fake of its number."""

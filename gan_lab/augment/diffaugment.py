@@ -1,12 +1,14 @@
 """DiffAugment: mild changes of all that D sees, always on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from gan_lab.augment.base import Augmentation
+from gan_lab.augment.base import Augmentation, check_that_some_move
 from gan_lab.augment.pixels import check_pictures, split_alpha, take, uniforms
+from gan_lab.layers.moving import moved_together
 from gan_lab.layers.precision import full_precision
 from gan_lab.sampling import Draws
 
@@ -69,10 +71,15 @@ POLICIES: dict[str, Callable[[Tensor, Draws], Tensor]] = {
     "translation": translation,
     "cutout": cutout,
 }
+MOVING = ("translation", "cutout")  # those that go by places, whatever a pixel shows
 
 
 class DiffAugment(Augmentation):
     """Differentiable augmentation of reals and fakes, in both phases (Zhao et al. 2020, section 3.3).
+
+    A D that sees sources and masks beside its images sees all of them moved by one draw. Then translation and cutout
+    alone are on: sources may be anything, such as outlines or labels, whose values are not colours. What comes in and
+    what is cut out is zero in images and sources, and no hole.
 
     Args:
         policies: one or more of color, translation and cutout, applied in the order given.
@@ -85,11 +92,25 @@ class DiffAugment(Augmentation):
             raise ValueError(f"policies of DiffAugment are {', '.join(POLICIES)}, got {list(policies)}")
         self.policies = tuple(policies)
 
+    def check(self, module: Any) -> None:
+        """Refuse policies none of which is for a D that sees other pictures beside its images."""
+        check_that_some_move("DiffAugment", module, self.policies, MOVING)
+
     def forward(self, images: Tensor, draws: Draws) -> Tensor:
         """(B, C, H, W) -> the same shape, in float32 or float64, whatever autocast would have."""
+        return self._through(self.policies, images, draws)
+
+    def together(
+        self, images: Tensor, beside: Mapping[str, Tensor], draws: Draws
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """See `Augmentation`; types as `forward`."""
+        moving = [name for name in self.policies if name in MOVING]
+        return moved_together(lambda pictures: self._through(moving, pictures, draws), images, beside)
+
+    def _through(self, policies: Sequence[str], images: Tensor, draws: Draws) -> Tensor:
         check_pictures(images, "DiffAugment")
         with torch.autocast(images.device.type, enabled=False):
             images = full_precision(images)
-            for name in self.policies:
+            for name in policies:
                 images = POLICIES[name](images, draws)
         return images

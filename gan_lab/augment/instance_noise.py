@@ -1,5 +1,7 @@
 """Instance noise: what D sees is blurred by noise that fades as training goes on."""
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
 from gan_lab.augment.base import Augmentation
@@ -8,6 +10,9 @@ from gan_lab.sampling import Draws
 
 class InstanceNoise(Augmentation):
     """Add N(0, sigma^2) to every value that D sees; sigma falls linearly to 0 (Arjovsky and Bottou 2017, section 3.2).
+
+    Sources and masks beside them stay as they are: those of reals and of fakes are the same already, so noise on the
+    images is enough for pairs of either kind to overlap.
 
     Args:
         sigma: standard deviation at the start, in units of [-1, 1], 0 or more.
@@ -27,3 +32,9 @@ class InstanceNoise(Augmentation):
             return images
         noise = draws.normal_by_blocks("instance noise", len(images), images.shape[1:])
         return images + sigma * noise
+
+    def together(
+        self, images: Tensor, beside: Mapping[str, Tensor], draws: Draws
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Noise on the images alone."""
+        return self(images, draws), beside

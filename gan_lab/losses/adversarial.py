@@ -16,12 +16,14 @@ class Adversarial(NamedTuple):
         generator: of `fake_logits`, and of `real_logits` where it `compares` them -> (B,) losses.
         compares: whether G's loss depends on D's logits of reals; `real_logits` may be None where not.
         boundary: the logit at which D takes neither side; None for a critic, whose zero means nothing.
+        pairs: whether a loss compares each real with the fake of its number.
     """
 
     discriminator: Callable[..., Tensor]
     generator: Callable[..., Tensor]
     compares: bool
     boundary: float | None
+    pairs: bool = False
 
 
 def _of_fakes(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -52,7 +54,9 @@ LOSSES = {
     ),
     "hinge": Adversarial(hinge.discriminator_loss, _of_fakes(hinge.generator_loss), False, 0.0),
     "wasserstein": Adversarial(wasserstein.discriminator_loss, _of_fakes(wasserstein.generator_loss), False, None),
-    "relativistic": Adversarial(relativistic.paired_discriminator_loss, relativistic.paired_generator_loss, True, None),
+    "relativistic": Adversarial(
+        relativistic.paired_discriminator_loss, relativistic.paired_generator_loss, True, None, pairs=True
+    ),
     "relativistic_average": Adversarial(
         relativistic.average_discriminator_loss, relativistic.average_generator_loss, True, None
     ),

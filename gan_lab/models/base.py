@@ -104,6 +104,7 @@ class GenerativeModule(LightningModule):
         needs_pairs: whether sources and the reals beside them have to belong together.
         directions: of a model that translates either way, name of a direction -> its network, the sampled one first.
         inputs: draws the sampled network's inputs, see `gan_lab.sampling.LatentInputs`.
+        sees: which of `condition` and `mask` D is given beside its images.
         images_seen: global number of reals seen so far.
         latest: the newest losses and scores, for a person to look at.
         report: shows (activity, done, total) to that person while training waits.
@@ -117,6 +118,7 @@ class GenerativeModule(LightningModule):
     needs_pairs: ClassVar[bool] = True
     directions: ClassVar[dict[str, str]] = {}
     inputs: Any
+    sees: tuple[str, ...] = ()
 
     def __init__(self, networks: Mapping[str, nn.Module], **plumbing: Unpack[Plumbing]) -> None:
         super().__init__()
@@ -229,13 +231,23 @@ class GenerativeModule(LightningModule):
 
         With reals, `instead` are fakes that an augmentation may show in the place of some (of the same shape).
         """
+        return self.augmented_together(images, instead=instead)[0]
+
+    def augmented_together(
+        self, images: Tensor, *, instead: Tensor | None = None, **beside: Any
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """As `augmented`, and what D is given `beside` the images: the pictures that it sees move as these do."""
         augmentations: list[Any] = list(self.augment.values())
         if instead is not None:
             for augmentation in augmentations:
                 images = augmentation.replace(images, instead, self.draws)
+        pictures = {name: beside[name] for name in self.sees if name in beside}
         for augmentation in augmentations:  # whatever stands in for a real is changed as a real is
-            images = augmentation(images, self.draws)
-        return images
+            if pictures:
+                images, pictures = augmentation.together(images, pictures, self.draws)
+            else:
+                images = augmentation(images, self.draws)
+        return images, {**beside, **pictures}
 
     def record_logits(self, *, real_logits: Tensor, fake_logits: Tensor) -> None:
         """D's logits of what it was shown in a step: for the curves, and for what adapts to them."""

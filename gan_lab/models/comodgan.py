@@ -74,7 +74,7 @@ class CoModGAN(InpaintingModule):
                 with torch.no_grad():
                     fake = self.translated(part)
                 logits = {
-                    "real_logits": self.logits(self.augmented(real, instead=fake), **given),
+                    "real_logits": self.judge(real, instead=fake, **given),
                     "fake_logits": self.judge(fake, **given),
                 }
                 loss = self.adversarial.discriminator(**logits).mean()

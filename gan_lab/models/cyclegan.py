@@ -128,8 +128,7 @@ class CycleGAN(TranslationModule):
 
     def telling_apart(self, real: Tensor, fake: Tensor, **by: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """() the loss of a discriminator with its regularizers, and its logits."""
-        shown = self.augmented(real, instead=fake)
-        logits = {"real_logits": self.logits(shown, **by), "fake_logits": self.judge(fake, **by)}
+        logits = {"real_logits": self.judge(real, instead=fake, **by), "fake_logits": self.judge(fake, **by)}
         loss = 0.5 * self.adversarial.discriminator(**logits).mean()
         self.record("loss/d_back" if by else "loss/d", loss)
         return loss + self.regularization("discriminator", real=real, fake=fake, **by, **logits), logits

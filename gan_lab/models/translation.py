@@ -20,7 +20,7 @@ class TranslationModule(GenerativeModule):
         generator: condition (B, C', H', W'), and mask (B, 1, H, W) where there is one -> (B, *sample_shape) in [-1, 1],
             or about it, where the last layer is linear.
         discriminator: (B, *sample_shape) -> (B,) or (B, ...) logits; one whose attribute `condition_shape` is not None
-            is given condition and mask, too.
+            is given the condition, too, and one whose attribute `masked` is true the mask.
         condition_shape: (C', H', W') of sources.
         masked: whether there are masks.
         adversarial: by name what D and G minimize, see `gan_lab.losses.adversarial`.
@@ -29,7 +29,7 @@ class TranslationModule(GenerativeModule):
     Attributes:
         judgement, boundary, pairs: see `GANModule`.
     Raises:
-        ValueError: networks that do not take what the data gives; augmentation of a D that sees the sources.
+        ValueError: networks that do not take what the data gives.
     """
 
     judgement = "logits"
@@ -66,17 +66,16 @@ class TranslationModule(GenerativeModule):
                 f"{type(self).__name__.lower()} needs a discriminator that gives logits, and "
                 f"{type(discriminator).__name__} gives {discriminator.judgement}; choose network=unet_translator"
             )
-        self.sees_sources = getattr(discriminator, "condition_shape", None) is not None
-        if self.sees_sources and self.augment:
-            raise ValueError(
-                "model.augment would change targets and not the sources beside them, which D sees together; leave out "
-                f"{', '.join(self.augment)}, or set model.discriminator.condition_shape=null"
-            )
+        there = {
+            "condition": getattr(discriminator, "condition_shape", None) is not None,
+            "mask": getattr(discriminator, "masked", False),
+        }
+        self.sees = tuple(name for name, sees in there.items() if sees)
         if not self.needs_pairs:
             self._check_unpaired(masked)
         self.inputs = SourceInputs(condition_shape, masked)
         self.adversarial = checked_adversarial(adversarial)
-        self.boundary = self.adversarial.boundary
+        self.boundary, self.pairs = self.adversarial.boundary, self.adversarial.pairs
 
     def _check_unpaired(self, masked: bool) -> None:
         name = type(self).__name__.lower()
@@ -84,7 +83,7 @@ class TranslationModule(GenerativeModule):
             raise ValueError(
                 f"{name} translates whole pictures, and data.masked is true; choose a condition of no holes"
             )
-        if self.sees_sources:
+        if self.sees:
             raise ValueError(
                 f"{name} learns without pairs, so that each discriminator sees pictures of one domain alone; set "
                 "model.discriminator.condition_shape=null"
@@ -100,11 +99,12 @@ class TranslationModule(GenerativeModule):
 
     def logits(self, images: Tensor, **given: Any) -> Tensor:
         """(B,) or (B, ...) logits of D for images as they are; `given` are condition and mask."""
-        return self.discriminator(images, **given) if self.sees_sources else self.discriminator(images)
+        return self.discriminator(images, **{name: given[name] for name in self.sees if name in given})
 
-    def judge(self, images: Tensor, **given: Any) -> Tensor:
-        """As `logits`, for images as D gets to see them in training."""
-        return self.logits(self.augmented(images), **given)
+    def judge(self, images: Tensor, *, instead: Tensor | None = None, **given: Any) -> Tensor:
+        """As `logits`, for images, and what is given beside them, as D gets to see them in training."""
+        images, given = self.augmented_together(images, instead=instead, **given)
+        return self.logits(images, **given)
 
     def update_discriminator(
         self, parts: Sequence[dict[str, Tensor]], fakes: Sequence[Tensor], *, factor: float = 1.0
@@ -114,7 +114,7 @@ class TranslationModule(GenerativeModule):
             for part, fake in zip(parts, fakes, strict=True):
                 real, fake, given = part["real"], fake.detach(), beside(part)
                 logits = {
-                    "real_logits": self.logits(self.augmented(real, instead=fake), **given),
+                    "real_logits": self.judge(real, instead=fake, **given),
                     "fake_logits": self.judge(fake, **given),
                 }
                 loss = factor * self.adversarial.discriminator(**logits).mean()

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gan_lab.layers.moving import moved_together
 from gan_lab.layers.precision import full_precision, without_autocast
 from gan_lab.losses.reduction import per_sample
 from gan_lab.regularizers.base import Phase, Regularizer
@@ -48,6 +49,8 @@ def squared_difference(first: Tensor, second: Tensor) -> Tensor:
 class _OfImages(Regularizer):
     """What consistency under flips and shifts shares.
 
+    Sources and masks that D sees beside its samples move with them.
+
     Args:
         flip: whether half of the samples are mirrored.
         max_shift: the most pixels that a sample is moved by, each way, 0 or more.
@@ -62,22 +65,20 @@ class _OfImages(Regularizer):
             )
         self.flip, self.max_shift = flip, max_shift
 
-    def check(self, module: Any) -> None:
-        if getattr(module, "sees_sources", False):
-            raise ValueError(
-                f"regularizer {self.name} moves pictures, and D sees sources beside them, which would stay where they "
-                "are; set model.discriminator.condition_shape=null, or leave the regularizer out"
-            )
-
     def difference(self, module: Any, phase: Phase, side: str) -> Tensor:
         """(B,) squared differences of D's logits of "real" or "fake" samples, and of the same flipped and shifted.
 
         Where D has a logit for each place, of their means: each is of another place once the sample has moved.
         """
-        shown = full_precision(module.augmented(needed(self, module, phase, side)).detach())
-        changed = self._changed(module, shown)
-        with without_autocast(shown):
-            logits = [per_sample(module.logits(images, **phase.beside(side))) for images in (changed, shown)]
+        images, beside = module.augmented_together(needed(self, module, phase, side), **phase.beside(side))
+        images = full_precision(images.detach())
+        pictures = {name: full_precision(beside[name]) for name in module.sees if name in beside}
+        changed, moved = moved_together(lambda together: self._changed(module, together), images, pictures)
+        with without_autocast(images):
+            logits = [
+                per_sample(module.logits(changed, **{**beside, **moved})),
+                per_sample(module.logits(images, **{**beside, **pictures})),
+            ]
         return squared_difference(*logits)
 
     def _changed(self, module: Any, images: Tensor) -> Tensor:

@@ -58,8 +58,7 @@ class Dragan(Regularizer):
 
     def forward(self, module: Any, phase: Phase) -> Tensor:
         """(B,) penalties."""
-        real = module.augmented(needed(self, module, phase, "real"))
+        real, beside = module.augmented_together(needed(self, module, phase, "real"), **phase.beside("real"))
         noise = module.draws.normal_by_blocks("dragan", len(real), real.shape[1:])
         points = dragan_points(real=real, noise=noise, scale=self.scale)
-        beside = phase.beside("real")
         return gradient_penalty(lambda images: module.logits(images, **beside), points, target=self.target)

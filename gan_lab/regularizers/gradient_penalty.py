@@ -57,7 +57,8 @@ def gradient_penalty(
 class GradientPenalty(Regularizer):
     """lambda * (|grad D| - target)^2 between reals and fakes (Gulrajani et al. 2017, section 4).
 
-    A conditional D judges the points as of the real's class (the paper is on unconditional ones).
+    A conditional D judges the points as of the real's class (the paper is on unconditional ones). Where it sees sources
+    beside images, real and fake are augmented by one draw, so that the source between them is theirs.
 
     Args:
         weight: lambda, 0 or more, or a schedule of it (paper: 10).
@@ -79,10 +80,14 @@ class GradientPenalty(Regularizer):
 
     def forward(self, module: Any, phase: Phase) -> Tensor:
         """(B,) penalties."""
-        real, fake = (module.augmented(needed(self, module, phase, kind)) for kind in ("real", "fake"))
+        moment = module.draws.state_dict()
+        real, beside = module.augmented_together(needed(self, module, phase, "real"), **phase.beside("real"))
+        if module.sees:
+            module.draws.load_state_dict(moment)
+        fake, _ = module.augmented_together(needed(self, module, phase, "fake"), **phase.beside("fake"))
         mix = module.draws.uniform("gradient penalty", len(real), (1,))
         return gradient_penalty(
-            lambda images: module.logits(images, **phase.beside("real")),
+            lambda images: module.logits(images, **beside),
             interpolate(real=real, fake=fake, mix=mix),
             target=self.target,
             one_sided=self.one_sided,

@@ -103,7 +103,8 @@ def everything(model: str) -> list[str]:
     if GOES_WITH[model]["lecam"] is None:
         chosen.append("model.regularizers.lecam.start_kimg=0")
     kind = get_class(config._target_)
-    if "discriminator" in kind.groups and not makes_pictures_of_pictures("model", model):
+    sees_pictures = any(config.get("discriminator", {}).get(key) for key in ("condition_shape", "masked"))
+    if "discriminator" in kind.groups and (sees_pictures or not makes_pictures_of_pictures("model", model)):
         factors = ", ".join(f"{group}: {int(group not in LACKING.get(model, ()))}" for group in GROUPS)
         chosen += ["+augment@model.augment.ada=ada", "model.augment.ada.p=0.5"]
         chosen.append(f"model.augment.ada.groups={{{factors}}}")
@@ -142,17 +143,20 @@ def fit(overrides: list[str], folder: Path, iterations: int, *, on_gpu: bool) ->
 def counted() -> Iterator[Counter[str]]:
     """How many steps each group takes inside, and how often D is shown something ("shown")."""
     seen: Counter[str] = Counter()
-    count, augmented = GenerativeModule._count, GenerativeModule.augmented
+    count, shown = GenerativeModule._count, GenerativeModule.augmented_together
 
     def counting(module: Any, group: str) -> None:
         seen[group] += 1
         count(module, group)
 
-    def showing(module: Any, *given: Any, **named: Any) -> torch.Tensor:
+    def showing(module: Any, *given: Any, **named: Any) -> Any:
         seen["shown"] += 1
-        return augmented(module, *given, **named)
+        return shown(module, *given, **named)
 
-    with patch.object(GenerativeModule, "_count", counting), patch.object(GenerativeModule, "augmented", showing):
+    with (
+        patch.object(GenerativeModule, "_count", counting),
+        patch.object(GenerativeModule, "augmented_together", showing),
+    ):
         yield seen
 
 

@@ -46,6 +46,13 @@ AUGMENTED = [
     "model.augment.ada.p=0.5",
     "model.augment.ada.groups={blit: 1, geometry: 1, color: 1, filter: 1, noise: 1, cutout: 1}",
 ]
+PAIRS = [  # D sees image, source and mask
+    *("model=pix2pix", "network=unet_translator", "condition=masked_strokes"),
+    *AUGMENTED,
+    "+augment@model.augment.diff=diffaugment",
+    "+augment@model.augment.noise=instance_noise",
+    "+regularizer@model.regularizers.bcr=bcr",
+]
 LAZY = ["model._target_=witness.LazyPenalty", "model.discriminator.normalization=none"]
 
 
@@ -127,11 +134,12 @@ def test_two_ranks(model, pair, tmp_path):
         ["model=dcgan", *LAZY, "data.micro_batch_size=8"],
         ["model=dcgan", "+model.clip_norm={generator: 0.01, discriminator: 0.01}"],
         ["model=dcgan", *AUGMENTED],
+        PAIRS,
         ["model=wgan_gp", "+regularizer@model.regularizers.r1=r1", "model.regularizers.r1.every=2"],
     ],
     ids=[
         *("micro_batches", "micro_batches_of_g", "penalty_alone", "penalty_in_two_backwards", "clipped"),
-        *("augmented", "lazy"),
+        *("augmented", "augmented_pairs", "lazy"),
     ],
 )
 def test_ways_to_step(overrides, pair, tmp_path):

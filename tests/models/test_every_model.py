@@ -74,6 +74,9 @@ class FarAway(Augmentation):
     def forward(self, images, draws):
         return images + FAR
 
+    def together(self, images, beside, draws):
+        return images + FAR, beside
+
 
 @pytest.mark.parametrize("model", MODELS)
 def test_d_is_shown_the_augmented_alone(model):

@@ -10,6 +10,7 @@ import torch
 from tiny import Doubled, Same, settings, train_on
 from torch import Tensor, nn
 
+from gan_lab.augment.ada import ADA
 from gan_lab.losses.holes import squared_in_hole
 from gan_lab.models.comodgan import CoModGAN
 from gan_lab.models.context_encoder import ContextEncoderGAN
@@ -236,7 +237,6 @@ def test_sources_with_latents():
     ("changes", "said"),
     [
         ({"generator": nn.Identity()}, "needs a generator that is given pictures"),
-        ({"augment": {"doubled": Doubled()}}, "leave out doubled, or set model.discriminator.masked=false"),
         ({"distance_weight": -1}, "model.distance_weight must be 0 or more, got -1"),
     ],
 )
@@ -254,9 +254,19 @@ def test_a_translator_is_no_inpainter():
         gated(generator=translator)
 
 
+def test_a_mask_moves_with_its_picture():
+    """Where D sees a mask of what is light; both are mirrored or not."""
+    module = gated(augment={"ada": ADA({"blit": 1.0}, p=1.0, target=None, interval=4, kimg=500, batch_size=2)})
+    pictures = torch.tensor([-1.0, 1.0]).expand(64, *SIDE)
+    shown, beside = module.augmented_together(pictures, condition=pictures, mask=(pictures > 0).float())
+    assert 16 < (shown != pictures).flatten(1).any(1).sum() < 48
+    assert torch.equal(beside["mask"], (shown > 0).float())
+    assert beside["condition"] is pictures, "D does not see it"
+
+
 def test_augmentation_of_a_d_that_sees_pictures_alone():
     module = gated(discriminator=Blind(), augment={"doubled": Doubled()})
-    assert not module.sees_sources
+    assert module.sees == ()
     train(module)
 
 

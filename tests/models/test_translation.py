@@ -10,10 +10,14 @@ import torch
 from tiny import Doubled, Same, ScalingGenerator, settings, train_on
 from torch import Tensor, nn
 
+from gan_lab.augment.ada import ADA
+from gan_lab.augment.apa import APA
 from gan_lab.losses.adversarial import LOSSES
 from gan_lab.models.gan import GAN
 from gan_lab.models.pix2pix import Pix2Pix
-from gan_lab.regularizers.r1 import R1
+from gan_lab.regularizers.consistency import BalancedConsistency
+from gan_lab.regularizers.gradient_penalty import GradientPenalty
+from gan_lab.regularizers.r1 import R1, R2
 from gan_lab.sampling import Draws, SourceInputs
 
 REAL = torch.tensor([[1.0, 0.0], [0.0, 1.0]])  # targets y
@@ -130,12 +134,115 @@ def test_penalties_on_slopes_know_the_sources():
         ({"generator": ScalingGenerator()}, "needs a generator that is given pictures, and ScalingGenerator is not"),
         ({"adversarial": "hing"}, "model.adversarial must be one of non_saturating, least_squares, .* got 'hing'"),
         ({"distance_weight": -1}, "model.distance_weight must be 0 or more, got -1"),
-        ({"augment": {"doubled": Doubled()}}, "leave out doubled, or set model.discriminator.condition_shape=null"),
     ],
 )
 def test_what_does_not_go_together(changes, said):
     with pytest.raises(ValueError, match=said):
         pix2pix(**changes)
+
+
+# A D that sees the sources, and what moves pictures -----------------------------------------------------------------
+
+ROW = (1, 4, 4)
+PATTERN = 0.5 * (1 - 2 * (torch.arange(2 * 16).view(2, *ROW).square() % 7 % 2).float())  # values 1/2 and -1/2
+
+
+class ApartCritic(nn.Module):
+    """D(x, y) = s * mean|y - x| with s = 1."""
+
+    condition_shape = ROW
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, images: Tensor, condition: Tensor) -> Tensor:
+        return self.scale * (images - condition).abs().flatten(1).mean(1)
+
+
+class SquareCritic(ApartCritic):
+    """D(x, y) = s * |y - x|^2."""
+
+    def forward(self, images: Tensor, condition: Tensor) -> Tensor:
+        return self.scale * (images - condition).square().flatten(1).sum(1)
+
+
+class Enlarging(Scaling):
+    """G(x) = a * x, with a = 2."""
+
+    condition_shape = ROW
+
+    def __init__(self, scale: float = 2.0) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(scale))
+
+
+class EqualPairs(Pairs):
+    """Targets that are their sources."""
+
+    condition_shape = ROW
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        return itertools.repeat({"real": PATTERN, "condition": PATTERN})
+
+
+MOVING = {
+    "ada": lambda: ADA({"blit": 1.0, "color": 1.0}, p=1.0, target=None, interval=4, kimg=500, batch_size=2),
+    "apa": lambda: APA(p=1.0, target=None, interval=4, kimg=500, batch_size=2),
+}
+
+
+def of_equal_pairs(**changes: Any) -> Pix2Pix:
+    own = {"generator": Enlarging(), "discriminator": ApartCritic(), "condition_shape": list(ROW)}
+    module = pix2pix(**(own | {"distance_weight": 0.0} | changes))
+    train_on(module, EqualPairs(PATTERN), iterations=1)
+    return module
+
+
+def test_both_pictures_of_a_pair_are_moved_by_one_draw():
+    """Reals are their sources however both are turned: D says 0. Fakes are twice theirs: 1/2, which falls in G's step
+    by 0.1 * 1/2 for the scale."""
+    optimizers = {group: partial(torch.optim.SGD, lr=lr) for group, lr in (("discriminator", 0.0), ("generator", 0.1))}
+    module = of_equal_pairs(augment={"ada": MOVING["ada"]()}, optimizers=optimizers)
+    records = module.take_records()
+    assert records["logits/real"] == 0.0
+    assert records["logits/fake"] == 0.5
+    assert module.generator.scale.item() == pytest.approx(2.05)
+
+
+def test_a_fake_in_a_reals_place_has_that_reals_source():
+    module = of_equal_pairs(augment={name: make() for name, make in MOVING.items()})
+    assert module.take_records()["logits/real"] == 0.5
+
+
+def test_consistency_moves_both_pictures():
+    """What D says of a pair does not change when both are mirrored and moved."""
+    term = {"weight": 1.0, "every": 1, "flip": True, "max_shift": 2}
+    module = of_equal_pairs(regularizers={"bcr": BalancedConsistency(**term)}, augment={"ada": MOVING["ada"]()})
+    assert module.take_records()["reg/bcr"] == 0.0
+
+
+@pytest.mark.parametrize("term", [GradientPenalty(1.0, 1, target=1.0, one_sided=False), R1(1.0, 1), R2(1.0, 1)])
+def test_slopes_are_taken_beside_the_source_as_it_was_moved(term):
+    """|y - x|^2 has none where both are the same: fakes are their sources, too, and so is what lies in between."""
+    module = of_equal_pairs(
+        generator=Enlarging(1.0),
+        discriminator=SquareCritic(),
+        regularizers={"term": term},
+        augment={"ada": MOVING["ada"]()},
+    )
+    expected = 1.0 if isinstance(term, GradientPenalty) else 0.0
+    assert module.take_records()[f"reg/{term.name}"] == expected
+
+
+def test_an_augmentation_that_knows_no_sources():
+    with pytest.raises(ValueError, match="Doubled changes images alone, and D of pix2pix sees the condition beside"):
+        train(pix2pix(augment={"doubled": Doubled()}))
+
+
+def test_a_fake_would_be_compared_with_itself():
+    with pytest.raises(ValueError, match="Pix2Pix compares each real with the fake of its number"):
+        of_equal_pairs(adversarial="relativistic", augment={"apa": MOVING["apa"]()})
 
 
 def test_data_without_sources():

@@ -43,6 +43,7 @@ class Asked:
     """A conditional model's stand-in that notes which labels come with which samples; D(x, y) = y * sum of x."""
 
     device = torch.device("cpu")
+    sees = ()
 
     def __init__(self, draws: Any, inputs: Any = None) -> None:
         self.draws, self.inputs, self.labels = draws, inputs, []
@@ -50,6 +51,9 @@ class Asked:
 
     def augmented(self, images: Tensor) -> Tensor:
         return images
+
+    def augmented_together(self, images: Tensor, **beside: Any) -> tuple[Tensor, dict[str, Any]]:
+        return images, beside
 
     def logits(self, images: Tensor, labels: Tensor) -> Tensor:
         self.labels.append(labels.tolist())
