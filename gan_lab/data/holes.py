@@ -212,18 +212,19 @@ class HoleSurvey(Survey):
 
     def findings(self) -> list[str]:
         """See `Survey`."""
-        found = super().findings()
+        found = []
+        if self._shares and np.mean(self._shares) > MUCH_HOLE:
+            found.append(
+                f"holes are {np.mean(self._shares):.0%} of the pictures on average: if what should be known is hole "
+                f"here, {self._exchanged}"
+            )
+        found += super().findings()
         for reason, names in self._left_out.items():
             found += line(f"masks left out, {reason}", names)
         found += line("pictures left out, none of whose masks is left", self._without)
         found += line("masks of another size than their picture, brought to it by the nearest pixel", self._resized)
         found += line(f"masks with levels between black and white, from {HALF} on they are white", self._soft)
         found += line("more grey than masks have; are these photographs?", self._photographs)
-        if self._shares and np.mean(self._shares) > MUCH_HOLE:
-            found.append(
-                f"holes are {np.mean(self._shares):.0%} of the pictures on average: if what should be known is hole "
-                f"here, {self._exchanged}"
-            )
         return found
 
     def facts(self) -> dict[str, Any]:

@@ -171,6 +171,8 @@ class MaskedFolder(Folder):
             raise ValueError("data=masked has the holes of its files: leave condition out, or choose data=folder")
         super().__init__(condition=condition, **settings)
         self._own, self._masked = masks, condition
+        if not self.paired:
+            raise ValueError("data.paired=false is of sources made of other images, and holes belong to their pictures")
         if self._shape.crop is not None:
             raise ValueError(f"data.crop={self._shape.crop} is not for pictures with masks; leave it out")
         if not masks.by_alpha and (self.test_root is None) != (masks.roots["test"] is None):

@@ -308,6 +308,8 @@ def test_another_mask_is_other_data(pictures, tmp_path):
         (lambda: condition("there", hole="grey"), "hole must be white or black, got 'grey'"),
         (lambda: condition("there", least_share=0.6, most_share=0.5), "least_share=0.6 and most_share=0.5"),
         (lambda: masked(Path("there"), Path("here"), Grey()), "leave condition out, or choose data=folder"),
+        (lambda: masked(Path("there"), Path("here"), condition("there"), paired=False), "data.paired=false is of"),
+        (lambda: masked(Path("there"), Path("here"), condition("there"), crop=4), "data.crop=4 is not for pictures"),
         (lambda: condition("there").make(torch.zeros(1, 3, 8, 8), torch.tensor([0])), "choose data=masked"),
     ],
 )
