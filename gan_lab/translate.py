@@ -220,7 +220,8 @@ class Job:
 
     def _made(self, content: bytes, mask: bytes | None) -> tuple[Any, list[str]]:
         """The picture that is made of a source, as an image of Pillow, and remarks."""
-        from gan_lab.translation.reading import hole_of_alpha, hole_of_mask, image_of, read_picture, shrunk_hole
+        from gan_lab.data.holes import hole_of_alpha, hole_of_mask
+        from gan_lab.translation.reading import image_of, read_picture, shrunk_hole
 
         translating = self.translating
         image_size = translating.image_size if self.settings["size"] == "train" else None

@@ -5,6 +5,7 @@ import io
 import pickle
 import struct
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -262,6 +263,21 @@ def write_pairs(
                 Image.fromarray(pixels).save(Path(root) / place / f"{number:03}.png")
         written[split] = first, second
     return written
+
+
+def write_masks(root: Path, *, names: Sequence[str], size: tuple[int, int] = (32, 32)) -> np.ndarray:
+    """Write a mask of (width, height) `size` under each of the names, white in a rectangle of a quarter or so.
+
+    Returns:
+        (N, H, W) bool, True where they are white.
+    """
+    Path(root).mkdir(parents=True, exist_ok=True)
+    holes = np.zeros((len(names), size[1], size[0]), dtype=bool)
+    for number, name in enumerate(names):
+        top = number % (size[1] // 2)
+        holes[number, top : top + size[1] // 2, size[0] // 4 : 3 * size[0] // 4] = True
+        Image.fromarray(holes[number]).save(Path(root) / f"{name}.png")
+    return holes
 
 
 def write_image_zip(path: Path, folder: Path) -> Path:

@@ -311,11 +311,12 @@ class ImageData(Data):
             log.info("training on %s%s %s", len(samples), of_all, self.contents())
         if self.source_data is not None:
             return UnpairedStream(self._stream_of(samples), self.source_data.open_sources(self))
-        if self.condition is not None and not self.paired:
+        condition = self.condition_of(samples)
+        if condition is not None and not self.paired:
             return UnpairedStream(
-                self._stream_of(samples), self._stream_of(samples, condition=self.condition, purposes=SOURCES)
+                self._stream_of(samples), self._stream_of(samples, condition=condition, purposes=SOURCES)
             )
-        return self._stream_of(samples, condition=self.condition)
+        return self._stream_of(samples, condition=condition)
 
     def contents(self) -> str:
         """What is trained on, for a line at the start."""
@@ -358,7 +359,13 @@ class ImageData(Data):
         """
         if self.source_data is not None:
             return self.source_data.as_sources(self.source_data.split_like(split))
-        return None if self.condition is None else Sources(self.reference(split), self.condition)
+        if self.condition is None:
+            return None
+        samples = self.reference(split)
+        condition = self.condition_of(samples)
+        assert condition is not None
+        condition.content()  # files that it reads are complained of here, before anything is trained
+        return Sources(samples, condition)
 
     def as_sources(self, split: str) -> OtherSources:
         """The images of a split as sources that belong to no targets."""
@@ -377,7 +384,12 @@ class ImageData(Data):
 
     def condition_of(self, samples: ReferenceSet) -> Condition | None:
         """See `Data`."""
-        return self.condition
+        held_out = samples.split.partition("[")[0] in HELD_OUT
+        return self.condition.held_out() if self.condition is not None and held_out else self.condition
+
+    def identity(self) -> str | None:
+        """See `Data`: of files that the condition reads."""
+        return None if self.condition is None else self.condition.identity()
 
     @property
     def stream(self) -> RealStream | UnpairedStream:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from gan_lab.data.images import resize
-from gan_lab.data.masks import Masks, sample_generator, whole_interval
+from gan_lab.data.masks import Holes, sample_generator, whole_interval
 from gan_lab.sampling import check_seed, send
 
 LUMA = (299, 587, 114)  # ITU-R BT.601, in thousandths of red, green and blue
@@ -76,6 +76,22 @@ class Condition(ABC):
     @abstractmethod
     def protocol(self) -> dict[str, Any]:
         """Plain JSON values that say all that decides the conditions of evaluation."""
+
+    def held_out(self) -> "Condition":
+        """The same for images that are not trained on; itself, unless a kind says otherwise."""
+        return self
+
+    def identity(self) -> str | None:
+        """A digest of the files that it reads, wherever they lie, without reading all of them; None for no files."""
+        return None
+
+    def content(self) -> str | None:
+        """A digest of all that it takes of the files that it reads, which it reads now; None for no files.
+
+        Raises:
+            OSError, ValueError: they are not there, or are not what they should be; after `shape`.
+        """
+        return None
 
 
 class Grey(Condition):
@@ -250,7 +266,7 @@ class Masked(Condition):
     name = "masked"
     masked = True
 
-    def __init__(self, *, masks: Masks, fill: int, vary: bool) -> None:
+    def __init__(self, *, masks: Holes, fill: int, vary: bool) -> None:
         if not isinstance(fill, int) or not 0 <= fill <= 255:
             raise ValueError(f"data.condition.fill must be a whole number from 0 to 255, got {fill!r}")
         self.masks, self.fill, self.vary = masks, fill, vary
@@ -266,12 +282,31 @@ class Masked(Condition):
         height, width = images.shape[-2:]
         samples = _samples(index, passes if self.vary else None)
         holes = [self.masks.at(number, pass_number, height, width) for number, pass_number in samples]
-        mask = send(torch.stack(holes), images.device)
+        return self.covered(images, send(torch.stack(holes), images.device))
+
+    def covered(self, images: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """What `make` gives, of (B, C, H, W) uint8 images and (B, 1, H, W) bool masks, True in the hole."""
         return {"condition": images.masked_fill(mask, self.fill), "mask": mask}
+
+    def with_masks(self, masks: Holes) -> "Masked":
+        """The same with other holes."""
+        return Masked(masks=masks, fill=self.fill, vary=self.vary)
 
     def protocol(self) -> dict[str, Any]:
         """See `Condition`; `vary` is of training alone."""
         return {"condition": self.name, "fill": self.fill, "masks": self.masks.protocol()}
+
+    def held_out(self) -> "Masked":
+        """See `Condition`."""
+        return self.with_masks(self.masks.held_out())
+
+    def identity(self) -> str | None:
+        """See `Condition`."""
+        return self.masks.identity()
+
+    def content(self) -> str | None:
+        """See `Condition`."""
+        return self.masks.content()
 
 
 def luma(images: Tensor) -> Tensor:

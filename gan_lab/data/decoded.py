@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -68,6 +68,8 @@ class DecodedImages(ImageData):
         common: as `ImageData`.
     """
 
+    on_bad_key: ClassVar[str] = "data.on_bad"  # as a person gives it
+
     def __init__(
         self,
         *,
@@ -79,7 +81,7 @@ class DecodedImages(ImageData):
     ) -> None:
         super().__init__(**common)
         if on_bad not in ("stop", "skip"):
-            raise ValueError(f"data.on_bad must be stop or skip, got {on_bad!r}")
+            raise ValueError(f"{self.on_bad_key} must be stop or skip, got {on_bad!r}")
         self.on_bad = on_bad
         self.cache_dir = Path(cache_dir).expanduser().absolute()
         self._copies = Copies(self.cache_dir)
@@ -125,7 +127,9 @@ class DecodedImages(ImageData):
         source = self.source(split)
         names = self._names(source)
         class_names, labels = self.classes(source, names)[:2]
-        return [source.outline(), class_names, labels, checksums_of(source, spread(names, SAMPLE), quietly=True)]
+        files = [source.outline(), class_names, labels, checksums_of(source, spread(names, SAMPLE), quietly=True)]
+        of_condition = ImageData.identity(self)
+        return files if of_condition is None else [*files, of_condition]
 
     def prepare_data(self) -> None:
         """Decode what is trained on and not in the cache yet."""
@@ -201,9 +205,11 @@ class DecodedImages(ImageData):
             unreadable = f"cannot be read: {listed(survey.unreadable)}"
             if self.on_bad == "stop" or not kept:
                 raise ValueError(
-                    f"{source.place}: {unreadable}. Repair or remove them, or leave them out: data.on_bad=skip"
+                    f"{source.place}: {unreadable}. Repair or remove them, or leave them out: {self.on_bad_key}=skip"
                 )
             findings.insert(0, f"skipped, {unreadable}")
+        if not kept:
+            raise ValueError(f"{source.place}: nothing is left of {listed(names)}; {'; '.join(findings)}")
         labels = None if classes.labels is None else np.array(classes.labels, dtype=np.int64)[kept]
         if labels is not None:
             np.save(folder / "labels.npy", labels)
@@ -221,6 +227,7 @@ class DecodedImages(ImageData):
             "modes": survey.modes,
             "findings": findings,
             "sample": sample_of(names, survey.checksums),
+            **survey.facts(),
         }
         (folder / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
         return content_of(survey.checksums, classes.names, classes.labels)

@@ -54,6 +54,7 @@ class Decoded(NamedTuple):
         upper_only: whether Pillow drops all but the upper 8 bits, which `peak` then is of.
         remarks: what was done about it, as a heading of a report.
         source: of a pair, what there is to say about the source; the rest is of the target, but for `pixels` of both.
+        holes: what there is to say about each mask that belongs to it; see `gan_lab.data.holes`.
     """
 
     pixels: np.ndarray | None
@@ -66,6 +67,7 @@ class Decoded(NamedTuple):
     upper_only: bool = False
     remarks: tuple[str, ...] = ()
     source: "Decoded | None" = None
+    holes: tuple[Any, ...] = ()
 
 
 def decode(content: bytes, shape: Shape, whites: Mapping[str, int] = MappingProxyType({})) -> Decoded:
@@ -297,6 +299,10 @@ class Survey:
         """
         whites = {kind: min(white for white in WHITES if white >= peak) for kind, peak in self._peaks.items()}
         return {kind: white for kind, white in whites.items() if white != FULL}
+
+    def facts(self) -> dict[str, Any]:
+        """What is kept beside a decoded copy, as plain JSON values; nothing, unless a kind says otherwise."""
+        return {}
 
     def findings(self) -> list[str]:
         """A line for each kind of oddity among the readable files."""

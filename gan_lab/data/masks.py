@@ -42,6 +42,20 @@ def interval(key: str, value: float | Sequence[float], least: float, most: float
     return float(ends[0]), float(ends[1])
 
 
+def bounds(least_share: float, most_share: float) -> tuple[float, float]:
+    """Those of a hole's share of the picture, as float.
+
+    Raises:
+        ValueError: they leave nothing between them, or are no shares.
+    """
+    if not 0 <= least_share <= most_share <= 1:
+        raise ValueError(
+            "data.condition.masks wants 0 <= least_share <= most_share <= 1, got "
+            f"least_share={least_share!r} and most_share={most_share!r}"
+        )
+    return float(least_share), float(most_share)
+
+
 def whole_interval(key: str, value: int | Sequence[int], least: int, most: int) -> tuple[int, int]:
     """`interval` of whole numbers, as int."""
     low, high = interval(key, value, least, most)
@@ -253,8 +267,44 @@ class Border(Law):
         return _strips(height, width, {side: round(share * _across(side, height, width)) for side in SIDES})
 
 
-class Masks:
-    """The hole in each picture of a set: of one of `laws`, all as likely, and drawn anew until its share fits.
+class Holes(ABC):
+    """The hole in each picture of a set."""
+
+    @abstractmethod
+    def check(self, height: int, width: int) -> None:
+        """Be ready for pictures of this size, and refuse settings that contradict it; no file is read."""
+
+    @abstractmethod
+    def at(self, index: int, pass_number: int | None, height: int, width: int) -> Tensor:
+        """The hole in one picture, for sizes that `check` has passed.
+
+        Args:
+            index: of the sample in its set.
+            pass_number: how often training has been through the set; None for the hole of evaluation.
+            height, width: of the picture, in pixels.
+        Returns:
+            (1, height, width) bool on the CPU, True in the hole.
+        """
+
+    @abstractmethod
+    def protocol(self) -> dict[str, Any]:
+        """Plain JSON values that say all that decides the holes of evaluation in pictures of one size."""
+
+    def held_out(self) -> "Holes":
+        """See `gan_lab.data.conditions.Condition`."""
+        return self
+
+    def identity(self) -> str | None:
+        """See `gan_lab.data.conditions.Condition`."""
+        return None
+
+    def content(self) -> str | None:
+        """See `gan_lab.data.conditions.Condition`."""
+        return None
+
+
+class Masks(Holes):
+    """Holes that are drawn: of one of `laws`, all as likely, and drawn anew until its share fits.
 
     Args:
         laws: by names of your own; several make a mixture, and None leaves one out.
@@ -269,12 +319,7 @@ class Masks:
         self.laws = {name: law for name, law in sorted(laws.items()) if law is not None}
         if not self.laws:
             raise ValueError("data.condition.masks.laws has no law, so there are no holes; give one or more")
-        if not 0 <= least_share <= most_share <= 1:
-            raise ValueError(
-                "data.condition.masks wants 0 <= least_share <= most_share <= 1, got "
-                f"least_share={least_share!r} and most_share={most_share!r}"
-            )
-        self.least_share, self.most_share = float(least_share), float(most_share)
+        self.least_share, self.most_share = bounds(least_share, most_share)
         self.seed = check_seed("data.condition.masks.seed", seed)
 
     def check(self, height: int, width: int) -> None:
@@ -296,15 +341,7 @@ class Masks:
                 )
 
     def at(self, index: int, pass_number: int | None, height: int, width: int) -> Tensor:
-        """The hole in one picture, for sizes that `check` has passed.
-
-        Args:
-            index: of the sample in its set.
-            pass_number: how often training has been through the set; None for the hole of evaluation.
-            height, width: of the picture, in pixels.
-        Returns:
-            (1, height, width) bool on the CPU, True in the hole.
-        """
+        """See `Holes`."""
         random = sample_generator(self.seed, "masks", index, pass_number)
         law = list(self.laws.values())[random.integers(len(self.laws))]
         for _ in range(TRIES):
@@ -317,7 +354,7 @@ class Masks:
         )
 
     def protocol(self) -> dict[str, Any]:
-        """Plain JSON values that say all that decides the holes of evaluation in pictures of one size."""
+        """See `Holes`."""
         return {
             "laws": {name: law.protocol() for name, law in self.laws.items()},
             "least_share": self.least_share,

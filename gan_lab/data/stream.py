@@ -222,6 +222,7 @@ class RealStream(Stream):
         self.samples, self.resident = samples, resident
         self._flip, self._workers, self._usual_take = flip, workers, usual_take
         self._condition, self._purposes = condition, purposes
+        self._content = None if condition is None else condition.content()
         (stored_height, stored_width), (height, width) = samples.stored.shape[2:], samples.images.shape[2:]
         spare = stored_height - height, stored_width - width
         self._crops = None
@@ -274,16 +275,22 @@ class RealStream(Stream):
         return shown
 
     def state_dict(self) -> dict[str, Any]:
-        """See `Stream`."""
-        return {
+        """See `Stream`; where the condition reads files, with their digest."""
+        state = {
             "position": self._position,
             "seed": self.seed,
             "size": len(self.samples),
             "digest": self.samples.digest,
         }
+        return state if self._content is None else state | {"condition": self._content}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """See `Stream`."""
+        if state.get("condition") != self._content:
+            raise ValueError(
+                "the checkpoint was trained with other masks: data.condition.masks.root, or how they are read, has "
+                "changed since. Restore them, or start a new run"
+            )
         if (state["size"], state["digest"]) != (len(self.samples), self.samples.digest):
             raise ValueError(
                 f"the checkpoint was trained on other data: {state['size']} samples with digest "

@@ -130,20 +130,41 @@ def decisive(config: Mapping[str, Any], content: str | None = None) -> dict[str,
 
 
 def has_own_place(data: Mapping[str, Any]) -> bool:
-    """Whether these are a person's own data; a set that can be downloaded is known by its name."""
-    return "download" not in data and any(isinstance(data.get(key), str) for key in PLACES)
+    """Whether these are a person's own data, or masks; a set that can be downloaded is known by its name."""
+    return bool(_places(data) or _places(_masks_of(data)))
 
 
 def _decisive_data(data: Mapping[str, Any], content: str | None) -> dict[str, Any]:
     kept = {key: value for key, value in data.items() if key not in INDIFFERENT_DATA}
     if kept.get("test_root", "") is None:  # came later than names did
         del kept["test_root"]
+    if "download" in data:
+        kept.pop("root", None)
     if isinstance(kept.get("source_data"), dict):
         kept["source_data"] = _decisive_data(kept["source_data"], None)
-    if not has_own_place(data):
-        return {key: value for key, value in kept.items() if key != "root" or "download" not in data}
-    places = {key: place_of(kept.pop(key)) for key in PLACES if isinstance(kept.get(key), str)}
-    return kept | (places if content is None else {"content": content})
+    places, masks = _places(data), _masks_of(data)
+    kept = {key: value for key, value in kept.items() if key not in places}
+    if masks:
+        own = {key: value for key, value in masks.items() if key not in (*_places(masks), "cache_dir")}
+        places_of_masks = _places(masks) if content is None else {}
+        kept["condition"] = kept["condition"] | {"masks": own | places_of_masks}
+    if content is None:
+        return kept | places
+    return kept | ({"content": content} if has_own_place(data) else {})
+
+
+def _masks_of(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The node that says where holes come from; empty where there is none."""
+    condition = data.get("condition")
+    masks = condition.get("masks") if isinstance(condition, Mapping) else None
+    return masks if isinstance(masks, Mapping) else {}
+
+
+def _places(node: Mapping[str, Any]) -> dict[str, str]:
+    """Where a person's own files lie, by key, each place by one name."""
+    if "download" in node:
+        return {}
+    return {key: place_of(node[key]) for key in PLACES if isinstance(node.get(key), str)}
 
 
 def _decisive_extractor(extractor: Mapping[str, Any]) -> dict[str, Any]:

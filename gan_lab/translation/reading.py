@@ -1,6 +1,5 @@
 """What a translator is given of a person's files: pictures of any size, their transparency, the holes in them."""
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -8,12 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from gan_lab.data import pair_files
 from gan_lab.data.image_files import FULL, MODES, UPPER_OF_12, Decoded, opened, reason_of
 from gan_lab.data.sources import Source, ZipSource, file_stamps, is_image, open_source
 
 TWELVE_BITS = 4095
-OPAQUE = np.uint8(255)
-HALF = 128  # the level from which a mask's pixel is hole, and alpha's is not
 
 
 class Picture(NamedTuple):
@@ -120,56 +118,6 @@ def dark(seen: Decoded) -> list[str]:
     return [f"nearly black: no level is above {seen.peak} of {most}; if it has 12 bits, or 8, convert it to 8 bits"]
 
 
-def hole_of_mask(content: bytes, size: tuple[int, int]) -> tuple[np.ndarray, list[str]]:
-    """The hole that a mask's file shows in white.
-
-    Args:
-        content: of the file.
-        size: (height, width) of the picture that it belongs to.
-    Returns:
-        (H, W) bool, True in the hole, and remarks.
-    Raises:
-        ValueError: it cannot be read, has transparency, or another size.
-    """
-    try:
-        image, _ = opened(content, {})
-        transparent = image.has_transparency_data
-        levels = np.array(image.convert("L"))
-    except Exception as error:
-        raise ValueError(f"its mask: {reason_of(error)}") from error
-    if transparent:
-        raise ValueError("its mask has transparency, so what of it is white is not known; save it without")
-    if levels.shape != size:
-        raise ValueError(
-            f"its mask has {levels.shape[1]}x{levels.shape[0]} pixels and the picture {size[1]}x{size[0]}; "
-            "bring the mask to the picture's size"
-        )
-    hole = levels >= HALF
-    return hole, grey_edges("the mask", levels, "white")
-
-
-def hole_of_alpha(alpha: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """The hole that a picture has where it is transparent.
-
-    Args:
-        alpha: (H, W) uint8; None of a picture without.
-    Returns:
-        (H, W) bool, True in the hole; (H, W) uint8, the alpha of the picture when the hole is filled; and remarks.
-    Raises:
-        ValueError: there is no transparency.
-    """
-    if alpha is None:
-        raise ValueError("masks=alpha, and it has no transparency; erase the hole to transparent, or give masks=FOLDER")
-    hole = np.less(alpha, HALF)
-    return hole, np.where(hole, OPAQUE, alpha), grey_edges("its transparency", alpha, "known")
-
-
-def grey_edges(what: str, levels: np.ndarray, above: str) -> list[str]:
-    """A remark on levels between black and white."""
-    count = int(((levels > 0) & (levels < 255)).sum())
-    return [f"{what} has {count} pixels between black and white; from {HALF} on they are {above}"] if count else []
-
-
 def shrunk_hole(hole: np.ndarray, image_size: Sequence[int]) -> np.ndarray:
     """A hole brought to another size: each pixel into which some of it falls.
 
@@ -187,11 +135,10 @@ def by_stem(key: str, source: Source) -> dict[str, str]:
     Raises:
         ValueError: two differ by their extension alone.
     """
-    names = source.names()
-    counts = Counter(stem(name) for name in names)
-    if twice := [name for name in names if counts[stem(name)] > 1]:
+    found = pair_files.by_stem(source.names())
+    if twice := [name for names in found.values() if len(names) > 1 for name in names]:
         raise ValueError(f"{key} has {', '.join(twice[:10])}, which differ by their extension alone; keep one of each")
-    return {stem(name): name for name in names}
+    return {stem: names[0] for stem, names in found.items()}
 
 
 def stem(name: str) -> str:

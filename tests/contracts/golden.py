@@ -85,6 +85,7 @@ def needed(data: str) -> list[str]:
         "grid": points,
         "folder": ["data.root=pictures"],
         "paired": ["data.root=pairs"],
+        "masked": ["data.root=pictures", "data.condition.masks.root=masks"],
         "huggingface": ["data.path=table"],
         "lsun": ["data.root=lsun"],
         "imagenet": ["data.root=imagenet"],

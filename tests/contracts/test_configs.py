@@ -12,6 +12,7 @@ from generated_data import (
     write_image_folder,
     write_imagenet,
     write_lsun,
+    write_masks,
     write_mnist,
     write_pairs,
     write_saved_table,
@@ -117,6 +118,7 @@ def small_data(name: str, folder, monkeypatch) -> list[str]:
         "folder": (lambda: write_image_folder(root, count=20), there),
         "unpaired": (lambda: write_two_domains(root), [f"data.folder={root}"]),
         "paired": (lambda: write_pairs(root, count=20), there),
+        "masked": (lambda: write_masked(root), [f"data.root={root}", f"data.condition.masks.root={root}"]),
         "huggingface": (lambda: write_saved_table(root), [f"data.path={root}", "data.label_column=kind"]),
     }
     if name not in writers:
@@ -124,6 +126,20 @@ def small_data(name: str, folder, monkeypatch) -> list[str]:
     write, overrides = writers[name]
     write()
     return overrides
+
+
+def write_masked(root) -> None:
+    """Pictures and a mask beside each."""
+    write_image_folder(root, count=20)
+    write_masks(root, names=[f"{number:03}_mask" for number in range(20)])
+
+
+def small_masks(condition: str | None, folder) -> list[str]:
+    """Masks for a condition of files, and the override that points there."""
+    if condition != "masked_files":
+        return []
+    write_masks(folder / "masks", names=["a", "b", "c"])
+    return [f"data.condition.masks.root={folder / 'masks'}"]
 
 
 def write_two_domains(root) -> None:
@@ -138,7 +154,7 @@ def train_small(overrides: list[str], folder, monkeypatch, last: list[str] | Non
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         chosen = compose("train", overrides, return_hydra_config=True)
         HydraConfig.instance().set_config(chosen)
-        data = chosen.hydra.runtime.choices["data"]
+        data, condition = (chosen.hydra.runtime.choices.get(group) for group in ("data", "condition"))
         evaluated = chosen.hydra.runtime.choices["evaluation"] != "none"
     small = [*shrunk(overrides), "threads=1", *BRIEF]
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
@@ -148,7 +164,7 @@ def train_small(overrides: list[str], folder, monkeypatch, last: list[str] | Non
                 small = [option for option in small if ".kid." not in option]
         if "warmup_critic" in chosen.model:
             small += ["model.warmup_critic=2"]
-        small += small_data(data, folder, monkeypatch)
+        small += [*small_data(data, folder, monkeypatch), *small_masks(condition, folder)]
         config = compose("train", [*overrides, *small, *(last or []), f"run_dir={folder / 'run'}"])
         config.callbacks.stop.total_kimg = 2 * config.data.batch_size / 1000
         settings = plain(config)

@@ -28,7 +28,8 @@ def stroked(vary, seed=0):
 
 
 FILES = sorted((ROOT / "conf" / "condition").glob("*.yaml"))
-CHOICES = [path for path in FILES if "condition" in OmegaConf.load(path)]  # others name another, or another set
+# Others name another, or another set; for files of masks see test_data_mask_files.py.
+CHOICES = [path for path in FILES if "condition" in OmegaConf.load(path) and path.stem != "masked_files"]
 KINDS = {
     "grey": Grey(),
     "inverted": Inverted(),

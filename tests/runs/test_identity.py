@@ -204,6 +204,25 @@ def test_named_sets_are_not_looked_at(here):
     assert train.located(cifar, CHOICES)[1] is None
 
 
+def masked(root, *, cache="cache", **data):
+    """CIFAR-10 with masks from files."""
+    masks = {"root": root, "test_root": None, "hole": "white", "cache_dir": cache, "seed": 0}
+    config = settings(None, **data)
+    config["data"] |= {"download": False, "condition": {"masks": masks, "fill": 127}}
+    return config
+
+
+def test_masks_of_a_named_set_are_known_by_their_content_and_otherwise_by_their_place(here, monkeypatch):
+    assert digest(masked("pics", cache="elsewhere")) == digest(masked("link")) != digest(masked("others"))
+    assert digest(masked("pics"), "c0ffee") == digest(masked("others"), "c0ffee") != digest(masked("pics"), "decaf")
+    assert masked("pics")["data"]["condition"]["masks"]["root"] == "pics", "left as it is"
+    other = masked("pics")
+    other["data"]["condition"]["masks"]["seed"] = 1
+    assert digest(other, "c0ffee") != digest(masked("pics"), "c0ffee")
+    monkeypatch.setattr("hydra.utils.instantiate", lambda *_, **__: data_that("c0ffee"))
+    assert train.located(masked("pics"), CHOICES)[1] == "c0ffee"
+
+
 def test_a_finished_run_is_found_without_its_data(here, monkeypatch):
     monkeypatch.setattr("hydra.utils.instantiate", lambda *_, **__: data_that(FileNotFoundError("data.root=pics")))
     with pytest.raises(FileNotFoundError, match=r"data\.root=pics"):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_lab.translation.reading import hole_of_alpha, hole_of_mask, image_of, read_picture, shrunk_hole
+from gan_lab.data.holes import hole_of_alpha, hole_of_mask
+from gan_lab.translation.reading import image_of, read_picture, shrunk_hole
 
 ROWS = np.array([[10, 20, 30], [40, 50, 60]], dtype=np.uint8)
 
@@ -73,7 +74,7 @@ def test_white_is_hole():
     assert hole_of_mask(file_of(Image.new("1", (2, 1), 1)), (1, 2)) == (pytest.approx(np.ones((1, 2))), [])
     with pytest.raises(ValueError, match="its mask has 3x2 pixels and the picture 2x2"):
         hole_of_mask(file_of(ROWS), (2, 2))
-    with pytest.raises(ValueError, match="its mask has transparency"):
+    with pytest.raises(ValueError, match="its mask: it has transparency"):
         hole_of_mask(file_of(np.zeros((2, 2, 4), dtype=np.uint8)), (2, 2))
 
 
