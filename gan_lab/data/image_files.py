@@ -54,6 +54,7 @@ class Decoded(NamedTuple):
         upper_only: whether Pillow drops all but the upper 8 bits, which `peak` then is of.
         remarks: what was done about it, as a heading of a report.
         source: of a pair, what there is to say about the source; the rest is of the target, but for `pixels` of both.
+        ids: of a label map, id -> how many pixels have it.
     """
 
     pixels: np.ndarray | None
@@ -66,6 +67,7 @@ class Decoded(NamedTuple):
     upper_only: bool = False
     remarks: tuple[str, ...] = ()
     source: "Decoded | None" = None
+    ids: Mapping[int, int] | None = None
 
 
 def decode(content: bytes, shape: Shape, whites: Mapping[str, int] = MappingProxyType({})) -> Decoded:
@@ -251,7 +253,10 @@ class Survey:
         unreadable: names of the files, with the errors.
         checksums: of all files in order.
         modes, sizes: how many readable files have which.
+        brought: what is done where sizes differ.
     """
+
+    brought = "all are brought to one"
 
     def __init__(self, channels: int, whites: Mapping[str, int]) -> None:
         self._mode, self._whites = MODES[channels], whites
@@ -298,6 +303,10 @@ class Survey:
         whites = {kind: min(white for white in WHITES if white >= peak) for kind, peak in self._peaks.items()}
         return {kind: white for kind, white in whites.items() if white != FULL}
 
+    def notes(self) -> list[str]:
+        """What else there is to say of the readable files, a line each."""
+        return []
+
     def findings(self) -> list[str]:
         """A line for each kind of oddity among the readable files."""
         lines = line(f"converted to {self._mode}", self._converted)
@@ -314,7 +323,7 @@ class Survey:
         if len(self.sizes) > 1:
             usual = self.sizes.most_common(1)[0][0]
             odd = [f"{name} ({size})" for name, size in self._named_sizes if size != usual]
-            lines.append(f"of another size than most ({usual}), all are brought to one: {listed(odd)}")
+            lines.append(f"of another size than most ({usual}), {self.brought}: {listed(odd)}")
         return lines
 
 

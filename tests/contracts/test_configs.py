@@ -11,9 +11,11 @@ from generated_data import (
     write_cifar100,
     write_image_folder,
     write_imagenet,
+    write_label_maps,
     write_lsun,
     write_mnist,
     write_pairs,
+    write_pairs_of_two_sizes,
     write_saved_table,
     write_stl10,
     write_svhn,
@@ -117,6 +119,11 @@ def small_data(name: str, folder, monkeypatch) -> list[str]:
         "folder": (lambda: write_image_folder(root, count=20), there),
         "unpaired": (lambda: write_two_domains(root), [f"data.folder={root}"]),
         "paired": (lambda: write_pairs(root, count=20), there),
+        "label_maps": (lambda: write_label_maps(root, count=20), [f"data.root={root}/B", f"data.source_root={root}/A"]),
+        "pairs_of_two_sizes": (
+            lambda: write_pairs_of_two_sizes(root, count=20),
+            [f"data.root={root}/B", f"data.source_root={root}/A"],
+        ),
         "huggingface": (lambda: write_saved_table(root), [f"data.path={root}", "data.label_column=kind"]),
     }
     if name not in writers:
@@ -124,6 +131,13 @@ def small_data(name: str, folder, monkeypatch) -> list[str]:
     write, overrides = writers[name]
     write()
     return overrides
+
+
+def kind_of_pairs(config) -> str | None:
+    """What other files than pictures of one size data=paired is asked for; None for none."""
+    if config.data.get("source_labels") is not None:
+        return "label_maps"
+    return "pairs_of_two_sizes" if config.data.get("factor", 1) > 1 else None
 
 
 def write_two_domains(root) -> None:
@@ -138,7 +152,7 @@ def train_small(overrides: list[str], folder, monkeypatch, last: list[str] | Non
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         chosen = compose("train", overrides, return_hydra_config=True)
         HydraConfig.instance().set_config(chosen)
-        data = chosen.hydra.runtime.choices["data"]
+        data = kind_of_pairs(chosen) or chosen.hydra.runtime.choices["data"]
         evaluated = chosen.hydra.runtime.choices["evaluation"] != "none"
     small = [*shrunk(overrides), "threads=1", *BRIEF]
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
@@ -207,6 +221,16 @@ def refusal_of(path) -> str | None:
         "modes_stacked": "metric tried: 10 logits are not of 3 groups of one size",
         "stacked_digitnet": "stacked_digitnet takes images of 3 channels, a digit each, got 1",
     }.get(path.stem)
+
+
+def test_pairs_of_two_sizes_take_real_steps(tmp_path, monkeypatch):
+    digitnet = "extractor@evaluation.extractor=digitnet"
+    metrics = ["+metric@evaluation.metrics.psnr=psnr", "+metric@evaluation.metrics.copy=psnr"]
+    asked = ["data=paired", "data.factor=2", "data.source_suffix=x2", *metrics, "evaluation.metrics.copy.of=source"]
+    train_small([*ENLARGING, *asked, digitnet], tmp_path, monkeypatch, ["data.load_size=40"])
+    assert_trained(tmp_path / "run", True)
+    scores = json.loads((tmp_path / "run" / "scores.jsonl").read_text().splitlines()[-1])["scores"]
+    assert {"psnr20", "psnr_copy20"} <= scores.keys()
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
