@@ -21,6 +21,19 @@ LOSSY = ("JPEG", "MPO", "JPEG2000", "WEBP", "AVIF")  # formats that change level
 GOLDEN = 0.618034  # of the circle of hues between one id and the next: no two of a few are near each other
 
 
+class NotIds(ValueError):
+    """A file that is no such label map.
+
+    Args:
+        message: why.
+        remedy: what can be done about it where data are chosen, to come after that.
+    """
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
 class Labels(NamedTuple):
     """What the ids of a label map mean.
 
@@ -65,12 +78,12 @@ def opened(content: bytes, labels: Labels) -> tuple[Image.Image, Decoded]:
     Returns:
         Mode L, upright: an id below N, or `UNLABELLED`.
     Raises:
-        ValueError: colours, a format that changes levels, or ids that mean nothing, with the remedy.
+        NotIds: colours, a format that changes levels, or ids that mean nothing.
         Exception: whatever a damaged file makes Pillow's plugins stumble over.
     """
     with Image.open(io.BytesIO(content)) as stored:
         if stored.format in LOSSY:
-            raise ValueError(f"{stored.format} mixes ids where they meet; a label map is a PNG of ids, or of a palette")
+            raise NotIds(f"{stored.format} mixes ids where they meet; a label map is a PNG of ids, or of a palette")
         mode, depth = stored.mode, bits_of(stored, content)
         levels = levels_of(ImageOps.exif_transpose(stored))
     if mode == "L" and depth < 8:
@@ -86,24 +99,22 @@ def levels_of(image: Image.Image) -> np.ndarray:
     """(H, W) of whole numbers from 0 to 65535: what a picture's pixels are.
 
     Raises:
-        ValueError: they are others, colours, or partly transparent.
+        NotIds: they are others, colours, or partly transparent.
     """
     if image.mode in OF_NUMBERS or image.mode.startswith("I;16"):
         levels = np.asarray(image)
         if levels.dtype == np.bool_:
             return levels.astype(np.uint8)
         if levels.min() < 0 or levels.max() > LARGEST_ID:
-            raise ValueError(
-                f"levels from {levels.min()} to {levels.max()} are no ids, which go from 0 to {LARGEST_ID}"
-            )
+            raise NotIds(f"levels from {levels.min()} to {levels.max()} are no ids, which go from 0 to {LARGEST_ID}")
         return levels
     red, green, blue, alpha = np.moveaxis(np.asarray(image.convert("RGBA")), 2, 0)
     if alpha.min() < 255:
-        raise ValueError("it has transparency, and ids have none; save it as grey or with a palette")
+        raise NotIds("it has transparency, and ids have none; save it as grey or with a palette")
     if not (np.array_equal(red, green) and np.array_equal(red, blue)):
-        raise ValueError(
-            "it has colours, and no palette of which they are numbers; save it with a palette, or leave "
-            "data.source_labels out and give data.source_resize=nearest, by which it is a source of 3 channels"
+        raise NotIds(
+            "it has colours, and no palette of which they are numbers; save it with one",
+            ", or leave data.source_labels out and give data.source_resize=nearest, by which it is of 3 channels",
         )
     return red
 
@@ -112,16 +123,16 @@ def counted(levels: np.ndarray, labels: Labels) -> dict[int, int]:
     """Id -> how many pixels have it.
 
     Raises:
-        ValueError: an id is neither below N nor one of those that mean that nothing is known.
+        NotIds: an id is neither below N nor one of those that mean that nothing is known.
     """
     counts = np.bincount(levels.ravel())
     found = np.flatnonzero(counts).tolist()
     unknown = [one for one in found if one >= labels.planes and one not in labels.unlabelled]
     if unknown:
         shown, more = ",".join(map(str, unknown[:SHOWN])), ", and others," if len(unknown) > SHOWN else ""
-        raise ValueError(
-            f"ids {shown}{more} are not among 0 to {labels.planes - 1} of data.source_labels={labels.planes}; give more "
-            f"labels, or where they mean that nothing is known data.unlabelled_ids=[{shown}]"
+        raise NotIds(
+            f"ids {shown}{more} are not among 0 to {labels.planes - 1} of data.source_labels={labels.planes}",
+            f"; raise that, or where they mean that nothing is known give data.unlabelled_ids=[{shown}]",
         )
     return {one: int(counts[one]) for one in found}
 
@@ -147,13 +158,13 @@ class LabelSurvey(Survey):
 
     def notes(self) -> list[str]:
         """See `Survey`: which ids there are, in how many pixels and files."""
-        pixels = self._pixels.total()
+        pixels, unlabelled = self._pixels.total(), self._labels.unlabelled
         shares = [
-            f"{one}{' (unlabelled)' if one in self._labels.unlabelled else ''} in {self._pixels[one] / pixels:.2%} of "
-            f"pixels and {self._files[one]} files"
-            for one in sorted(self._pixels)
+            f"{one}{' unlabelled' * (one in unlabelled)} ({count / pixels:.2%}, {self._files[one]})"
+            for one, count in sorted(self._pixels.items())
         ]
-        return [f"label ids: {', '.join(shares)}"] if shares else []
+        about = "label ids, with their share of all pixels and the number of files"
+        return [f"{about}: {', '.join(shares)}"] if shares else []
 
     def findings(self) -> list[str]:
         """See `Survey`."""

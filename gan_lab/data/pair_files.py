@@ -372,6 +372,8 @@ def _opened(
     own = {kind.removeprefix(f"{side} "): white for kind, white in whites.items() if kind.startswith(f"{side} ")}
     try:
         return opened(content, own) if labels is None else label_maps.opened(content, labels)
+    except label_maps.NotIds as error:
+        raise ValueError(f"{side}: {error}{error.remedy}") from error
     except Exception as error:
         raise ValueError(f"{side}: {reason_of(error)}") from error
 
@@ -479,7 +481,7 @@ def refusal(pairs: Pairs, sources: Root, targets: Root) -> str:
 
 
 def suffix_of(names: list[str], others: list[str]) -> str | None:
-    """What all of `names` end in, without extension, beyond the path of one of `others`; None if it is not one thing."""
+    """What all of `names` end in, without extension, beyond the path of one of `others`; None if they differ in it."""
     known, stems = {os.path.splitext(name)[0] for name in others}, [os.path.splitext(name)[0] for name in names]
     first = stems[0] if stems else ""
     for length in range(len(first) - 1, 0, -1):

@@ -37,6 +37,7 @@ USUAL = ("frechet", "inception_score", "kid")  # part of every scored run
 POINTS = ["network=mlp", "evaluation=points"]  # what data of points want
 COLOURED = ["data=cifar10", "extractor@evaluation.extractor=digitnet"]  # for what wants colours
 ENLARGING = ["model=srgan", *(word for word in partner("model", "srgan") if not word.startswith("condition="))]
+LABEL_MAPS = {"root": "B/train", "source_root": "A/train", "test_root": "B/val", "source_test_root": "A/val"}
 BRIEF = [
     "callbacks.evaluation.every_kimg=null",
     "callbacks.curves=null",
@@ -119,7 +120,10 @@ def small_data(name: str, folder, monkeypatch) -> list[str]:
         "folder": (lambda: write_image_folder(root, count=20), there),
         "unpaired": (lambda: write_two_domains(root), [f"data.folder={root}"]),
         "paired": (lambda: write_pairs(root, count=20), there),
-        "label_maps": (lambda: write_label_maps(root, count=20), [f"data.root={root}/B", f"data.source_root={root}/A"]),
+        "label_maps": (
+            lambda: write_label_maps(root, count=20),
+            [f"data.{key}={root}/{place}" for key, place in LABEL_MAPS.items()],
+        ),
         "pairs_of_two_sizes": (
             lambda: write_pairs_of_two_sizes(root, count=20),
             [f"data.root={root}/B", f"data.source_root={root}/A"],
