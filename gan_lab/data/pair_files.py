@@ -409,6 +409,7 @@ class PairSurvey(Survey):
         self.sizes: Counter[str] = Counter()
         self._enlarged: list[str] = []
         self._cut: list[str] = []
+        self._smoothed: list[str] = []
 
     def add(self, name: str, decoded: Decoded) -> None:
         """See `Survey`."""
@@ -421,6 +422,8 @@ class PairSurvey(Survey):
         self._sides["source"].add(name, source)
         self.sizes[f"{decoded.width}x{decoded.height}"] += 1
         self.modes[f"{source.mode} to {decoded.mode}"] += 1
+        if source.mode == "P" and self._shape.resized and self._shape.source_resize != "nearest":
+            self._smoothed.append(name)
         if not self._shape.resized:
             if (decoded.height, decoded.width) != self._shape.target.image_size:
                 self._cut.append(f"{name} ({decoded.width}x{decoded.height})")
@@ -441,6 +444,11 @@ class PairSurvey(Survey):
             *found,
             *line("sources of another size than their targets, both are brought to one", self._enlarged),
             *line(of_cut, self._cut),
+            *line(
+                "sources with a palette, smoothed where they are resized; give data.source_labels=N where its numbers "
+                "are labels, or data.source_resize=nearest where its colours are",
+                self._smoothed,
+            ),
         ]
 
     def notes(self) -> list[str]:

@@ -167,6 +167,17 @@ def test_a_start_says_which_ids_there_are_and_names_those_that_are_unknown(tmp_p
     assert block[:, 0].sum(dim=0).tolist() == [0, 0, 0, 0, 255, 255, 255, 255], "no plane where nothing is known"
 
 
+def test_a_palette_that_would_be_smoothed_is_warned_of(tmp_path, caplog):
+    write_label_maps(tmp_path)
+    path = tmp_path / "A" / "train" / "town" / "002_gtFine_labelIds.png"
+    Image.open(path).convert("P").save(path)
+    for changes in ({"source_resize": "nearest"}, {"source_labels": 256 - 1}, {}):
+        assert "smoothed" not in caplog.text
+        started(tmp_path, **{"source_labels": None} | changes)
+    assert "sources with a palette, smoothed where they are resized; give data.source_labels=N" in caplog.text
+    assert ": 1 file: town/002" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

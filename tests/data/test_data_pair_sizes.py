@@ -127,6 +127,12 @@ def test_names_that_end_otherwise_are_matched_by_the_suffix(two_sizes, caplog):
         data = started(root)
     assert "sources not read, as they do not end in x2: 1 file: 0001x3.png" in caplog.text
     assert len(data.reference("train")) == 6
+    for number in range(6):
+        Image.new("RGB", (21, 22)).save(root / "A" / f"{number:04}black.png")
+    same, other = (started(root, source_suffix=suffix) for suffix in ("x2", "black"))
+    assert torch.equal(same.sources("train").block(0, 6)["condition"], data.sources("train").block(0, 6)["condition"])
+    assert not other.sources("train").block(0, 6)["condition"].any(), "of one folder, another decoded copy"
+    assert other.source("train").outline() != same.source("train").outline()
 
 
 @pytest.mark.parametrize(
