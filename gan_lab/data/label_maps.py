@@ -60,7 +60,8 @@ def as_labels(count: int | None, unlabelled: Sequence[int]) -> Labels | None:
         return None
     if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= UNLABELLED:
         raise ValueError(f"data.source_labels must be a whole number from 1 to {UNLABELLED}, or null, got {count!r}")
-    if any(not isinstance(one, int) or isinstance(one, bool) or not 0 <= one <= LARGEST_ID for one in unlabelled):
+    listed = isinstance(unlabelled, Sequence) and not isinstance(unlabelled, str)
+    if not listed or any(type(one) is not int or not 0 <= one <= LARGEST_ID for one in unlabelled):
         raise ValueError(
             f"data.unlabelled_ids must be a list of ids from 0 to {LARGEST_ID}, [255] for example, got {unlabelled!r}"
         )

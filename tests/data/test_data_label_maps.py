@@ -183,6 +183,7 @@ def test_a_palette_that_would_be_smoothed_is_warned_of(tmp_path, caplog):
     [
         ({"source_labels": 256}, "data.source_labels must be a whole number from 1 to 255"),
         ({"source_labels": None, "unlabelled_ids": [255]}, "are of label maps; give data.source_labels=N, too"),
+        ({"unlabelled_ids": 255}, r"data.unlabelled_ids must be a list of ids from 0 to 65535"),
         ({"unlabelled_ids": [-1]}, r"data.unlabelled_ids must be a list of ids from 0 to 65535, \[255\] for example"),
     ],
 )
