@@ -303,6 +303,7 @@ def turned(network: DictConfig, sample_shape: Any, condition_shape: Any) -> Dict
 def register() -> str:
     """Make the roots and recipes known to Hydra; returns the absolute folder of the config files."""
     OmegaConf.register_new_resolver("quotient", lambda whole, part: int(whole) // int(part), replace=True)
+    OmegaConf.register_new_resolver("first_of", lambda one, other: other if one is None else one, replace=True)
     OmegaConf.register_new_resolver("turned", turned, replace=True)
     store = ConfigStore.instance()
     for name, root in ROOTS.items():

@@ -109,6 +109,7 @@ class Job:
             trust=settings["trust"],
             **direction,
         )
+        self.labels = self._labels()
         self.translating = Translating(
             self.loaded,
             seed=check_seed("seed", settings["seed"]),
@@ -116,6 +117,7 @@ class Job:
             tile_size=settings["tile_size"],
             max_megapixels=settings["max_megapixels"],
             fill=self._fill(),
+            label_maps=self.labels is not None,
         )
         self._check_masks()
         self.masks: Any = None
@@ -152,6 +154,15 @@ class Job:
         if not 0 <= fill <= 255:
             raise ValueError(f"fill must be from 0 to 255, got {fill}")
         return fill
+
+    def _labels(self) -> Any:
+        """What ids of sources mean, as in training; None where they are no label maps."""
+        from gan_lab.data.label_maps import as_labels
+
+        data = self.loaded.config["data"]
+        labels = as_labels(data.get("source_labels"), data.get("unlabelled_ids") or [])
+        # The other way, of a model that goes either, pictures are the sources.
+        return None if labels and self.loaded.inputs.condition_shape[0] != labels.planes else labels
 
     def _check_masks(self) -> None:
         masks = self.settings["masks"]
@@ -221,12 +232,15 @@ class Job:
     def _made(self, content: bytes, mask: bytes | None) -> tuple[Any, list[str]]:
         """The picture that is made of a source, as an image of Pillow, and remarks."""
         from gan_lab.data.holes import hole_of_alpha, hole_of_mask
-        from gan_lab.translation.reading import image_of, read_picture, shrunk_hole
+        from gan_lab.translation.reading import image_of, read_label_map, read_picture, shrunk_hole
 
         translating = self.translating
         image_size = translating.image_size if self.settings["size"] == "train" else None
         try:
-            picture = read_picture(content, translating.channels[0], image_size)
+            if self.labels is not None:
+                picture = read_label_map(content, self.labels, image_size)
+            else:
+                picture = read_picture(content, translating.channels[0], image_size)
             alpha, remarks, hole = picture.alpha, picture.remarks, None
             if mask is not None:
                 hole, more = hole_of_mask(mask, picture.size)

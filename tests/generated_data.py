@@ -280,6 +280,55 @@ def write_masks(root: Path, *, names: Sequence[str], size: tuple[int, int] = (32
     return holes
 
 
+def write_label_maps(
+    root: Path, *, count: int = 6, ids: int = 5, size: tuple[int, int] = (32, 32)
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Write label maps of ids below `ids` and photographs, named as in Cityscapes, below `root`/A and `root`/B.
+
+    Beside each label map lies its picture in colours, of another name.
+
+    Returns:
+        per split: ids, (N, H, W), and photographs, (N, H, W, 3), uint8.
+    """
+    written = {}
+    for seed, split in enumerate(("train", "val")):
+        random = np.random.default_rng(seed)
+        maps = random.integers(ids, size=(count, size[1], size[0]), dtype=np.uint8)
+        photographs = random.integers(256, size=(count, size[1], size[0], 3), dtype=np.uint8)
+        for side in "AB":
+            (Path(root) / side / split / "town").mkdir(parents=True, exist_ok=True)
+        for number, (labels, photograph) in enumerate(zip(maps, photographs, strict=True)):
+            of_map, of_photograph = (Path(root) / side / split / "town" / f"{number:03}" for side in "AB")
+            Image.fromarray(labels).save(f"{of_map}_gtFine_labelIds.png")
+            Image.fromarray(photograph).save(f"{of_map}_gtFine_color.png")
+            Image.fromarray(photograph).save(f"{of_photograph}_leftImg8bit.png")
+        written[split] = maps, photographs
+    return written
+
+
+def write_pairs_of_two_sizes(
+    root: Path, *, count: int = 6, factor: int = 2, size: tuple[int, int] = (21, 22)
+) -> np.ndarray:
+    """Write sources of (width, height) `size` and targets `factor` times as large, named as in DIV2K.
+
+    Red says which column a pixel is in, green which row, blue which picture.
+
+    Returns:
+        the targets, (N, H, W, 3) uint8.
+    """
+    targets = np.empty((count, factor * size[1], factor * size[0], 3), dtype=np.uint8)
+    targets[..., 0] = np.arange(targets.shape[2])
+    targets[..., 1] = np.arange(targets.shape[1])[:, None]
+    targets[..., 2] = np.arange(count)[:, None, None]
+    for side in "AB":
+        (Path(root) / side).mkdir(parents=True, exist_ok=True)
+    for number, target in enumerate(targets):
+        Image.fromarray(target).save(Path(root) / "B" / f"{number:04}.png")
+        source = target[::factor, ::factor] // [[[factor, factor, 1]]]
+        Image.fromarray(source.astype(np.uint8)).save(Path(root) / "A" / f"{number:04}x{factor}.png")
+    return targets
+
+
 def write_image_zip(path: Path, folder: Path) -> Path:
     """Pack all files below `folder` into a zip at `path`, with paths relative to `folder`."""
     with zipfile.ZipFile(path, "w") as archive:

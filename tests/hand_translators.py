@@ -67,8 +67,12 @@ def write_translator(
     size: int = 16,
     factor: int = 1,
     masked: bool = False,
+    data: dict[str, Any] | None = None,
 ) -> Path:
-    """A snapshot of a generator from the first to the second of `channels`, of random weights, as a run leaves it."""
+    """A snapshot of a generator from the first to the second of `channels`, of random weights, as a run leaves it.
+
+    `data` are settings of the run's data.
+    """
     from hydra.utils import instantiate
 
     shapes = {
@@ -81,7 +85,7 @@ def write_translator(
         "condition_shape": shapes["condition_shape"],
         "masked": masked,
     }
-    config = {"model": model, "data": {"condition": {"fill": 127} if masked else {}}}
+    config = {"model": model, "data": {"condition": {"fill": 127} if masked else {}} | (data or {})}
     torch.manual_seed(0)
     built = instantiate(model["generator"])
     about = describe(config) | {"images_seen": 0, "network": "generator", "weights": "live", "inputs": {}}

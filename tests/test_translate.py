@@ -130,6 +130,24 @@ def test_grey_from_colours_and_colours_from_grey(sources, here, tmp_path):
             assert picture.mode == mode
 
 
+def test_label_maps(here, tmp_path):
+    """Their planes' mean is -0.5 of 4 where there is a label, and -1 where nothing is known."""
+    data = {"source_labels": 4, "unlabelled_ids": [255]}
+    write_translator(tmp_path / "g.safetensors", NEGATIVE, channels=(4, 3), data=data)
+    (tmp_path / "maps").mkdir()
+    ids = np.full((20, 30), 3, dtype=np.uint8)
+    ids[:, 13:] = 255
+    Image.fromarray(ids).save(tmp_path / "maps" / "town.png")
+    Image.fromarray(ids // 2).save(tmp_path / "maps" / "unknown.png")
+    Image.fromarray(DARK + np.arange(3, dtype=np.uint8)).save(tmp_path / "maps" / "colours.png")
+    done = translate(here, sources="maps")
+    assert done.code == 1
+    assert "unknown.png: ids 127 are not among 0 to 3 of data.source_labels=4\n" in done.output
+    assert "colours.png: it has colours, and no palette of which they are numbers; save it with one\n" in done.output
+    with Image.open(tmp_path / "made" / "town.png") as picture:
+        assert np.array_equal(picture, np.where(ids == 3, 191, 255)[..., None].repeat(3, 2))
+
+
 def test_masks_of_a_folder(sources, here, tmp_path):
     write_translator(tmp_path / "g.safetensors", NEGATIVE, masked=True)
     mask = np.zeros((20, 30), dtype=np.uint8)

@@ -1,6 +1,6 @@
 """Pictures of samples from fixed latents: the same faces through the whole of training."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from gan_lab.callbacks.base import TickCallback, is_first_rank, run_dir
-from gan_lab.data.images import from_uint8
+from gan_lab.data.images import from_uint8, to_uint8
 from gan_lab.data.pictures import save_png
 from gan_lab.evaluation.isolation import scoring_mode
 from gan_lab.sampling import Draws, reseed_default_generators
@@ -55,7 +55,7 @@ class Pictures(TickCallback):
             reseed_default_generators(module.seed)
             samples = network(**{name: value.to(module.device) for name, value in arguments.items()})
             made = [each.cpu() for each in (samples, *there_and_back(module, samples))]
-        shown = made[0] if sources is None else beside_sources(made, sources.block(0, count))
+        shown = made[0] if sources is None else beside_sources(made, sources.block(0, count), sources.render)
         picture = data.picture(shown, columns)
         folder = run_dir(trainer) / "pictures"
         with self.going_on_without(str(folder)):
@@ -80,16 +80,23 @@ def there_and_back(module: Any, samples: Tensor) -> list[Tensor]:
     return [module.network_for_samples(direction=direction)(condition=samples) for direction in back]
 
 
-def beside_sources(made: Sequence[Tensor], block: Mapping[str, Tensor]) -> Tensor:
+def beside_sources(
+    made: Sequence[Tensor], block: Mapping[str, Tensor], render: Callable[[Tensor], Tensor] = lambda sources: sources
+) -> Tensor:
     """(k N, C, H, W) of (N, C, H, W) outputs, in a row with what belongs to them.
 
     That is source, mask if any, output, what came of it on the way back if any, and target if there is one. Sources of
     other sizes are enlarged without smoothing; grey ones are shown as they are in colour.
+
+    Args:
+        made: the outputs, and what came of them on the way back, which is of the sources' kind.
+        block: see `gan_lab.data.sourced.Sources`.
+        render: makes pictures of uint8 sources that are none.
     """
-    shown = [from_uint8(block["condition"])]
+    shown = [from_uint8(render(block["condition"]))]
     if "mask" in block:
         shown.append(2.0 * block["mask"].float() - 1.0)
-    shown += made
+    shown += [made[0], *(from_uint8(render(to_uint8(back))) for back in made[1:])]
     if "targets" in block:
         shown.append(from_uint8(block["targets"]))
     size, channels = made[0].shape[2:], max(each.shape[1] for each in shown)

@@ -73,6 +73,10 @@ class Condition(ABC):
             True in the hole.
         """
 
+    def render(self, condition: Tensor) -> Tensor:
+        """(N, C', H', W') uint8 conditions as pictures for people: themselves, unless a kind says otherwise."""
+        return condition
+
     @abstractmethod
     def protocol(self) -> dict[str, Any]:
         """Plain JSON values that say all that decides the conditions of evaluation."""

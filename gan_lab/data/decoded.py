@@ -226,6 +226,7 @@ class DecodedImages(ImageData):
             "sizes": survey.sizes,
             "modes": survey.modes,
             "findings": findings,
+            "notes": survey.notes(),
             "sample": sample_of(names, survey.checksums),
             **survey.facts(),
         }
@@ -260,7 +261,7 @@ def report(found: Found, facts: Mapping[str, Any], nouns: str = "images") -> Non
     """Say what there is, and what is odd about it."""
     counts = f"{most_of(facts['sizes'])} pixels (width x height), {most_of(facts['modes'])}"
     log.info("%s: %s %s of %s", found.place, facts["shape"][0], nouns, counts)
-    expected, odd = [*found.notes], [*found.findings, *facts["findings"]]
+    expected, odd = [*found.notes, *facts.get("notes", [])], [*found.findings, *facts["findings"]]
     if facts["reason"]:
         (odd if facts["doubtful"] else expected).insert(0, facts["reason"])
     for note in expected:

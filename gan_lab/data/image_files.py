@@ -55,6 +55,7 @@ class Decoded(NamedTuple):
         remarks: what was done about it, as a heading of a report.
         source: of a pair, what there is to say about the source; the rest is of the target, but for `pixels` of both.
         holes: what there is to say about each mask that belongs to it; see `gan_lab.data.holes`.
+        ids: of a label map, id -> how many pixels have it.
     """
 
     pixels: np.ndarray | None
@@ -68,6 +69,7 @@ class Decoded(NamedTuple):
     remarks: tuple[str, ...] = ()
     source: "Decoded | None" = None
     holes: tuple[Any, ...] = ()
+    ids: Mapping[int, int] | None = None
 
 
 def decode(content: bytes, shape: Shape, whites: Mapping[str, int] = MappingProxyType({})) -> Decoded:
@@ -253,7 +255,10 @@ class Survey:
         unreadable: names of the files, with the errors.
         checksums: of all files in order.
         modes, sizes: how many readable files have which.
+        brought: what is done where sizes differ.
     """
+
+    brought = "all are brought to one"
 
     def __init__(self, channels: int, whites: Mapping[str, int]) -> None:
         self._mode, self._whites = MODES[channels], whites
@@ -304,6 +309,10 @@ class Survey:
         """What is kept beside a decoded copy, as plain JSON values; nothing, unless a kind says otherwise."""
         return {}
 
+    def notes(self) -> list[str]:
+        """What else there is to say of the readable files, a line each."""
+        return []
+
     def findings(self) -> list[str]:
         """A line for each kind of oddity among the readable files."""
         lines = line(f"converted to {self._mode}", self._converted)
@@ -320,7 +329,7 @@ class Survey:
         if len(self.sizes) > 1:
             usual = self.sizes.most_common(1)[0][0]
             odd = [f"{name} ({size})" for name, size in self._named_sizes if size != usual]
-            lines.append(f"of another size than most ({usual}), all are brought to one: {listed(odd)}")
+            lines.append(f"of another size than most ({usual}), {self.brought}: {listed(odd)}")
         return lines
 
 

@@ -1,4 +1,4 @@
-"""Pairs of a person's own pictures: a source and its target, as two files or side by side in one."""
+"""Pairs of a person's own pictures: a source, perhaps a label map, and its target, as two files or in one."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -10,22 +10,25 @@ import torch
 from torch import Tensor
 
 from gan_lab import collectives
-from gan_lab.data.base import size_to_load
+from gan_lab.data.base import size_to_load, truth, whole
 from gan_lab.data.conditions import Condition
 from gan_lab.data.copies import digest_of, open_copy
 from gan_lab.data.decoded import DecodedImages, report, shown
 from gan_lab.data.image_files import Decoded, Shape
 from gan_lab.data.images import from_uint8
+from gan_lab.data.label_maps import Labels, as_labels, coloured, planes_of
 from gan_lab.data.pair_files import (
     RESAMPLINGS,
     Pairs,
     PairShape,
     PairSurvey,
     Root,
+    Unfolded,
     agreed,
     decode_pair,
     refusal,
     repeated,
+    unfolded,
 )
 from gan_lab.data.reference import ReferenceSet
 from gan_lab.data.sourced import Sources
@@ -40,17 +43,43 @@ class PairedSet(ReferenceSet):
 
     Args:
         channels: C, of targets.
-        settings: as `ReferenceSet`; its images are (N, C + C', H, W): the target's channels, then the source's. So is
-            what is `stored`; `images` are the targets, `conditions` the sources.
+        factor: f, by which targets are higher and wider than their sources.
+        label_map: what the ids mean that are stored of sources which are label maps; None of others.
+        settings: as `ReferenceSet`; its images are (N, C f f + C', H, W): the target's channels as
+            `gan_lab.data.pair_files.folded` makes them, then the source's. So is what is `stored`, and `image_size` is
+            of sources; `images` are the targets, `conditions` the sources.
     """
 
-    def __init__(self, *, channels: int, **settings: Any) -> None:
+    def __init__(self, *, channels: int, factor: int = 1, label_map: Labels | None = None, **settings: Any) -> None:
         super().__init__(**settings)
-        self.channels = channels
-        self.images, self.conditions = self.images[:, :channels], self.images[:, channels:]
+        self.channels, self.factor, self.label_map = channels, factor, label_map
+        self._folded = channels * factor**2
+        targets, self.conditions = self.images[:, : self._folded], self.images[:, self._folded :]
+        self.images = targets if factor == 1 else Unfolded(targets, factor)  # type: ignore[assignment]
+
+    def shown_at(self, image_size: tuple[int, int]) -> "PairedSet":
+        """See `ReferenceSet`; of targets."""
+        height, width = image_size
+        return super().shown_at((height // self.factor, width // self.factor))
+
+    def split_up(self, pixels: Tensor, mirrored: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Targets and what generators are given, uint8, of some (N, C f f + C', H, W) of what is stored.
+
+        Args:
+            pixels: on any device.
+            mirrored: (N,) bool, see `gan_lab.data.pair_files.unfolded`.
+        """
+        targets = pixels[:, : self._folded]
+        if self.factor > 1:
+            targets = unfolded(targets, self.factor, mirrored)
+        return targets, self.given(pixels[:, self._folded :])
+
+    def given(self, conditions: Tensor) -> Tensor:
+        """What generators are given of (N, C', H, W) stored sources, uint8 on any device: planes of label maps."""
+        return conditions if self.label_map is None else planes_of(conditions, self.label_map.planes)
 
     def _with(self, **changed: Any) -> "PairedSet":
-        return super()._with(channels=self.channels, **changed)
+        return super()._with(channels=self.channels, factor=self.factor, label_map=self.label_map, **changed)
 
 
 class FromFiles(Condition):
@@ -68,11 +97,18 @@ class FromFiles(Condition):
 
     def make(self, images: Tensor, index: Tensor, passes: Tensor | None = None) -> dict[str, Tensor]:
         """See `Condition`: looked up by `index`, on the CPU."""
-        return {"condition": torch.from_numpy(np.ascontiguousarray(self._pairs.conditions[index.numpy()]))}
+        conditions = torch.from_numpy(np.ascontiguousarray(self._pairs.conditions[index.numpy()]))
+        return {"condition": self._pairs.given(conditions)}
+
+    def render(self, condition: Tensor) -> Tensor:
+        """See `Condition`: label maps in colours."""
+        return condition if self._pairs.label_map is None else coloured(condition)
 
     def protocol(self) -> dict[str, Any]:
         """See `Condition`."""
-        return {"condition": self.name, "channels": self._pairs.conditions.shape[1], **self._about}
+        label_map = self._pairs.label_map
+        channels = self._pairs.conditions.shape[1] if label_map is None else label_map.planes
+        return {"condition": self.name, "channels": channels, **self._about}
 
 
 class PairedStream(RealStream):
@@ -81,20 +117,26 @@ class PairedStream(RealStream):
     samples: PairedSet
 
     def _shown(self, pixels: Tensor, first: int, last: int) -> dict[str, Tensor]:
-        channels = self.samples.channels
-        return {"real": from_uint8(pixels[:, :channels]), "condition": from_uint8(pixels[:, channels:])}
+        mirrored = self._order.at(first, last)[1] if self._order.flip and self.samples.factor > 1 else None
+        targets, given = self.samples.split_up(pixels, mirrored)
+        return {"real": from_uint8(targets), "condition": from_uint8(given)}
 
 
 class Paired(DecodedImages):
     """Sources and targets of a person's own, picture by picture.
 
-    They are two files, below `source_root` and `root`, that have the same path but for the extension; or, without
-    `source_root`, the halves of each picture below `root`, as pix2pix's authors publish theirs. Folders `train`, `val`
-    and `test` are splits where the first is there; otherwise all is `train`, and what lies in `test_root` is `test`.
+    They are two files, below `source_root` and `root`, that have the same path but for the extension and the suffixes;
+    or, without `source_root`, the halves of each picture below `root`, as pix2pix's authors publish theirs. Folders
+    `train`, `val` and `test` are splits where the first is there; otherwise all is `train`, and what lies in
+    `test_root` is `test`.
 
     Both are upright and of one shape, and are brought to one size; what training sees is cut out of `load_size` and
     mirrored, the same of both. Evaluation takes all of each picture, brought to `image_size` itself: whole, or, with
     `center_crop`, without what sticks out.
+
+    With a `factor` above 1 a target has factor x factor pixels for each of its source, in the files as in training: a
+    part of a source begins where that of the target does. As a source that was resized by itself would no longer be
+    what was made of its target, nothing is resized; larger pictures are cut, and evaluation takes their middle.
 
     Args:
         root: folder or zip of the targets, or of pictures side by side.
@@ -102,14 +144,22 @@ class Paired(DecodedImages):
         test_root, source_test_root: of those that are not trained on, likewise; None for none but a folder `test`.
         direction: of pictures side by side: AtoB (the left half is the source) or BtoA.
         channels, source_channels: 1 grey, 3 colours, 4 with alpha.
-        source_resize: lanczos; or nearest, for label maps, whose colours must not mix.
+        source_resize: lanczos; or nearest, for pictures of labels, whose colours must not mix.
         load_size: one number or [height, width], of which training sees `image_size`, cut out at random anew at each
             pass (pix2pix: 286 for 256); None for `image_size` itself.
-        condition_shape: (C', H, W) of the sources, for networks to interpolate.
+        condition_shape: (C', H', W') of the sources, for networks to interpolate.
         masked: false; there are no masks.
         condition: None; the sources are those of the files.
-        on_bad: `stop` at files that have no partner, cannot be read or are of another shape than their partner, naming
-            them, or `skip` them.
+        factor: by which targets are higher and wider than sources, 1 or more.
+        resize: true to bring pictures of other sizes to `load_size` or `image_size` by resizing, false to cut the
+            middle of as much out of larger ones; auto resizes where the factor is 1.
+        source_suffix, target_suffix: what the names of either end in before the extension, beyond what they share: x4
+            of 0001x4.png beside 0001.png. Others are not read.
+        source_labels: N of sources that are label maps, of ids 0 to N - 1: they are given as N planes, 1 in that of a
+            pixel's id and -1 elsewhere, and resized to the nearest pixel. None for pictures.
+        unlabelled_ids: ids of pixels about which nothing is known, which are -1 in all planes.
+        on_bad: `stop` at files that have no partner, cannot be read, are of another shape than their partner or have
+            other ids, naming them, or `skip` them.
         settings: as `DecodedImages`.
     Raises:
         ValueError: a value is out of range, or values contradict one another.
@@ -134,6 +184,12 @@ class Paired(DecodedImages):
         condition_shape: Sequence[int],
         masked: bool,
         condition: Condition | None = None,
+        factor: int = 1,  # older stored configs do not state this, and what follows
+        resize: bool | Literal["auto"] = "auto",
+        source_suffix: str = "",
+        target_suffix: str = "",
+        source_labels: int | None = None,
+        unlabelled_ids: Sequence[int] = (),
         **settings: Any,
     ) -> None:
         super().__init__(image_size=image_size, channels=channels, sample_shape=sample_shape, **settings)
@@ -147,12 +203,6 @@ class Paired(DecodedImages):
             raise ValueError(f"data.source_channels must be one of {self.channel_choices}, got {source_channels!r}")
         if self._shape.crop is not None:
             raise ValueError(f"data.crop={self._shape.crop} is not for pairs; data.load_size is what they are cut from")
-        self.condition_shape = (source_channels, *self.image_size)
-        if tuple(condition_shape) != self.condition_shape:
-            raise ValueError(
-                f"data.condition_shape={list(condition_shape)} contradicts data.source_channels={source_channels} and "
-                f"data.image_size={list(self.image_size)}"
-            )
         side_by_side = source_root is None
         if side_by_side and source_test_root is not None:
             raise ValueError("data.source_test_root is given without data.source_root: give both, or neither")
@@ -162,12 +212,40 @@ class Paired(DecodedImages):
             raise ValueError(
                 f"data.direction={direction} is of pictures side by side; exchange data.source_root and data.root"
             )
+        of_two = {"factor": (factor, 1), "source_suffix": (source_suffix, ""), "target_suffix": (target_suffix, "")}
+        of_two["source_labels"] = (source_labels, None)
+        for key, (value, usual) in of_two.items():
+            if side_by_side and value != usual:
+                raise ValueError(f"data.{key}={value} is of sources that are files: give data.source_root=PATH, too")
         self.direction = direction if side_by_side else None
+        self.factor = whole("factor", factor, 1)
+        self.resized = self.factor == 1 if resize == "auto" else truth("resize", resize, "or auto")
+        self.label_map = as_labels(source_labels, unlabelled_ids)
+        self._suffixes = (source_suffix, target_suffix)
         self._roots = roots_of(root=root, source_root=source_root)
         self._test_roots = roots_of(test_root=test_root, source_test_root=source_test_root)
-        target: Shape = self._shape
-        self._shape = PairShape(target, target._replace(channels=source_channels), source_resize, self.direction)
         self.load_size = size_to_load(load_size, self.image_size)
+        for key, size in (("image_size", self.image_size), ("load_size", self.load_size)):
+            if any(side % self.factor for side in size):
+                raise ValueError(f"data.factor={factor} does not divide data.{key}={list(size)}; give multiples of it")
+        source_size = self.image_size[0] // self.factor, self.image_size[1] // self.factor
+        self.condition_shape = (source_channels if self.label_map is None else self.label_map.planes, *source_size)
+        if tuple(condition_shape) != self.condition_shape:
+            raise ValueError(
+                f"data.condition_shape={list(condition_shape)} contradicts data.source_channels={source_channels}, "
+                f"data.source_labels={source_labels}, data.image_size={list(self.image_size)} and data.factor={factor}"
+            )
+        target: Shape = self._shape
+        stored_channels = source_channels if self.label_map is None else 1
+        self._shape = PairShape(
+            target,
+            target._replace(channels=stored_channels, image_size=source_size),
+            source_resize if self.label_map is None else "nearest",
+            self.direction,
+            self.factor,
+            self.resized,
+            self.label_map,
+        )
         self._surveyed = False
         if self.load_size != self.image_size:
             self._larger = Paired(
@@ -182,8 +260,14 @@ class Paired(DecodedImages):
                 image_size=self.load_size,
                 load_size=None,
                 sample_shape=[channels, *self.load_size],
-                condition_shape=[source_channels, *self.load_size],
+                condition_shape=[self.condition_shape[0], *(side // self.factor for side in self.load_size)],
                 masked=False,
+                factor=factor,
+                resize=resize,
+                source_suffix=source_suffix,
+                target_suffix=target_suffix,
+                source_labels=source_labels,
+                unlabelled_ids=unlabelled_ids,
                 **settings,
             )
 
@@ -215,14 +299,15 @@ class Paired(DecodedImages):
             place = "train"  # what is not divided
         if not sources:
             return targets.source(place)
-        pairs = Pairs(sources[0].source(place), targets.source(place))
+        pairs = Pairs(sources[0].source(place), targets.source(place), self._suffixes)
         if pairs.unmatched and (self.on_bad == "stop" or not pairs.names()):
             raise ValueError(refusal(pairs, sources[0], targets))
         return pairs
 
     def stored_shape(self) -> Sequence[int]:
         """See `DecodedImages`: targets and sources."""
-        return self.channels + self._shape.source.channels, *self.image_size
+        source: Shape = self._shape.source
+        return self.channels * self.factor**2 + source.channels, *source.image_size
 
     def decode(self, content: bytes, whites: Mapping[str, int]) -> Decoded:
         """See `DecodedImages`."""
@@ -255,6 +340,12 @@ class Paired(DecodedImages):
             how = f"side by side, the {'left' if self.direction == 'AtoB' else 'right'} half is the source"
         counts = ", ".join(f"{len(source.names())} in {split}" for split, source in sources.items())
         log.info("%s: pairs, %s: %s", self.name, how, counts)
+        if self.resized and self.factor > 1:
+            log.warning(
+                "%s: data.resize=true resizes sources and targets each by itself, where their files are of another "
+                "size; a source is then no longer what was made of its target",
+                self.name,
+            )
         for root in (*self._roots, *self._test_roots):
             for finding in root.beside():
                 log.warning("%s: %s", root, finding)
@@ -273,6 +364,8 @@ class Paired(DecodedImages):
             images=images.images,
             labels=None,
             channels=self.channels,
+            factor=self.factor,
+            label_map=self.label_map,
             digest=images.digest,
         )
 
@@ -292,7 +385,14 @@ class Paired(DecodedImages):
 
     def _protocol(self) -> dict[str, Any]:
         """How pictures were brought to their size, in plain JSON values."""
-        return {"direction": self.direction, "shown": shown(self._shape.target), "resize": self._shape.source_resize}
+        height, width = self.image_size
+        how = shown(self._shape.target) if self.resized else f"the middle {height}x{width}, not resized"
+        about = {"direction": self.direction, "shown": how, "resize": self._shape.source_resize}
+        if self.factor > 1:
+            about["factor"] = self.factor
+        if self.label_map is not None:
+            about["unlabelled"] = list(self.label_map.unlabelled)
+        return about
 
 
 def roots_of(**paths: str | None) -> list[Root]:

@@ -56,6 +56,10 @@ class Sources:
         """As a generator is given them: `condition` in [-1, 1], and `mask`, float32."""
         return inputs_of(self.block(first, count))
 
+    def render(self, condition: Tensor) -> Tensor:
+        """Of `block`, as pictures for people: uint8, (N, 1, 3 or 4; H', W')."""
+        return self.condition.render(condition)
+
 
 class SourcesBackwards:
     """The other way, with the interface of `Sources`: targets are given, and their sources should come out.
@@ -82,6 +86,10 @@ class SourcesBackwards:
     def inputs(self, first: int, count: int) -> dict[str, Tensor]:
         """See `Sources`."""
         return inputs_of(self.block(first, count))
+
+    def render(self, condition: Tensor) -> Tensor:
+        """See `Sources`: they are pictures."""
+        return condition
 
 
 class OtherSources:
@@ -111,6 +119,10 @@ class OtherSources:
     def inputs(self, first: int, count: int) -> dict[str, Tensor]:
         """See `Sources`."""
         return inputs_of(self.block(first, count))
+
+    def render(self, condition: Tensor) -> Tensor:
+        """See `Sources`: they are pictures."""
+        return condition
 
 
 def inputs_of(block: Mapping[str, Tensor]) -> dict[str, Tensor]:

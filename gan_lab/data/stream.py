@@ -223,7 +223,8 @@ class RealStream(Stream):
         self._flip, self._workers, self._usual_take = flip, workers, usual_take
         self._condition, self._purposes = condition, purposes
         self._content = None if condition is None else condition.content()
-        (stored_height, stored_width), (height, width) = samples.stored.shape[2:], samples.images.shape[2:]
+        (stored_height, stored_width) = samples.stored.shape[2:]
+        self._shown_size = height, width = samples.image_size or (stored_height, stored_width)
         spare = stored_height - height, stored_width - width
         self._crops = None
         if any(spare):
@@ -259,7 +260,7 @@ class RealStream(Stream):
         else:
             pixels = send(self._ahead.read(first, last), self.device)
         if self._crops is not None:
-            pixels = cut_out(pixels, self._crops.at(first, last), self.samples.images.shape[2:])
+            pixels = cut_out(pixels, self._crops.at(first, last), self._shown_size)
         batch = self._shown(pixels, first, last) | {"index": index}
         if self._labels is not None:
             batch["labels"] = self._labels.index_select(0, index)

@@ -466,6 +466,8 @@ class Evaluation:
         for index in badness.argsort(descending=True, stable=True)[: self.per_image].tolist():
             if not values[index].isnan():  # that has no value
                 made = source.make(index // self.block_size, self.block_size)
+                if made.sources is not None and self._sources is not None:
+                    made.sources = self._sources.render(made.sources)
                 rows.append(side_by_side(made, index % self.block_size))
         return {f"worst_{metric.name}": torch.cat(rows, dim=1)}
 

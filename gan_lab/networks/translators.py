@@ -246,8 +246,8 @@ class ResidualTranslator(ResNetTranslator):
                 f"{self.name} adds to the source, and data.condition_shape={[*self.condition_shape]} has neither "
                 f"one channel nor the {self.sample_shape[0]} of a sample; choose network=resnet_translator"
             )
-        nn.init.zeros_(self.output[-1].weight)
-        nn.init.zeros_(self.output[-1].bias)
+        for parameter in self.output[-1].parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, condition: Tensor, mask: Tensor | None = None) -> Tensor:
         """See `Translator.forward`; (B, C, H, W) about [-1, 1]."""

@@ -94,6 +94,15 @@ INDIFFERENT = (
 
 
 INDIFFERENT_DATA = ("download", "workers", "resident", "resident_limit_mb", "cache_dir", "seed")
+LATER_DATA: dict[str, Any] = {
+    "test_root": None,
+    "factor": 1,
+    "resize": "auto",
+    "source_suffix": "",
+    "target_suffix": "",
+    "source_labels": None,
+    "unlabelled_ids": [],
+}
 INDIFFERENT_EVALUATION = ("cache_dir", "extractors", "intervals", "per_image", "watched")
 EXTRACTORS = (("evaluation", "extractor"), ("model", "perceptual"))  # whose weights' place makes no difference
 INDIFFERENT_TRAINER = ("precision",)  # the one key of `trainer` that does matter
@@ -136,8 +145,8 @@ def has_own_place(data: Mapping[str, Any]) -> bool:
 
 def _decisive_data(data: Mapping[str, Any], content: str | None) -> dict[str, Any]:
     kept = {key: value for key, value in data.items() if key not in INDIFFERENT_DATA}
-    if kept.get("test_root", "") is None:  # came later than names did
-        del kept["test_root"]
+    # What came later than names did makes no other name at the value that it had before.
+    kept = {key: value for key, value in kept.items() if key not in LATER_DATA or value != LATER_DATA[key]}
     if "download" in data:
         kept.pop("root", None)
     if isinstance(kept.get("source_data"), dict):

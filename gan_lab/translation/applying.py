@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from gan_lab.data.images import from_uint8, to_uint8
+from gan_lab.data.label_maps import planes_of
 from gan_lab.evaluation.isolation import scoring_mode
 from gan_lab.runs.checkpoint import LoadedGenerator
 from gan_lab.sampling import Draws, reseed_default_generators
@@ -44,8 +45,9 @@ class Translating:
         tile_size: least height and width of a tile without what overlaps, in pixels.
         max_megapixels: of a source, up to which it is seen as a whole.
         fill: level, 0 to 255, that holes of sources have; None for networks without masks.
+        label_maps: whether sources are label maps, of one channel, which the network is given as planes.
     Attributes:
-        channels: C' of sources and C of what is made.
+        channels: C' of what the network is given and C of what is made.
         factor: by which height and width grow.
         image_size: (height, width) of sources in training.
     Raises:
@@ -61,6 +63,7 @@ class Translating:
         tile_size: int,
         max_megapixels: float,
         fill: int | None,
+        label_maps: bool = False,
     ) -> None:
         if not hasattr(loaded.inputs, "condition_shape"):
             raise ValueError(
@@ -74,8 +77,8 @@ class Translating:
         self.network, self.masked, self.fill = loaded.network, loaded.inputs.masked, fill
         network: Any = loaded.network
         condition, sample = tuple(loaded.inputs.condition_shape), tuple(network.sample_shape)
-        self.channels = condition[0], sample[0]
-        if condition[0] not in READABLE_CHANNELS or sample[0] not in READABLE_CHANNELS:
+        self.channels, self.label_maps = (condition[0], sample[0]), label_maps
+        if not (label_maps or condition[0] in READABLE_CHANNELS) or sample[0] not in READABLE_CHANNELS:
             raise ValueError(
                 f"{loaded.path} makes pictures of {sample[0]} channels from {condition[0]}, and files have 1, 3 or 4; "
                 "call load_generator(checkpoint).network(condition=...)"
@@ -105,7 +108,7 @@ class Translating:
         """What the network makes of a picture.
 
         Args:
-            pixels: (H, W, C') uint8.
+            pixels: (H, W, C') uint8; of label maps (H, W, 1), see `gan_lab.data.label_maps.opened`.
             hole: (H, W) bool, True where pixels are to be made anew; None for a network without masks.
         Returns:
             (factor H, factor W, C) uint8; of a network that `keeps_known`, the source's own levels outside of the hole.
@@ -186,6 +189,8 @@ class Translating:
             shown[inside] = self.fill
             given["mask"] = torch.from_numpy(inside)[None, None].to(self.device, torch.float32)
         condition = torch.from_numpy(shown).to(self.device).permute(2, 0, 1)[None].contiguous()
+        if self.label_maps:
+            condition = planes_of(condition, self.channels[0])
         with scoring_mode(self.network, self.device):
             reseed_default_generators(self.seed, across_ranks=False)
             made = self.network(condition=from_uint8(condition), **given, **self.besides)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from gan_lab.data import pair_files
+from gan_lab.data import label_maps, pair_files
 from gan_lab.data.image_files import FULL, MODES, UPPER_OF_12, Decoded, opened, reason_of
 from gan_lab.data.sources import Source, ZipSource, file_stamps, is_image, open_source
 
@@ -107,6 +107,28 @@ def read_picture(content: bytes, channels: int, image_size: Sequence[int] | None
     except Exception as error:
         raise ValueError(reason_of(error)) from error
     return Picture(pixels, alpha, size, [*about.remarks, *dark(about)])
+
+
+def read_label_map(content: bytes, labels: label_maps.Labels, image_size: Sequence[int] | None = None) -> Picture:
+    """Read a source that is a label map.
+
+    Args:
+        content: of the file.
+        labels: what its ids mean.
+        image_size: (height, width) to which it is squeezed, to the nearest pixel; None for its own.
+    Returns:
+        `pixels` (H, W, 1): ids, see `gan_lab.data.label_maps.opened`.
+    Raises:
+        ValueError: the file cannot be read, or is no such label map.
+    """
+    try:
+        image, _ = label_maps.opened(content, labels)
+    except Exception as error:
+        raise ValueError(reason_of(error)) from error
+    size = (image.height, image.width)
+    if image_size is not None:
+        image = image.resize((image_size[1], image_size[0]), Image.Resampling.NEAREST)
+    return Picture(np.array(image)[..., None], None, size, [])
 
 
 def dark(seen: Decoded) -> list[str]:

@@ -11,10 +11,12 @@ from generated_data import (
     write_cifar100,
     write_image_folder,
     write_imagenet,
+    write_label_maps,
     write_lsun,
     write_masks,
     write_mnist,
     write_pairs,
+    write_pairs_of_two_sizes,
     write_saved_table,
     write_stl10,
     write_svhn,
@@ -36,6 +38,7 @@ USUAL = ("frechet", "inception_score", "kid")  # part of every scored run
 POINTS = ["network=mlp", "evaluation=points"]  # what data of points want
 COLOURED = ["data=cifar10", "extractor@evaluation.extractor=digitnet"]  # for what wants colours
 ENLARGING = ["model=srgan", *(word for word in partner("model", "srgan") if not word.startswith("condition="))]
+LABEL_MAPS = {"root": "B/train", "source_root": "A/train", "test_root": "B/val", "source_test_root": "A/val"}
 BRIEF = [
     "callbacks.evaluation.every_kimg=null",
     "callbacks.curves=null",
@@ -119,6 +122,14 @@ def small_data(name: str, folder, monkeypatch) -> list[str]:
         "unpaired": (lambda: write_two_domains(root), [f"data.folder={root}"]),
         "paired": (lambda: write_pairs(root, count=20), there),
         "masked": (lambda: write_masked(root), [f"data.root={root}", f"data.condition.masks.root={root}"]),
+        "label_maps": (
+            lambda: write_label_maps(root, count=20),
+            [f"data.{key}={root}/{place}" for key, place in LABEL_MAPS.items()],
+        ),
+        "pairs_of_two_sizes": (
+            lambda: write_pairs_of_two_sizes(root, count=20),
+            [f"data.root={root}/B", f"data.source_root={root}/A"],
+        ),
         "huggingface": (lambda: write_saved_table(root), [f"data.path={root}", "data.label_column=kind"]),
     }
     if name not in writers:
@@ -142,6 +153,13 @@ def small_masks(condition: str | None, folder) -> list[str]:
     return [f"data.condition.masks.root={folder / 'masks'}"]
 
 
+def kind_of_pairs(config) -> str | None:
+    """What other files than pictures of one size data=paired is asked for; None for none."""
+    if config.data.get("source_labels") is not None:
+        return "label_maps"
+    return "pairs_of_two_sizes" if config.data.get("factor", 1) > 1 else None
+
+
 def write_two_domains(root) -> None:
     """As many sources as are scored, of either split."""
     for name in ("trainA", "trainB", "testA", "testB"):
@@ -155,6 +173,7 @@ def train_small(overrides: list[str], folder, monkeypatch, last: list[str] | Non
         chosen = compose("train", overrides, return_hydra_config=True)
         HydraConfig.instance().set_config(chosen)
         data, condition = (chosen.hydra.runtime.choices.get(group) for group in ("data", "condition"))
+        data = kind_of_pairs(chosen) or data
         evaluated = chosen.hydra.runtime.choices["evaluation"] != "none"
     small = [*shrunk(overrides), "threads=1", *BRIEF]
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
@@ -223,6 +242,16 @@ def refusal_of(path) -> str | None:
         "modes_stacked": "metric tried: 10 logits are not of 3 groups of one size",
         "stacked_digitnet": "stacked_digitnet takes images of 3 channels, a digit each, got 1",
     }.get(path.stem)
+
+
+def test_pairs_of_two_sizes_take_real_steps(tmp_path, monkeypatch):
+    digitnet = "extractor@evaluation.extractor=digitnet"
+    metrics = ["+metric@evaluation.metrics.psnr=psnr", "+metric@evaluation.metrics.copy=psnr"]
+    asked = ["data=paired", "data.factor=2", "data.source_suffix=x2", *metrics, "evaluation.metrics.copy.of=source"]
+    train_small([*ENLARGING, *asked, digitnet], tmp_path, monkeypatch, ["data.load_size=40"])
+    assert_trained(tmp_path / "run", True)
+    scores = json.loads((tmp_path / "run" / "scores.jsonl").read_text().splitlines()[-1])["scores"]
+    assert {"psnr20", "psnr_copy20"} <= scores.keys()
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

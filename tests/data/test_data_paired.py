@@ -52,7 +52,8 @@ def paired(root: Path, cache: Path, **changes: Any) -> Paired:
         "masked": False,
     } | changes
     size = [settings["image_size"]] * 2
-    settings["condition_shape"] = [settings["source_channels"], *size]
+    planes = settings.get("source_labels") or settings["source_channels"]
+    settings["condition_shape"] = [planes, *(side // (settings.get("factor") or 1) for side in size)]
     return Paired(sample_shape=[settings["channels"], *size], **settings)
 
 

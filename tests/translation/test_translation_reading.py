@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from gan_lab.data.holes import hole_of_alpha, hole_of_mask
-from gan_lab.translation.reading import image_of, read_picture, shrunk_hole
+from gan_lab.data.label_maps import Labels
+from gan_lab.translation.reading import image_of, read_label_map, read_picture, shrunk_hole
 
 ROWS = np.array([[10, 20, 30], [40, 50, 60]], dtype=np.uint8)
 
@@ -92,3 +93,11 @@ def test_a_hole_stays_whole_where_it_is_shrunk():
     hole[3, 5] = True
     assert np.argwhere(shrunk_hole(hole, (4, 4))).tolist() == [[1, 2]]
     assert np.argwhere(shrunk_hole(hole, (2, 2))).tolist() == [[0, 1]]
+
+
+def test_a_label_map_is_shrunk_to_ids_that_it_has():
+    ids = np.random.default_rng(0).choice([0, 200], size=(9, 12)).astype(np.uint8)
+    picture = read_label_map(file_of(Image.fromarray(ids)), Labels(201), image_size=(4, 6))
+    assert picture.size == (9, 12)
+    assert picture.pixels.shape == (4, 6, 1)
+    assert set(np.unique(picture.pixels)) == {0, 200}
