@@ -41,9 +41,9 @@ MESSAGES = {
     "{target_correlation:.2f}. G may have settled on the negative. Try another seed, or a higher weight of whatever "
     "holds samples to their targets",
     "hidden": "samples hide their sources: with noise of {noise_levels:g} levels of 255 on a sample, what comes back "
-    "of it is further off, by {cycle_gap:.0%} (AtoB) and {cycle_gap_back:.0%} (BtoA) of the distance to another source. G "
-    "may write into its samples, below what is seen, what it needs to undo them. Try a lower model.cycle_weight, a "
-    "larger model.identity_weight, or model=cut, which has no way back",
+    "of it is further off, by {cycle_gap:.0%} (AtoB) and {cycle_gap_back:.0%} (BtoA) of what another source would be. "
+    "G may write into its samples, below what is seen, what it needs to undo them. Try a lower model.cycle_weight, or "
+    "model=cut, which has no way back",
 }
 
 

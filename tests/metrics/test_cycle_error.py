@@ -22,7 +22,7 @@ def test_what_undoes_itself_has_no_error_and_hides_nothing():
 
 
 def test_a_source_that_is_hidden_is_lost_with_the_low_bits():
-    """The exact way back finds it; of 8 bits comes grey, 128, 127, 77 and 76 levels off, and 127 in the next picture."""
+    """The exact way back finds it. Of 8 bits comes grey: 128, 127, 77 and 76 levels off, and 127 in the next one."""
     sources = torch.tensor([[0, 255, 51, 204], [255] * 4, [7] * 4], dtype=torch.uint8).view(3, 1, 2, 2)
     block = there_and_back(sources, Hiding(), Finding(), count=2)
     assert scored(error(), block) == {"": 0.0, "_worst": 0.0, "_psnr": 100.0}
