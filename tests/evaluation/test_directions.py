@@ -64,6 +64,14 @@ def test_the_way_there_is_scored_as_alone_and_the_way_back_as_by_itself(tmp_path
     assert (tmp_path / "per_image_BtoA.csv").read_text().startswith("images_seen,index,labels,l1_60_BtoA\n")
 
 
+def test_a_metric_that_is_left_out_is_so_both_ways():
+    data, stage = inverted(), evaluation(both_directions=True)
+    stage.prepare(data, CPU)
+    stage.leave_out({"fd": "another rank lacks the extractor"})
+    found = score(stage, data, Negative(), Negative())
+    assert list(found.values) == ["l1_60", "l1_60_worst", "l1_60_BtoA", "l1_60_BtoA_worst"]
+
+
 def test_names_and_protocols_of_before():
     """Written down before a way back could be scored beside."""
     found = score(evaluation(both_directions=True), inverted(), Negative(), Negative())
