@@ -253,10 +253,24 @@ MUTATIONS = [
     ),
     Mutation(
         "the best images for the worst",
-        "gan_lab/evaluation/stage.py",
-        "badness = (-values if metric.higher_is_better else values)",
-        "badness = (values if metric.higher_is_better else -values)",
+        "gan_lab/evaluation/worst.py",
+        "badness = (-values if higher_is_better else values)",
+        "badness = (values if higher_is_better else -values)",
         ("tests/evaluation/test_targets.py",),
+    ),
+    Mutation(
+        "a cycle of what was rounded, for the exact one",
+        "gan_lab/metrics/cycle_error.py",
+        '        if self.intermediate == "exact":\n            return block.samples\n',
+        '        if self.intermediate == "exact":\n            return from_uint8(block.images).to(block.samples)\n',
+        ("tests/metrics/test_cycle_error.py",),
+    ),
+    Mutation(
+        "noise of the place in a block",
+        "gan_lab/metrics/cycle_error.py",
+        "range(block.first, block.first + len(block.samples))",
+        "range(len(block.samples))",
+        ("tests/metrics/test_cycle_error.py",),
     ),
     Mutation(
         "SSIM without contrast",

@@ -93,6 +93,8 @@ def score_checkpoint(config: DictConfig, topology: Topology, device: Any) -> Non
     )
     turned = loaded.direction == "BtoA"
     settings = settings_by(config, loaded.config)
+    if config.direction is not None:  # that one alone
+        settings["evaluation"]["both_directions"] = False
     further = {name: settings[name] for name in ("truncation", "standing_statistics")}
     use_threads(settings, loaded.config)  # before any statistics are taken
     loaded = asked(loaded, **further)
@@ -117,6 +119,8 @@ def score_images(config: DictConfig, topology: Topology, device: Any) -> None:
 
     refuse(config, "images", weights="ema", truncation=None, standing_statistics=None, direction=None)
     settings = with_changes(plain(with_defaults(config)))
+    if settings["evaluation"].get("both_directions"):
+        raise ValueError("evaluation.both_directions=true has no meaning with images=...; leave it out")
     if ("_target_" in settings["data"]) == (settings["against"] is not None):
         raise ValueError("images=... needs one thing to compare with: data=cifar10 (say), or against=PATH")
     cache_dir = settings["paths"]["cache_dir"]

@@ -70,6 +70,15 @@ def torch_generator(seed: int, purpose: str, *counters: int, device: torch.devic
     return torch.Generator(device).manual_seed(int(state) >> 1)
 
 
+def normal_of_samples(seed: int, purpose: str, index: Sequence[int], shape: Sequence[int]) -> Tensor:
+    """(len(index), *shape) float32 standard normal on the CPU: each sample's own, whatever it is drawn beside.
+
+    Args:
+        index: numbers of the samples, each 0 or more.
+    """
+    return torch.stack([torch.randn(*shape, generator=torch_generator(seed, purpose, number)) for number in index])
+
+
 def numpy_generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:
     """A NumPy generator at the beginning of the stream of (seed, purpose, counters)."""
     return np.random.default_rng(seed_sequence(seed, purpose, *counters))

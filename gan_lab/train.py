@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -290,7 +290,9 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any], resume: P
         if isinstance(callback, Checkpointing):
             callback.about = about
         if isinstance(callback, Evaluate):
-            callback.evaluation = prepared_evaluation(config, data, trainer.strategy.root_device, topology.local_rank)
+            callback.evaluation = prepared_evaluation(
+                config, data, trainer.strategy.root_device, topology.local_rank, model.directions
+            )
             callback.watched = bool(settings["evaluation"].get("watched"))
     if is_first_rank():
         replace_text(folder / "config.yaml", OmegaConf.to_yaml(config))
@@ -323,8 +325,14 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any], resume: P
     return best
 
 
-def prepared_evaluation(config: DictConfig, data: Any, device: Any, local_rank: int) -> Any:
-    """The evaluation stage with extractors and reference at hand; None, said aloud, where this run does not score."""
+def prepared_evaluation(
+    config: DictConfig, data: Any, device: Any, local_rank: int, directions: Collection[str] = ()
+) -> Any:
+    """The evaluation stage with extractors and reference at hand; None, said aloud, where this run does not score.
+
+    Args:
+        directions: those in which the model translates, where there are several.
+    """
     from hydra.utils import instantiate
 
     from gan_lab.extractors.base import MissingWeights
@@ -332,6 +340,7 @@ def prepared_evaluation(config: DictConfig, data: Any, device: Any, local_rank: 
     if not config.evaluation or "_target_" not in config.evaluation:
         return None
     evaluation = instantiate(config.evaluation, _convert_="all")
+    evaluation.check_directions(directions)
     if evaluation.watched:
         log.info("This run leaves snapshots and does not score them: python -m gan_lab.evaluate watch=RUN_DIR does")
         return None

@@ -110,8 +110,15 @@ class Painter(nn.Module):
         return torch.tanh(self.classes(labels) + self.body(latents) + noise).view(-1, 1, SIDE, SIDE)
 
 
+class Doubled(nn.Module):
+    """Samples twice as large."""
+
+    def forward(self, condition: Tensor) -> Tensor:
+        return condition.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+
+
 class Translated(Generated):
-    """Its pictures, twice as large, have random targets, sources and masks."""
+    """Its pictures, twice as large, have random targets, sources and masks, and a way back."""
 
     def make(self, block: int, size: int) -> Block:
         made, generator = super().make(block, size), np.random.default_rng([1, block])
@@ -119,6 +126,7 @@ class Translated(Generated):
         shape = tuple(made.images.shape)
         made.targets, made.sources = torch.from_numpy(generator.integers(256, size=(2, *shape), dtype=np.uint8))
         made.masks = torch.from_numpy(generator.random(shape) < 0.5)
+        made.network_back = Doubled()
         return made
 
 

@@ -1,8 +1,9 @@
-"""Blocks of a translator's pictures, as its metrics get them."""
+"""Blocks of a translator's pictures, as its metrics get them; translators whose way there and back is known by hand."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from gan_lab.data.images import from_uint8, to_uint8
 from gan_lab.metrics.base import Block
 from gan_lab.sampling import Draws
 
@@ -30,6 +31,40 @@ def translated(
         sources=sources,
         masks=masks,
     )
+
+
+class Negative(nn.Module):
+    """Undoes itself."""
+
+    def forward(self, condition: Tensor) -> Tensor:
+        return -condition
+
+
+GREY = 128 / 127.5 - 1
+
+
+class Hiding(nn.Module):
+    """Level 128, which holds the source within an eighth of a level."""
+
+    def forward(self, condition: Tensor) -> Tensor:
+        return GREY + condition / 1000
+
+
+class Finding(nn.Module):
+    """Finds what `Hiding` has hidden; of level 128 it makes level 128."""
+
+    def forward(self, condition: Tensor) -> Tensor:
+        return (1000 * (condition - GREY)).clamp(-1, 1)
+
+
+def there_and_back(
+    sources: Tensor, there: nn.Module, back: nn.Module, *, first: int = 0, count: int | None = None
+) -> Block:
+    """A block of uint8 sources from number `first` on, the first `count` of which count; all do by default."""
+    samples = there(condition=from_uint8(sources))
+    block = translated(to_uint8(samples), sources, sources=sources, count=count)
+    block.samples, block.network_back, block.first = samples, back, first
+    return block
 
 
 def random_pictures(*shape: int, seed: int) -> Tensor:

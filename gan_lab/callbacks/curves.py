@@ -6,6 +6,7 @@ from typing import Any
 from pytorch_lightning import Trainer
 
 from gan_lab.callbacks.base import TickCallback, is_first_rank, run_dir
+from gan_lab.evaluation.scores import OF_WAY_BACK
 from gan_lab.runs.records import read_rows, scores_of
 
 
@@ -43,9 +44,13 @@ def draw(folder: Path) -> Path | None:
     scored = axes[1][1]
     if scores:
         name = scores[-1]["monitored"]
-        points = [(line["images_seen"] / 1000, line["scores"][name]) for line in scores if name in line["scores"]]
-        scored.plot(*zip(*points, strict=True), marker="o", markersize=3)
+        back = f"{name}{OF_WAY_BACK}"  # where both directions are scored
+        for shown in (name, *([back] if back in scores[-1]["scores"] else [])):
+            points = [(line["images_seen"] / 1000, line["scores"][shown]) for line in scores if shown in line["scores"]]
+            scored.plot(*zip(*points, strict=True), marker="o", markersize=3, label=shown)
         scored.set_title(name)
+        if len(scored.lines) > 1:
+            scored.legend()
     else:
         scored.set_title("not scored")
     for axis in axes.flat:

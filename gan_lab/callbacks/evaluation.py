@@ -8,7 +8,8 @@ from pytorch_lightning import Trainer
 from gan_lab import collectives
 from gan_lab.callbacks.base import Backlog, TickCallback, is_first_rank, run_dir
 from gan_lab.callbacks.stop import stop_of
-from gan_lab.evaluation.scores import PER_IMAGE, Scores, append_record, save_per_image, save_pictures
+from gan_lab.evaluation.scores import OF_WAY_BACK, PER_IMAGE, Scores, append_record, save_per_image, save_pictures
+from gan_lab.evaluation.sources import WayBack
 from gan_lab.evaluation.stage import Evaluation
 from gan_lab.runs.checkpoint import describe, write_snapshot
 from gan_lab.runs.records import best_of, cut_scores, read_scores, scores_of, snapshots_of, watched_scores
@@ -72,7 +73,8 @@ class Evaluate(TickCallback):
             self.best_protocol = best["protocols"][name]
         if self.evaluation is not None:
             network, data = pl_module.network_for_samples(), trainer.datamodule  # type: ignore[attr-defined]
-            self.evaluation.rehearse(network, pl_module.inputs, data, device=pl_module.device)
+            back = self._way_back(pl_module)
+            self.evaluation.rehearse(network, pl_module.inputs, data, device=pl_module.device, back=back)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         self.improved = False
@@ -94,6 +96,7 @@ class Evaluate(TickCallback):
             weights=module.weights_for_samples,
             device=module.device,
             progress=module.report,
+            back=self._way_back(module),
         )
         module.report("", 0, 0)
         self._note(scores, module)
@@ -106,8 +109,17 @@ class Evaluate(TickCallback):
                 save_per_image(run, module.images_seen, scores)
             self.log_to(trainer, {f"eval/{k}": v for k, v in scores.values.items()}, module.images_seen)
 
+    def _way_back(self, module: Any) -> WayBack | None:
+        """The generator of the other direction, of a model that translates either way."""
+        if not module.directions:
+            return None
+        _, back = module.directions
+        inputs = type(module).inputs_from(self.config["model"], direction=back)
+        return WayBack(module.network_for_samples(direction=back), inputs)
+
     def _note(self, scores: Scores, module: Any) -> None:
-        self.scores = {f"eval/{scores.monitored}": scores.monitored_value}
+        shown = (scores.monitored, f"{scores.monitored}{OF_WAY_BACK}")
+        self.scores = {f"eval/{name}": scores.values[name] for name in shown if name in scores.values}
         module.latest.update(self.scores)
         value, protocol = scores.monitored_value, scores.protocols[scores.monitored]
         comparable = self.best is not None and self.best_protocol == protocol

@@ -16,7 +16,7 @@ from gan_lab.callbacks.base import TickCallback, callbacks_of, is_first_rank
 from gan_lab.callbacks.evaluation import Evaluate
 from gan_lab.data.images import as_inputs, from_uint8, to_uint8, unchanged
 from gan_lab.evaluation.isolation import scoring_mode
-from gan_lab.sampling import Draws, numpy_generator, reseed_default_generators
+from gan_lab.sampling import Draws, normal_of_samples, numpy_generator, reseed_default_generators
 
 log = logging.getLogger("gan_lab")
 TINY = 32  # pixels a side at which images are compared: enough to recognize them (Torralba et al. 2008)
@@ -40,6 +40,10 @@ MESSAGES = {
     "inverted": "samples are inverted: they are light where their targets are dark, at a correlation of "
     "{target_correlation:.2f}. G may have settled on the negative. Try another seed, or a higher weight of whatever "
     "holds samples to their targets",
+    "hidden": "samples hide their sources: with noise of {noise_levels:g} levels of 255 on a sample, what comes back "
+    "of it is further off, by {cycle_gap:.0%} (AtoB) and {cycle_gap_back:.0%} (BtoA) of what another source would be. "
+    "G may write into its samples, below what is seen, what it needs to undo them. Try a lower model.cycle_weight, or "
+    "model=cut, which has no way back",
 }
 
 
@@ -81,6 +85,10 @@ class Health(TickCallback):
         targets; NaN where a source is no picture of the target's kind, or all are their targets.
     `target_correlation`: of translators, that of the values of samples and their targets, all of them at once; NaN
         where either are of one level. Not where sources come of another set, and have no targets.
+    `cycle_gap`, `cycle_gap_back`: of models that translate either way, by how much more what comes of a source there
+        and back is off where what lies between was given slight noise, relative to the distance of another source; of
+        sources, and of targets. A generator that hides its source in its samples has a large one (Chu et al. 2017,
+        "CycleGAN, a Master of Steganography"). NaN where all are equal.
     `modes`: classes found among samples by the evaluation's extractor, where that is a cheap classifier of the data's.
 
     Args:
@@ -96,6 +104,8 @@ class Health(TickCallback):
         perfect: warn where every accuracy is at least this.
         copied: warn where `source_distance` is below this.
         inverted: warn where `target_correlation` is below minus this.
+        hidden: warn where a `cycle_gap` is at least this.
+        noise_levels: standard deviation of the noise of `cycle_gap` in levels of 255, more than 0.
     """
 
     def __init__(
@@ -112,16 +122,23 @@ class Health(TickCallback):
         perfect: float,
         copied: float,
         inverted: float,
+        hidden: float,
+        noise_levels: float,
     ) -> None:
         super().__init__(every_kimg)
         if images < 2 or in_a_row < 1:
             raise ValueError(f"callbacks.health needs images >= 2 and in_a_row >= 1, got {images} and {in_a_row}")
         self.limits = {"duplicates": duplicates, "spread": spread, "modes": modes}
         self.limits |= {"overfitting": overfitting, "perfect": perfect, "copied": copied, "inverted": inverted}
+        self.limits["hidden"] = hidden
         for name, value in ({"near": near} | self.limits).items():
             if not 0 < value <= 1:
                 raise ValueError(f"callbacks.health.{name} must be in (0, 1], got {value}")
-        self.size, self.near, self.in_a_row = images, near, in_a_row
+        if not 0 < noise_levels <= 255:
+            raise ValueError(
+                f"callbacks.health.noise_levels are of 255, more than 0 and at most 255, got {noise_levels}"
+            )
+        self.size, self.near, self.in_a_row, self.noise_levels = images, near, in_a_row, noise_levels
         self.times = dict.fromkeys(self.limits, 0)
         self.reals: Reals | None = None
         self.classifier: Any = None
@@ -150,6 +167,8 @@ class Health(TickCallback):
         self.columns = ["duplicates", "spread"] + ["modes"] * (self.classifier is not None)
         if hasattr(pl_module.inputs, "condition_shape"):
             self.columns += ["source_distance"] + ["target_correlation"] * (data.source_data is None)
+        if pl_module.directions:
+            self.columns += ["cycle_gap", "cycle_gap_back"]
         if hasattr(pl_module, "judge"):
             held_out = ["_held_out"] * (self.held_out is not None)
             self.columns += ["logit_gap", *(f"logit_gap{kind}" for kind in held_out)]
@@ -184,6 +203,8 @@ class Health(TickCallback):
             targets, beside = reals.images["real"]
             about = about_sources(pixels, targets=targets, sources=to_uint8(beside["condition"]))
             found |= {name: value for name, value in about.items() if name in self.columns}
+        if module.directions:
+            found |= self.cycle_gaps(module)
         if logits is None:
             return found
         of = {"fake": logits} | {kind: self.judged_reals(module, *images) for kind, images in reals.images.items()}
@@ -201,6 +222,7 @@ class Health(TickCallback):
             "perfect": found.get("accuracy", 0.0) >= limits["perfect"],
             "copied": found.get("source_distance", 1.0) < limits["copied"],
             "inverted": found.get("target_correlation", 0.0) < -limits["inverted"],
+            "hidden": any(found.get(name, 0.0) >= limits["hidden"] for name in ("cycle_gap", "cycle_gap_back")),
         }
 
     def tell(self, found: dict[str, float], images_seen: int) -> None:
@@ -257,6 +279,30 @@ class Health(TickCallback):
             if hasattr(module, "judge"):
                 logits.append(judged(module, made, {name: given[name] for name in BESIDE if name in given}))
         return torch.cat(pixels)[:count], torch.cat(logits)[:count] if logits else None
+
+    def cycle_gaps(self, module: Any) -> dict[str, float]:
+        """The columns of the cycles, of the live generators of both directions, and the noise for the message."""
+        assert self.reals is not None
+        targets, beside = self.reals.images["real"]
+        there, back = (module.network_for_samples("live", direction) for direction in module.directions)
+        cycles = {
+            "cycle_gap": (to_uint8(beside["condition"]), there, back),
+            "cycle_gap_back": (targets, back, there),
+        }
+        gaps = {name: self.cycle_gap(module, *cycle) for name, cycle in cycles.items()}
+        return gaps | {"noise_levels": self.noise_levels}
+
+    def cycle_gap(self, module: Any, sources: Tensor, there: nn.Module, back: nn.Module) -> float:
+        """`hidden_share` of (N, C, H, W) uint8 sources; the noise is a function of (seed, number of the source)."""
+        plain: list[Tensor] = []
+        noisy: list[Tensor] = []
+        for share in shares_of(len(sources), module):
+            made = there(condition=from_uint8(sources[share].to(module.device)).to(dtype_of(module)))
+            noise = normal_of_samples(module.seed, "cycle noise", share.tolist(), made.shape[1:]).to(made)
+            for found, between in ((plain, made), (noisy, made + self.noise_levels / 127.5 * noise)):
+                found.append(collectives.gather(to_uint8(back(condition=between))).cpu())
+        came_back = (torch.cat(found)[: len(sources)] for found in (plain, noisy))
+        return hidden_share(sources, *came_back)
 
     def judged_reals(self, module: Any, pixels: Tensor, beside: dict[str, Tensor]) -> Tensor:
         """(N,) logits of reals."""
@@ -392,6 +438,21 @@ def about_sources(samples: Tensor, *, targets: Tensor, sources: Tensor) -> dict[
         distance = (samples.float() - copies).abs().mean().item() / of_targets if of_targets else distance
     pair = torch.stack([samples.flatten(), targets.flatten()]).double()
     return {"source_distance": distance, "target_correlation": torch.corrcoef(pair)[0, 1].item()}
+
+
+def hidden_share(sources: Tensor, plain: Tensor, noisy: Tensor) -> float:
+    """How much further `noisy` is off the sources than `plain`, relative to how far these are from one another.
+
+    Args:
+        sources, plain, noisy: (N, C, H, W) uint8 in the same order.
+    Returns:
+        0 where noise makes no difference, 1 where it makes another source of a right one, by mean absolute differences;
+        NaN where sources are equal.
+    """
+    off, off_with_noise, another = (
+        (pictures.float() - sources.float()).abs().mean().item() for pictures in (plain, noisy, sources.roll(1, 0))
+    )
+    return (off_with_noise - off) / another if another else float("nan")
 
 
 def about_logits(logits: dict[str, Tensor], boundary: float | None) -> dict[str, float]:

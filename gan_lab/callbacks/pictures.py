@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from PIL import Image
 from pytorch_lightning import Trainer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from gan_lab.callbacks.base import TickCallback, is_first_rank, run_dir
@@ -39,24 +39,8 @@ class Pictures(TickCallback):
         if not is_first_rank():
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        draws = Draws(module.seed, across_ranks=False)
-        count = data.picture_samples or self.rows * self.columns
-        classes = module.inputs.num_classes  # in turn, where there are any
-        labels = torch.arange(count) % classes if classes else None
-        sources, columns = held_out_sources(data), self.columns
-        if sources is not None:
-            # Of pictures that belong together: source, mask, output, what comes of it on the way back, target.
-            kinds = 2 + module.inputs.masked + bool(module.directions) + ("targets" in sources.block(0, 1))
-            abreast = max(1, self.columns // kinds)
-            count, columns = min(self.rows * abreast, len(sources)), abreast * kinds
-        arguments = module.inputs.bound_to(sources).draw(draws, count, labels)
-        network = module.network_for_samples()
-        with scoring_mode(network, module.device):
-            reseed_default_generators(module.seed)
-            samples = network(**{name: value.to(module.device) for name, value in arguments.items()})
-            made = [each.cpu() for each in (samples, *there_and_back(module, samples))]
-        shown = made[0] if sources is None else beside_sources(made, sources.block(0, count), sources.render)
-        picture = data.picture(shown, columns)
+        of = self.samples if data.condition_shape is None else self.translations
+        picture = data.picture(*of(data, module))
         folder = run_dir(trainer) / "pictures"
         with self.going_on_without(str(folder)):
             folder.mkdir(exist_ok=True)
@@ -66,18 +50,59 @@ class Pictures(TickCallback):
             with self.going_on_without(type(logger).__name__, Exception):
                 _hand_to(logger, picture, module.images_seen)
 
+    def samples(self, data: Any, module: Any) -> tuple[Tensor, int]:
+        """(N, *sample_shape) samples from fixed latents, and the columns of their grid; classes take turns."""
+        count = data.picture_samples or self.rows * self.columns
+        classes = module.inputs.num_classes
+        labels = torch.arange(count) % classes if classes else None
+        arguments = module.inputs.draw(Draws(module.seed, across_ranks=False), count, labels)
+        return made_of(arguments, module, [module.network_for_samples()])[0], self.columns
 
-def held_out_sources(data: Any) -> Any:
-    """Those of the test images, or of the training images where there are no others; None for data without sources."""
+    def translations(self, data: Any, module: Any) -> tuple[Tensor, int]:
+        """(N, C, H, W) pictures that belong together beside each other, and the columns of their grid.
+
+        These are source, mask if any, output, what comes of it on the way back if there is one, and target if it is
+        known. The lower half of the rows shows the other direction, of a model that translates either way.
+        """
+        ways = list(module.directions) or [None]
+        sets = [held_out_sources(data, turned=number > 0) for number in range(len(ways))]
+        kinds = 1 + len(ways) + module.inputs.masked + ("targets" in sets[0].block(0, 1))
+        abreast = max(1, min(self.columns // kinds, *map(len, sets)))
+        parts = []
+        for number, sources in enumerate(sets):
+            count = min((self.rows + len(ways) - 1 - number) // len(ways) * abreast, len(sources))
+            if number < len(ways) - 1:
+                count -= count % abreast  # whole rows, below which the next direction begins
+            if count:
+                networks = [module.network_for_samples(direction=way) for way in (*ways[number:], *ways[:number])]
+                arguments = module.inputs.bound_to(sources).draw(Draws(module.seed, across_ranks=False), count)
+                made = made_of(arguments, module, networks)
+                parts.append(beside_sources(made, sources.block(0, count), sources.render))
+        return joined(parts), abreast * kinds
+
+
+def held_out_sources(data: Any, *, turned: bool = False) -> Any:
+    """Those of the test images, or of the training images where there are no others; None for data without sources.
+
+    Args:
+        turned: those of translations back.
+    """
     if data.condition_shape is None:
         return None
-    return data.sources(data.split_like("test"))
+    return (data.turned() if turned else data).sources(data.split_like("test"))
 
 
-def there_and_back(module: Any, samples: Tensor) -> list[Tensor]:
-    """What the network of the other direction makes of outputs, where there is one."""
-    back = list(module.directions)[1:]
-    return [module.network_for_samples(direction=direction)(condition=samples) for direction in back]
+def made_of(arguments: Mapping[str, Tensor], module: Any, networks: Sequence[nn.Module]) -> list[Tensor]:
+    """On the CPU what the first network makes of its arguments, and each further one of what the one before has made.
+
+    Samples leave no trace in training; noise is the same at each call.
+    """
+    with scoring_mode(nn.ModuleList(networks), module.device):
+        reseed_default_generators(module.seed)
+        made = [networks[0](**{name: value.to(module.device) for name, value in arguments.items()})]
+        for network in networks[1:]:
+            made.append(network(condition=made[-1]))
+        return [each.cpu() for each in made]
 
 
 def beside_sources(
@@ -111,3 +136,9 @@ def _hand_to(logger: Any, picture: Any, images_seen: int) -> None:
     elif hasattr(experiment, "add_image"):
         shaped = picture if picture.ndim == 3 else picture[..., None]
         experiment.add_image("samples", shaped, images_seen, dataformats="HWC")
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """(N, C, H, W) of pictures that are shown in one grid, of the first one's size and the most channels of any."""
+    size, channels = parts[0].shape[2:], max(part.shape[1] for part in parts)
+    return torch.cat([interpolate(part, size).expand(-1, channels, -1, -1) for part in parts])

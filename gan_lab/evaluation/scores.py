@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from torch import Tensor
 from gan_lab.runs.records import CLOCK, append_line, read_json, replace_text, set_aside
 
 SCHEMA = 1
-PER_IMAGE = "per_image.csv"
+PER_IMAGE, PER_IMAGE_BACK = "per_image.csv", "per_image_BtoA.csv"
+OF_WAY_BACK = "_BtoA"  # ends the names of scores of translations back, before what a metric adds to its name
 
 
 @dataclass
@@ -34,6 +35,7 @@ class Scores:
         pictures: name -> (C, H, W) uint8, for people.
         per_image: score name -> (N,) float64, a value for each sample in their order, NaN where it has none; before
             these "labels" (N,) int64 and "hole_share" (N,) float64, where there are any. Empty where not asked for.
+        per_image_back: likewise, of the way back where both directions were scored: of other sources.
         threads: CPU threads of one operation; another number may round differently.
     """
 
@@ -47,6 +49,7 @@ class Scores:
     intervals_about: dict[str, Any] = field(default_factory=dict)
     pictures: dict[str, Tensor] = field(default_factory=dict, repr=False)
     per_image: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    per_image_back: dict[str, Tensor] = field(default_factory=dict, repr=False)
     threads: int = field(default_factory=torch.get_num_threads)
 
     @property
@@ -66,6 +69,20 @@ class Scores:
             line["intervals"] = {name: list(ends) for name, ends in self.intervals.items()}
             line["intervals_about"] = self.intervals_about
         return line | {f"{CLOCK}seconds": self.seconds, f"{CLOCK}threads": self.threads}
+
+
+def together(there: Scores, back: Scores) -> Scores:
+    """The scores of both directions as those of one evaluation, ranked by the way there."""
+    return replace(
+        there,
+        values=there.values | back.values,
+        protocols=there.protocols | back.protocols,
+        records=there.records | back.records,
+        intervals=there.intervals | back.intervals,
+        pictures=there.pictures | back.pictures,
+        per_image_back=back.per_image,
+        seconds=there.seconds + back.seconds,
+    )
 
 
 def digest_of(protocol: Mapping[str, Any]) -> str:
@@ -117,14 +134,16 @@ def save_per_image(folder: Path, images_seen: int, scores: Scores) -> None:
     """What scores say of each sample, where they do: per_image.csv, whose place an earlier evaluation's gives up.
 
     Columns: images seen, the sample's number (that of its source in the split), its label and its hole's share where
-    there are any, and its value by each score; empty where it has none.
+    there are any, and its value by each score; empty where it has none. Where both directions were scored, those of the
+    way back stand in a table of their own, per_image_BtoA.csv.
     """
-    if not scores.per_image:
-        return
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["images_seen", "index", *scores.per_image])
-    columns = [["" if value != value else value for value in column.tolist()] for column in scores.per_image.values()]
-    rows.writerows([images_seen, index, *values] for index, values in enumerate(zip(*columns, strict=True)))
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_text(folder / PER_IMAGE, text.getvalue())
+    for name, columns in ((PER_IMAGE, scores.per_image), (PER_IMAGE_BACK, scores.per_image_back)):
+        if not columns:
+            continue
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(["images_seen", "index", *columns])
+        cells = [["" if value != value else value for value in column.tolist()] for column in columns.values()]
+        rows.writerows([images_seen, index, *values] for index, values in enumerate(zip(*cells, strict=True)))
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_text(folder / name, text.getvalue())

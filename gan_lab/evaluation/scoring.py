@@ -13,8 +13,9 @@ from gan_lab.data.base import Data
 from gan_lab.distributed.topology import Topology
 from gan_lab.evaluation.display import progress_bar, say
 from gan_lab.evaluation.scores import Scores
+from gan_lab.evaluation.sources import WayBack
 from gan_lab.evaluation.stage import Evaluation
-from gan_lab.runs.checkpoint import LoadedGenerator, build, check, load_generator
+from gan_lab.runs.checkpoint import LoadedGenerator, build, check, load_generator, target_class
 from gan_lab.runs.settings import plain
 from gan_lab.runs.signatures import check_signatures
 
@@ -131,6 +132,7 @@ class PreparedEvaluation:
         evaluation: likewise.
     Raises:
         MissingWeights: the extractor of the monitored score is not at hand.
+        ValueError: scores of the way back, of a run whose model goes one way.
     """
 
     def __init__(
@@ -154,6 +156,10 @@ class PreparedEvaluation:
         if evaluation is None:
             evaluation = build(settings["evaluation"], self.trust, base=Evaluation)
         self.evaluation: Evaluation = evaluation
+        self.directions: tuple[str, ...] = ()
+        if "model" in stored:
+            self.directions = tuple(getattr(target_class(stored["model"], self.trust), "directions", ()))
+        self.evaluation.check_directions(self.directions)
         with progress_bar() as progress:
             self.evaluation.prepare_everywhere(data, device, topology.local_rank, progress)
         for name, reason in self.evaluation.left_out.items():
@@ -164,8 +170,10 @@ class PreparedEvaluation:
         loaded = path
         if isinstance(loaded, Path):
             loaded = load_generator(loaded, weights, device=self.device, trust=self.trust)
+        back = self._way_back(loaded, weights)
         if self.stored.get("channels_last"):
-            loaded.network.to(memory_format=torch.channels_last)
+            for network in (loaded.network, *([] if back is None else [back.network])):
+                network.to(memory_format=torch.channels_last)
         with progress_bar(what) as progress:
             return self.evaluation.score(
                 loaded.network,
@@ -175,4 +183,13 @@ class PreparedEvaluation:
                 device=self.device,
                 progress=progress,
                 asked=loaded.asked,
+                back=back,
             )
+
+    def _way_back(self, loaded: LoadedGenerator, weights: str) -> WayBack | None:
+        """The generator of the other direction, of the same file, where the evaluation asks for it."""
+        if not self.evaluation.wants_way_back:
+            return None
+        other = next(direction for direction in self.directions if direction != loaded.direction)
+        back = load_generator(loaded.path, weights, device=self.device, trust=self.trust, direction=other)
+        return WayBack(back.network, back.inputs)

@@ -1,7 +1,7 @@
 """Where the samples of an evaluation come from: a generator, or files."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +21,18 @@ class Source(Protocol):
         """What decides the samples, beside their number and the block's size, as plain JSON values."""
 
 
+class WayBack(NamedTuple):
+    """The generator of the other direction, of a model that translates either way.
+
+    Attributes:
+        network: makes sources of samples.
+        inputs: draws what it is given, see `gan_lab.sampling.SourceInputs`.
+    """
+
+    network: nn.Module
+    inputs: Any
+
+
 class Generated:
     """Samples of a generator.
 
@@ -33,6 +45,7 @@ class Generated:
         device: where the network is.
         asked: further settings of network and inputs, see `gan_lab.evaluation.generation`.
         sources: what `inputs` are bound to, where they are pictures: a `gan_lab.data.sourced.Sources`.
+        network_back: see `gan_lab.metrics.base.Block`.
     """
 
     def __init__(
@@ -46,8 +59,9 @@ class Generated:
         device: torch.device,
         asked: Mapping[str, Any] | None = None,
         sources: Any = None,
+        network_back: nn.Module | None = None,
     ) -> None:
-        self.sources = sources
+        self.sources, self.network_back = sources, network_back
         self.network, self.inputs, self.render = network, inputs, render
         self.weights, self.seed, self.device, self.asked = weights, seed, device, dict(asked or {})
 
@@ -63,6 +77,7 @@ class Generated:
         samples = self.network(**arguments)
         images = self.render(samples)
         made = Block(self.network, arguments, draws, samples, images, size, self.device, labels=drawn.get("labels"))
+        made.first, made.network_back = block * size, self.network_back
         if self.sources is not None:
             of = self.sources.block(block * size, size)
             made.targets, made.sources = of.get("targets"), of["condition"]

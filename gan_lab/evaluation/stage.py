@@ -4,39 +4,42 @@ Work is cut into blocks of fixed size. Block b is made by rank b mod W with rand
 exactly N on any number of ranks, and a shorter run is a prefix of a longer one. No collective runs inside the loop.
 """
 
+import copy
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, pad
 
 from gan_lab import collectives
+from gan_lab.data.sourced import Turned
+from gan_lab.evaluation.computing import ABOUT_EACH, Computing, Results
 from gan_lab.evaluation.isolation import _undisturbed, scoring_mode
-from gan_lab.evaluation.scores import SCHEMA, Scores, digest_of
-from gan_lab.evaluation.sources import Generated, Source, Stored, about_generated
+from gan_lab.evaluation.scores import OF_WAY_BACK, SCHEMA, Scores, digest_of, together
+from gan_lab.evaluation.sources import Generated, Source, Stored, WayBack, about_generated
 from gan_lab.extractors.base import Extractor, MissingWeights
 from gan_lab.metrics.base import Block, BlockMetric
 from gan_lab.metrics.blocks import BlockStore
-from gan_lab.metrics.intervals import FEWEST_BLOCKS, block_interval, check_intervals
+from gan_lab.metrics.intervals import FEWEST_BLOCKS, check_intervals
 from gan_lab.metrics.reference import Reference, cached_reference
 from gan_lab.sampling import check_seed, reseed_default_generators
 
 Progress = Callable[[str, int, int], None]
 
-ABOUT_EACH = ("labels", "hole_share")  # what a table of samples says of each beside its values
-# What a block may hold; of that, what only translators' blocks do, and the data to choose for it.
-GIVEN = ("images", "samples", "labels", "targets", "sources", "masks", "hole_share")
+# What a block may hold; of that, what only translators' blocks do, and what to choose for it.
+GIVEN = ("images", "samples", "labels", "targets", "sources", "masks", "hole_share", "network_back")
+EITHER_WAY = "a model that translates either way, such as model=cyclegan"
 OF_TRANSLATORS = {
     "targets": "data with a condition, whose targets are known",
     "sources": "data with a condition that is a picture",
     "masks": "data with masks",
     "hole_share": "data with masks",
+    "network_back": EITHER_WAY,
 }
 
 
@@ -59,6 +62,8 @@ class Evaluation:
         per_image: keep what the metrics say of each sample, where they do, and a picture of the so many worst ones by
             the monitored metric, or the first that can rank them; None for nothing of the kind.
         watched: leave the scoring of a training run to another process, `python -m gan_lab.evaluate watch=RUN_DIR`.
+        both_directions: of a model that translates either way, score the way back as well, against the sources: the
+            names of those scores have `_BtoA`. It takes as long again; the monitored score is of the way there.
     Attributes:
         left_out: name of a metric whose extractor is not at hand -> what is missing, with the remedy.
     """
@@ -78,6 +83,7 @@ class Evaluation:
         intervals: Mapping[str, Any] | None = None,
         per_image: int | None = None,
         watched: bool = False,
+        both_directions: bool = False,
     ) -> None:
         if block_size < 1:
             raise ValueError(f"evaluation.block_size must be 1 or more, got {block_size}")
@@ -115,7 +121,7 @@ class Evaluation:
         self.num_samples, self.block_size, self.seed = num_samples, block_size, seed
         self.reference, self.monitor, self.watched = reference, monitor, watched
         self.intervals = None if intervals is None else dict(intervals)
-        self.per_image = per_image
+        self.per_image, self.both_directions = per_image, both_directions
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
         self.left_out: dict[str, str] = {}
         self._extractors: dict[str | None, Extractor] = {}
@@ -123,6 +129,35 @@ class Evaluation:
         self._reference_key: dict[str, Any] = {}
         self._prepared = False
         self._sources: Any = None
+        self._mark = ""
+        self._backwards: tuple[Evaluation, Any] | None = None
+
+    @property
+    def wants_way_back(self) -> bool:
+        """Whether the generator of the other direction has a part in the scores."""
+        return self.both_directions or any("network_back" in metric.probe_needs for metric in self.metrics.values())
+
+    def check_directions(self, directions: Collection[str]) -> None:
+        """Refuse what only a model can be scored by that translates either way, of one that does not.
+
+        Args:
+            directions: of the model; none where it goes one way, or makes no pictures of pictures.
+        Raises:
+            ValueError: it goes one way, and both directions or a metric ask for the way back.
+        """
+        if len(directions) > 1:
+            return
+        if self.both_directions:
+            raise ValueError(
+                "evaluation.both_directions=true scores the way back, too, and this model goes one way; set it to "
+                f"false, or choose {EITHER_WAY}"
+            )
+        for name, metric in self.metrics.items():
+            if "network_back" in metric.probe_needs:
+                raise ValueError(
+                    f"metric {name} sends outputs back to where they came from, and this model goes one way; leave it "
+                    f"out, or choose {EITHER_WAY}"
+                )
 
     def prepare(self, data: Any, device: torch.device, progress: Progress | None = None) -> None:
         """Load the extractors and the reference's statistics (from the cache, or made and cached).
@@ -131,6 +166,23 @@ class Evaluation:
             MissingWeights: those of the monitored metric's extractor are not at hand; the message has the remedy.
             ValueError: the data set has no such split; a metric asks for what its extractor does not give.
         """
+        self._prepare(data, device, progress)
+        if self.both_directions:
+            with _naming_way_back():
+                stage, turned = self._way_back(data)
+                stage.prepare(turned, device, progress)
+
+    def _way_back(self, data: Any) -> "tuple[Evaluation, Any]":
+        """The same metrics in the same extractors, and the data the other way, against whose targets they score."""
+        if self._backwards is None:
+            stage = copy.copy(self)
+            stage.both_directions, stage._prepared, stage._references = False, False, {}
+            stage.metrics, stage.left_out = dict(self.metrics), dict(self.left_out)
+            self._backwards = stage, data.turned()
+        return self._backwards
+
+    def _prepare(self, data: Any, device: torch.device, progress: Progress | None) -> None:
+        self._mark = OF_WAY_BACK if isinstance(data, Turned) else ""
         if self._prepared:
             self._extractors = {key: extractor.to(device) for key, extractor in self._extractors.items()}
             return
@@ -188,7 +240,8 @@ class Evaluation:
             self.leave_out({name: reason for name, reason in lost.items() if name not in self.left_out})
 
     def _load(self, device: torch.device) -> None:
-        for key in dict.fromkeys(metric.extractor for metric in self.metrics.values() if metric.in_space):
+        wanted = dict.fromkeys(metric.extractor for metric in self.metrics.values() if metric.in_space)
+        for key in [key for key in wanted if key not in self._extractors]:
             try:
                 self._extractors[key] = self._makers[key]().to(device)
             except MissingWeights as error:
@@ -237,6 +290,8 @@ class Evaluation:
         """Go on without these metrics: name -> reason."""
         self.left_out |= metrics
         self.metrics = {name: metric for name, metric in self.metrics.items() if name not in metrics}
+        if self._backwards is not None:
+            self._backwards[0].leave_out(metrics)
 
     def _statistics(self, key: str | None, reference: Any, device: torch.device, progress: Progress | None) -> Any:
         extractor = self._extractors[key]
@@ -269,6 +324,7 @@ class Evaluation:
         device: torch.device,
         progress: Progress | None = None,
         asked: Mapping[str, Any] | None = None,
+        back: WayBack | None = None,
     ) -> Scores:
         """Generate, extract and compute. Training is not disturbed: modes and all random states are put back.
 
@@ -280,23 +336,48 @@ class Evaluation:
             device: where the network is.
             progress: called with (activity, samples done, samples in all) after every block of this rank.
             asked: further settings of network and inputs, see `gan_lab.evaluation.generation`; part of the protocol.
+            back: the generator of the other direction, with the same weights, of a model that translates either way.
         Raises:
             EvaluationError: an error on any rank, on all of them.
+            ValueError: there is no way back, and both directions or a metric ask for it.
         """
+        source = self._generated(network, inputs, data, device, back, weights=weights, asked=asked)
+        with scoring_mode(_all_of(network, back), device):
+            scores = self._score(source, data, device, progress)
+        if back is None or not self.both_directions:
+            return scores
+        stage, turned = self._way_back(data)
+        told = None if progress is None else partial(_told_of_way_back, progress)
+        there = WayBack(network, inputs)
+        of_back = stage.score(*back, turned, weights=weights, device=device, progress=told, asked=asked, back=there)
+        return together(scores, of_back)
+
+    def _generated(
+        self,
+        network: nn.Module,
+        inputs: Any,
+        data: Any,
+        device: torch.device,
+        back: WayBack | None,
+        *,
+        weights: str,
+        asked: Mapping[str, Any] | None = None,
+    ) -> Generated:
+        """The samples of a generator, from the sources of the reference's split where it takes pictures."""
+        if back is None:
+            self.check_directions(())
         self._find_sources(data)
-        inputs = inputs.bound_to(self._sources)
-        source = Generated(
+        return Generated(
             network,
-            inputs,
+            inputs.bound_to(self._sources),
             data.render,
             weights=weights,
             seed=self.seed,
             device=device,
             asked=asked,
             sources=self._sources,
+            network_back=None if back is None else back.network,
         )
-        with scoring_mode(network, device):
-            return self._score(source, data, device, progress)
 
     def score_images(self, images: Any, data: Any, *, device: torch.device, progress: Progress | None = None) -> Scores:
         """As `score`, of images that are there already.
@@ -330,25 +411,27 @@ class Evaluation:
             warnings.warn(f"metric {name} is left out: {reason}", stacklevel=3)
         self.leave_out(lost)
 
-    def rehearse(self, network: nn.Module, inputs: Any, data: Any, *, device: torch.device) -> None:
+    def rehearse(
+        self, network: nn.Module, inputs: Any, data: Any, *, device: torch.device, back: WayBack | None = None
+    ) -> None:
         """Two samples through all of it but `compute`, so that what cannot be scored is said before training.
 
         Args: as of `score`.
         Raises:
             ValueError: a metric does not suit these samples; the message names it.
         """
-        self._find_sources(data)
-        inputs = inputs.bound_to(self._sources)
-        source = Generated(
-            network, inputs, data.render, weights="live", seed=self.seed, device=device, sources=self._sources
-        )
-        with scoring_mode(network, device):
+        source = self._generated(network, inputs, data, device, back, weights="live")
+        with scoring_mode(_all_of(network, back), device):
             values = self._values(source.make(0, 2), 0)
         for name, metric in self.metrics.items():
             try:
                 metric.check(*(values[place] for place in self._places(name)))
             except ValueError as error:
                 raise ValueError(f"metric {name}: {error}") from error
+        if back is not None and self.both_directions:
+            with _naming_way_back():
+                stage, turned = self._way_back(data)
+                stage.rehearse(*back, turned, device=device, back=WayBack(network, inputs))
 
     def _score(self, source: Source, data: Any, device: torch.device, progress: Progress | None) -> Scores:
         self.prepare(data, device, progress)
@@ -424,79 +507,27 @@ class Evaluation:
         owners = {"features": metric.extractor, "logits": metric.extractor, "probe": f"probe of {name}"}
         return [f"{owners[need]}/{need}" if need in owners else need for need in metric.needs]
 
-    def _compute(self, blocks: Mapping[int, Mapping[str, Tensor]], source: Source) -> "Results | str":
+    def _compute(self, blocks: Mapping[int, Mapping[str, Tensor]], source: Source) -> Results | str:
         """What the metrics say, on rank 0; a string on failure, for all ranks to raise."""
-        results = Results({}, {}, {})
-        if self.per_image is not None:
-            known = [name for name in ABOUT_EACH if name in blocks[0]]
-            results.per_image = {name: torch.cat([blocks[block][name] for block in sorted(blocks)]) for name in known}
-        for name, metric in self.metrics.items():
-            try:
-                if metric.uses_reference:
-                    metric.set_reference(self._references[name])
-                results.values[name] = self._compute_one(name, blocks, sorted(blocks))
-                space = f"_{self._extractors[metric.extractor].name}" if metric.in_space else ""
-                results.pictures |= {f"{kind}{space}": picture for kind, picture in metric.pictures().items()}
-                if self.per_image is not None and metric.of_each:
-                    results.per_image[self.name_of(metric)] = metric.per_picture()
-                self._add_interval(results, name, blocks)
-            except Exception as error:
-                return f"rank 0, metric {name}: {type(error).__name__}: {error}"
-            finally:
-                metric.reset()
-        if self.per_image is not None:
-            try:
-                results.pictures |= self._worst(results, source)
-            except Exception as error:
-                return f"rank 0, picture of the worst: {type(error).__name__}: {error}"
-        return results
+        in_space = {name: metric.extractor for name, metric in self.metrics.items() if metric.in_space}
+        computing = Computing(
+            metrics=self.metrics,
+            places={name: self._places(name) for name in self.metrics},
+            names={name: self.name_of(metric) for name, metric in self.metrics.items()},
+            spaces={name: self._extractors[extractor].name for name, extractor in in_space.items()},
+            references=self._references,
+            intervals=self.intervals,
+            seed=self.seed,
+            per_image=self.per_image,
+            monitor=self.monitor,
+            block_size=self.block_size,
+            render=None if self._sources is None else self._sources.render,
+        )
+        return computing.results(blocks, source)
 
-    def _worst(self, results: "Results", source: Source) -> dict[str, Tensor]:
-        """A picture of the samples with the worst values, the worst one first; they are made once more for it."""
-        ranking = [
-            name for name, metric in self.metrics.items() if metric.of_each and metric.higher_is_better is not None
-        ]
-        if not ranking:
-            return {}
-        assert self.per_image is not None
-        metric = self.metrics[self.monitor if self.monitor in ranking else ranking[0]]
-        values = results.per_image[self.name_of(metric)]
-        badness = (-values if metric.higher_is_better else values).nan_to_num(nan=-torch.inf)
-        rows = []
-        for index in badness.argsort(descending=True, stable=True)[: self.per_image].tolist():
-            if not values[index].isnan():  # that has no value
-                made = source.make(index // self.block_size, self.block_size)
-                if made.sources is not None and self._sources is not None:
-                    made.sources = self._sources.render(made.sources)
-                rows.append(side_by_side(made, index % self.block_size))
-        return {f"worst_{metric.name}": torch.cat(rows, dim=1)}
-
-    def _add_interval(self, results: "Results", name: str, blocks: Mapping[int, Mapping[str, Tensor]]) -> None:
-        """Where one is asked for; a score whose parts have no score (of too few pairs, say) goes without, aloud."""
-        if self.intervals is None or not self.metrics[name].intervals:
-            return
-        try:
-            main_value = partial(self._main_value, name, blocks)
-            results.intervals[name] = block_interval(main_value, len(blocks), **self.intervals, seed=self.seed)
-        except ValueError as error:
-            warnings.warn(f"metric {name} has no interval: {error}", stacklevel=2)
-
-    def _compute_one(
-        self, name: str, blocks: Mapping[int, Mapping[str, Tensor]], chosen: Sequence[int]
-    ) -> dict[str, float]:
-        metric, places = self.metrics[name], self._places(name)
-        metric.reset()
-        for block in chosen:
-            metric.update(*(blocks[block][place] for place in places))
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*compute.*method.*was called before.*")
-            return metric.compute()
-
-    def _main_value(self, name: str, blocks: Mapping[int, Mapping[str, Tensor]], chosen: Sequence[int]) -> float:
-        return self._compute_one(name, blocks, chosen)[""]
-
-    def _label(self, results: "Results", source: Source, seconds: float) -> Scores:
-        scores = Scores({}, {}, {}, "", False, seconds, pictures=results.pictures, per_image=results.per_image)
+    def _label(self, results: Results, source: Source, seconds: float) -> Scores:
+        pictures = {f"{name}{self._mark}": picture for name, picture in results.pictures.items()}
+        scores = Scores({}, {}, {}, "", False, seconds, pictures=pictures, per_image=results.per_image)
         scores.intervals_about = dict(self.intervals or {})
         for name, metric in self.metrics.items():
             protocol = self.protocol(metric, source.protocol())
@@ -514,7 +545,8 @@ class Evaluation:
     def digests(self, weights: str) -> dict[str, str]:
         """Main score of each metric -> hash of its protocol, for "ema" or "live" weights; after `prepare`."""
         about = about_generated(self.seed, weights, self._sources)
-        return {self.name_of(metric): digest_of(self.protocol(metric, about)) for metric in self.metrics.values()}
+        own = {self.name_of(metric): digest_of(self.protocol(metric, about)) for metric in self.metrics.values()}
+        return own if self._backwards is None else own | self._backwards[0].digests(weights)
 
     def protocol(self, metric: BlockMetric, source: Mapping[str, Any]) -> dict[str, Any]:
         """All that decides a score of `metric`, as plain JSON values; `source` is the protocol of the samples."""
@@ -529,46 +561,31 @@ class Evaluation:
         }
 
     def name_of(self, metric: BlockMetric) -> str:
-        """`fid50k` for Inception's last pooling layer and 50,000 fakes; other feature spaces say so in the name."""
+        """`fid50k` for Inception's last pooling layer and 50,000 fakes; other feature spaces say so in the name.
+
+        Once prepared for translations back, `fid50k_BtoA`.
+        """
         count = f"{self.num_samples // 1000}k" if self.num_samples % 1000 == 0 else str(self.num_samples)
         if metric.in_space:
-            return self._extractors[metric.extractor].label(metric.name) + count
-        return metric.name + ("_" if metric.name[-1].isdigit() else "") + count
+            return self._extractors[metric.extractor].label(metric.name) + count + self._mark
+        return metric.name + ("_" if metric.name[-1].isdigit() else "") + count + self._mark
 
 
-@dataclass
-class Results:
-    """What rank 0 computed.
-
-    Attributes:
-        values: metric -> suffix -> value.
-        intervals: metric -> interval of its main value.
-        pictures: by name.
-        per_image: see `Scores`.
-    """
-
-    values: dict[str, dict[str, float]]
-    intervals: dict[str, tuple[float, float]]
-    pictures: dict[str, Tensor]
-    per_image: dict[str, Tensor] = field(default_factory=dict)
+def _all_of(network: nn.Module, back: WayBack | None) -> nn.Module:
+    """What a scoring runs, for its modes."""
+    return network if back is None else nn.ModuleList([network, back.network])
 
 
-def side_by_side(made: Block, place: int) -> Tensor:
-    """One sample of a block beside what belongs to it: source, mask, output and target, as far as there are any.
+@contextmanager
+def _naming_way_back() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"of the way back, which evaluation.both_directions=true scores: {error}") from error
 
-    Returns:
-        (3, height + 2, width) uint8, in colours, on white; sources of other sizes are enlarged without smoothing, and
-        alpha is left out.
-    """
-    height, width = made.images.shape[2:]
-    masks = None if made.masks is None else 255 * made.masks.to(torch.uint8)
-    shown = []
-    for pictures in (made.sources, masks, made.images, made.targets):
-        if pictures is not None:
-            picture = interpolate(pictures[place : place + 1].cpu().float(), (height, width)).to(torch.uint8)[0]
-            colours = picture[:3] if len(picture) >= 3 else picture[:1].expand(3, -1, -1)
-            shown.append(pad(colours, (0, 2, 0, 2), value=255))
-    return torch.cat(shown, dim=2)
+
+def _told_of_way_back(progress: Progress, activity: str, done: int, total: int) -> None:
+    progress(f"{activity} BtoA", done, total)
 
 
 class EvaluationError(RuntimeError):

@@ -29,6 +29,8 @@ class Block:
         targets: (B, C, H, W) uint8, what a translator's samples should be, where that is known.
         sources: (B, C', H', W') uint8, the conditions that the samples were made of, where they are pictures.
         masks: (B, 1, H, W) bool, True where a hole was to be filled, where there are masks.
+        network_back: makes sources of samples, in eval mode, where the model translates either way.
+        first: number of the first of the B samples.
     """
 
     network: nn.Module | None
@@ -43,6 +45,8 @@ class Block:
     targets: Tensor | None = None
     sources: Tensor | None = None
     masks: Tensor | None = None
+    network_back: nn.Module | None = None
+    first: int = 0
 
     @property
     def hole_share(self) -> Tensor | None:
@@ -61,8 +65,8 @@ class BlockMetric(Metric):
         needs: its inputs of each block, in this order: its extractor's "features" or "logits", "images" (uint8),
             "labels" (int64), "samples" (the network's own output), "targets" and "sources" (uint8), "masks" (bool),
             "hole_share" (float64), or "probe", what its `probe` gives.
-        probe_needs: which of a block's "labels", "samples", "targets", "sources" and "masks" its `probe` cannot do
-            without; unlike its `needs`, they are not kept.
+        probe_needs: which of a block's "labels", "samples", "targets", "sources", "masks" and "network_back" its
+            `probe` cannot do without; unlike its `needs`, they are not kept.
         in_space: whether an extractor has a part in it.
         uses_reference: whether `set_reference` must come before `compute`.
         needs_network: whether its `probe` calls the generator, so that images of files have no such score.

@@ -128,6 +128,8 @@ def decisive(config: Mapping[str, Any], content: str | None = None) -> dict[str,
     kept["model"] = {key: value for key, value in kept["model"].items() if key != "seed"}
     kept["data"] = _decisive_data(kept["data"], content)
     kept["evaluation"] = {key: value for key, value in kept["evaluation"].items() if key not in INDIFFERENT_EVALUATION}
+    if not kept["evaluation"].get("both_directions", True):  # came later than names did
+        del kept["evaluation"]["both_directions"]
     for place, key in EXTRACTORS:
         if isinstance(kept[place].get(key), dict):
             kept[place][key] = _decisive_extractor(kept[place][key])

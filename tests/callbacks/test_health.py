@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from tiny import Same, ScriptedEvaluation, settings
 from tiny import fit as fit_tiny
 from torch import nn
+from translated import Finding, Hiding, Negative
 
 from gan_lab import collectives
 from gan_lab.augment.base import Augmentation
@@ -27,6 +28,7 @@ from gan_lab.callbacks.health import (
     about_sources,
     duplicate_rate,
     held_out_split,
+    hidden_share,
     nearest_distances,
     pixel_spread,
 )
@@ -177,6 +179,22 @@ def test_samples_beside_sources_and_targets():
     assert math.isnan(about_sources(targets, targets=targets, sources=targets)["source_distance"])
     flat = about_sources(torch.zeros_like(targets), targets=targets, sources=targets + 10)
     assert math.isnan(flat["target_correlation"])
+
+
+def test_noise_that_undoes_a_cycle():
+    sources = torch.tensor([[0, 0], [100, 100]], dtype=torch.uint8).view(2, 1, 1, 2)
+    assert hidden_share(sources, sources + 10, sources + 35) == pytest.approx(0.25)
+    assert hidden_share(sources, sources, sources.roll(1, 0)) == 1
+    assert math.isnan(hidden_share(sources[:1], sources[:1], sources[:1])), "a source alone"
+
+
+def test_cycles_through_what_undoes_itself_and_what_hides_its_source():
+    """White and black in turn, a thousandth of which is hidden: noise of 2 of 127.5 turns it with a chance of 0.475."""
+    sources = torch.tensor([0, 255] * 3, dtype=torch.uint8).view(6, 1, 1, 1).expand(-1, 1, 16, 16)
+    module = Judged(**settings(batch_size=4))
+    looks = callback(noise_levels=2)
+    assert looks.cycle_gap(module, sources, Hiding(), Finding()) == pytest.approx(0.475, abs=0.05)
+    assert looks.cycle_gap(module, sources, Negative(), Negative()) == pytest.approx(0, abs=0.01)
 
 
 def test_a_gap_that_drowns_says_nothing_of_overfitting():
@@ -454,6 +472,11 @@ def told(caplog, *looks, **changes):
         ({"accuracy": 0.995}, "D wins: it is right on 99.5%", "model.optimizers.discriminator.lr"),
         ({"source_distance": 0.04}, "samples are their sources: they differ from them by 4%", "generator.lr"),
         ({"target_correlation": -0.5}, "samples are inverted: they are light where", "another seed"),
+        (
+            {"cycle_gap": 0.11, "cycle_gap_back": float("nan"), "noise_levels": 2.0},
+            "samples hide their sources: with noise of 2 levels",
+            "model.cycle_weight",
+        ),
     ],
 )
 def test_each_condition_is_told(found, begins, advises, caplog):
@@ -462,7 +485,7 @@ def test_each_condition_is_told(found, begins, advises, caplog):
     assert message.startswith(f"health at 2.0 kimg: {begins}")
     assert advises in message
     just_not = {"duplicates": 0.13, "spread": 0.21, "modes": 6, "share": 0.49, "accuracy": 0.98}
-    just_not |= {"source_distance": 0.11, "target_correlation": -0.29}
+    just_not |= {"source_distance": 0.11, "target_correlation": -0.29, "cycle_gap": 0.09}
     name = next(iter(found))
     assert told(caplog, {name: just_not[name]}) == []
 
@@ -515,6 +538,7 @@ def test_a_collapsed_generator_is_found(monkeypatch, tmp_path, caplog):
         ({"near": 0.0}, r"health.near must be in \(0, 1\], got 0.0"),
         ({"spread": -0.1}, "health.spread must be .* got -0.1"),
         ({"perfect": 1.5}, "health.perfect must be .* got 1.5"),
+        ({"noise_levels": 0}, "health.noise_levels are of 255, more than 0 and at most 255, got 0"),
     ],
 )
 def test_bad_settings(changes, message):

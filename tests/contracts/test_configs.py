@@ -233,6 +233,8 @@ def refusal_of(path) -> str | None:
         metric = instantiate(OmegaConf.load(path))
         if "labels" in metric.needs:
             return "metric tried needs labels, which these samples do not have"
+        if "network_back" in metric.probe_needs:
+            return "metric tried sends outputs back to where they came from, and this model goes one way"
         for need in ("targets", "sources"):
             if need in metric.probe_needs:
                 return f"metric tried needs {need}, which these samples do not have: choose data with a condition"

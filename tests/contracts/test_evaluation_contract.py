@@ -128,7 +128,7 @@ def test_the_same_bits_on_any_number_of_ranks(samples, block, monkeypatch):
 def test_every_metric_takes_part():
     assert sorted(stem for stage in stages_of(1000) for stem in stage) == METRICS
     alone = {stem for stage in stages_of(1) for stem in stage}
-    of_one = {"copy_distance", "l1", "label_kept", "lpips_target", "psnr", "ssim"}
+    of_one = {"copy_distance", "cycle_error", "l1", "label_kept", "lpips_target", "psnr", "ssim"}
     assert alone == of_one, "one picture has a distance to its target"
 
 

@@ -10,7 +10,11 @@ from omegaconf import OmegaConf
 from references import reference_of
 
 CONF = Path(__file__).parents[2] / "conf" / "metric"
-COLUMNS = {"copy_distance": (2,), "p_ids": (4,)}  # of a probe, where it gives more than a number for each sample
+COLUMNS = {
+    "copy_distance": (2,),
+    "cycle_error": (2,),
+    "p_ids": (4,),
+}  # of a probe, where it gives more than a number for each sample
 
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
@@ -41,7 +45,7 @@ def test_it_keeps_the_interface(path):
     assert ("" in result) or metric.higher_is_better is None
     assert all(picture.dtype == torch.uint8 and picture.ndim == 3 for picture in metric.pictures().values())
     assert set(metric.needs) <= set(given)
-    assert set(metric.probe_needs) <= {"labels", "samples", "targets", "sources", "masks"}
+    assert set(metric.probe_needs) <= {"labels", "samples", "targets", "sources", "masks", "network_back"}
     assert not metric.probe_needs or "probe" in metric.needs
     assert metric.higher_is_better in (True, False, None)
     assert json.loads(json.dumps(metric.protocol())) == metric.protocol()
