@@ -184,7 +184,7 @@ class Paired(DecodedImages):
                 sample_shape=[channels, *self.load_size],
                 condition_shape=[source_channels, *self.load_size],
                 masked=False,
-                **settings,
+                **(settings | {"quarter_turns": False}),  # squares are cut out of them
             )
 
     @cached_property
