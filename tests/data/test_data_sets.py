@@ -36,7 +36,14 @@ from gan_lab.data.stl10 import STL10
 from gan_lab.data.svhn import SVHN
 
 CONF = Path(__file__).parents[2] / "conf" / "data"
-ELSEWHERE = ("grid", "ring", "huggingface", "paired", "unpaired")  # test_data_gaussians.py, _huggingface.py, ...
+ELSEWHERE = (
+    "crops",
+    "grid",
+    "ring",
+    "huggingface",
+    "paired",
+    "unpaired",
+)  # test_data_gaussians.py, _huggingface.py, ...
 CLASSES = {
     "digits": Digits,
     "mnist": MNIST,
