@@ -216,6 +216,7 @@ class ImageData(Data):
         masked: whether it comes with a mask, for networks likewise.
         paired: false for sources that are made of other images than the reals beside them, to train without pairs.
         source_data: another set whose images are the sources, which belong to none of these; not with `condition`.
+        quarter_turns: turn training samples, which are square, by 0, 90, 180 or 270 degrees, each as often.
     Raises:
         ValueError: a value is out of range, or values contradict one another.
     """
@@ -247,6 +248,7 @@ class ImageData(Data):
         masked: bool = False,
         paired: bool = True,
         source_data: "ImageData | None" = None,
+        quarter_turns: bool = False,
     ) -> None:
         super().__init__(
             name=name,
@@ -266,6 +268,12 @@ class ImageData(Data):
                 f"data.image_size={list(self.image_size)}"
             )
         self.flip = truth("flip", flip)
+        self.quarter_turns = truth("quarter_turns", quarter_turns)
+        if quarter_turns and self.image_size[0] != self.image_size[1]:
+            raise ValueError(
+                f"data.quarter_turns=true turns squares, and data.image_size is {list(self.image_size)}; give one "
+                "number, or data.quarter_turns=false"
+            )
         self.resident = resident if resident == "auto" else truth("resident", resident, "or auto")
         if not resident_limit_mb >= 0:
             raise ValueError(f"data.resident_limit_mb must be 0 or more, got {resident_limit_mb!r}")
@@ -350,6 +358,7 @@ class ImageData(Data):
             device=self._device,
             condition=condition,
             purposes=purposes,
+            quarter_turns=self.quarter_turns,
         )
 
     def sources(self, split: str) -> Sources | OtherSources | None:
@@ -435,10 +444,9 @@ class ImageData(Data):
     def _whole(self, split: str) -> ReferenceSet:
         if split not in self._kept:
             samples = self.read(split)
-            if samples.images.shape[1:] != self.sample_shape:
+            if samples.shape != self.sample_shape:
                 raise ValueError(
-                    f"{self.name} holds samples of shape {samples.images.shape[1:]}, "
-                    f"not data.sample_shape={self.sample_shape}"
+                    f"{self.name} holds samples of shape {samples.shape}, not data.sample_shape={self.sample_shape}"
                 )
             self._kept[split] = samples
         return self._kept[split]

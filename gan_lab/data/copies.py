@@ -25,6 +25,7 @@ from gan_lab import collectives
 from gan_lab.data.image_files import checksums_of
 from gan_lab.data.reference import ReferenceSet
 from gan_lab.data.sources import Source, as_json, spread
+from gan_lab.data.unequal import SIZES, UnequalSet, open_unequal
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,8 @@ class Copies:
     """The decoded copies in `cache_dir`, and in a temporary folder where that cannot be written.
 
     A copy is a folder `<title>-<outline>-<content>` of images.npy, labels.npy, checksums.npy (of all files, read or
-    not), facts.json, and `trusted-*` for each place that was found to hold the very content.
+    not), facts.json, and `trusted-*` for each place that was found to hold the very content; of pictures of unequal
+    size also sizes.npy and digests.npy (see `gan_lab.data.unequal`).
 
     Args:
         cache_dir: may not exist yet.
@@ -134,16 +136,16 @@ def open_copy(copy: Path, name: str, split: str) -> tuple[ReferenceSet, dict[str
     """
     facts = json.loads((copy / "facts.json").read_text(encoding="utf-8"))
     class_names = tuple(facts["class_names"]) or None
-    images = np.load(copy / "images.npy", mmap_mode="c")
+    unequal = (copy / SIZES).exists()
+    images: Any = open_unequal(copy, facts["shape"][1]) if unequal else np.load(copy / "images.npy", mmap_mode="c")
     if list(images.shape) != facts["shape"]:
         raise ValueError(f"images.npy holds {images.shape}, not {facts['shape']}")
     labels = np.load(copy / "labels.npy") if class_names else None
     checksums = np.load(copy / "checksums.npy", mmap_mode="r")
     if len(checksums) != facts["files"]:
         raise ValueError(f"checksums.npy holds {len(checksums)}, not {facts['files']}")
-    found = ReferenceSet(
-        name=name, split=split, images=images, labels=labels, digest=facts["digest"], class_names=class_names
-    )
+    kind = UnequalSet if unequal else ReferenceSet
+    found = kind(name=name, split=split, images=images, labels=labels, digest=facts["digest"], class_names=class_names)
     return found, facts
 
 

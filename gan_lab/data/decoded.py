@@ -66,9 +66,12 @@ class DecodedImages(ImageData):
         cache_dir: where decoded arrays are kept; it may be deleted at any time between runs. Where it cannot be
             written, they are kept in a temporary folder until the process ends.
         common: as `ImageData`.
+    Attributes:
+        large: whether decoded images are too large for many of them to be held at once.
     """
 
     on_bad_key: ClassVar[str] = "data.on_bad"  # as a person gives it
+    large: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -109,6 +112,10 @@ class DecodedImages(ImageData):
     def stored_shape(self) -> Sequence[int]:
         """Of each sample in the decoded copy."""
         return self.sample_shape
+
+    def writer(self, folder: Path) -> ArrayWriter:
+        """What writes the decoded images of a copy in `folder`."""
+        return ArrayWriter(folder / "images.npy", tuple(self.stored_shape()))
 
     def decode(self, content: bytes, whites: Mapping[str, int]) -> Decoded:
         """What is stored of one of a source's contents; `whites` are those of `survey`."""
@@ -229,6 +236,7 @@ class DecodedImages(ImageData):
             "notes": survey.notes(),
             "sample": sample_of(names, survey.checksums),
             **survey.facts(),
+            "skipped": sorted(set(names).difference(names[place] for place in kept)),
         }
         (folder / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
         return content_of(survey.checksums, classes.names, classes.labels)
@@ -236,12 +244,12 @@ class DecodedImages(ImageData):
     def _decode(
         self, folder: Path, source: Source, names: list[str], whites: Mapping[str, int]
     ) -> tuple[Survey, list[int], Any]:
-        """Write images.npy; what the files are like, the places of those that could be read, a sha256 of all pixels."""
+        """Write the images; what the files are like, the places of those that could be read, a sha256 of all pixels."""
         survey = self.survey(whites)
         kept = []
         decoder = partial(self.decode, whites=whites)
-        with ArrayWriter(folder / "images.npy", tuple(self.stored_shape())) as images:
-            for place, (name, decoded) in enumerate(decode_all(source, names, decoder)):
+        with self.writer(folder) as images:
+            for place, (name, decoded) in enumerate(decode_all(source, names, decoder, large=self.large)):
                 survey.add(name, decoded)
                 if decoded.pixels is not None:
                     images.add(decoded.pixels)

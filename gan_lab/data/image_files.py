@@ -4,8 +4,9 @@ import hashlib
 import io
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import chain
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from types import MappingProxyType
@@ -91,6 +92,50 @@ def decode(content: bytes, shape: Shape, whites: Mapping[str, int] = MappingProx
         left, top = (image.width - shape.crop) // 2, (image.height - shape.crop) // 2
         image = image.crop((left, top, left + shape.crop, top + shape.crop))
     return about._replace(pixels=fitted(image, shape), width=image.width, height=image.height)
+
+
+class WholeShape(NamedTuple):
+    """How pictures are wanted that keep their shape.
+
+    Attributes:
+        channels: 1 grey, 3 colours, 4 with alpha.
+        shorter_side: in pixels, to which each is resized; None for its own.
+        least: (height, width) to which smaller ones are enlarged; None leaves them as they are.
+    """
+
+    channels: int
+    shorter_side: int | None
+    least: tuple[int, int] | None
+
+
+def decode_whole(content: bytes, shape: WholeShape, whites: Mapping[str, int]) -> Decoded:
+    """Read one image as `decode` does, without a change of its shape.
+
+    Args:
+        content, whites: see `decode`.
+        shape: as it is wanted.
+    Returns:
+        `pixels` (H, W, C).
+    """
+    try:
+        image, about = opened(content, whites)
+        image = with_channels(image, shape.channels)
+        own = about._replace(width=image.width, height=image.height)
+        if shape.shorter_side is not None:
+            image = scaled(image, shape.shorter_side / min(image.size))
+        if shape.least is not None and (image.height < shape.least[0] or image.width < shape.least[1]):
+            factor = max(shape.least[0] / image.height, shape.least[1] / image.width)
+            image = scaled(image, factor)
+            own = own._replace(remarks=(*own.remarks, f"enlarged, smaller than {shape.least[0]}x{shape.least[1]}"))
+    except Exception as error:  # Pillow's plugins raise whatever a damaged file makes them stumble over
+        return Decoded(None, error=reason_of(error))
+    return own._replace(pixels=np.asarray(image).reshape(image.height, image.width, shape.channels))
+
+
+def scaled(image: Image.Image, factor: float) -> Image.Image:
+    """An image that is so many times as high and as wide, by Lanczos; itself where that is once."""
+    size = round(image.width * factor), round(image.height * factor)
+    return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
 
 
 def opened(content: bytes, whites: Mapping[str, int]) -> tuple[Image.Image, Decoded]:
@@ -326,15 +371,33 @@ class Survey:
             lines += line(what, self._upper_only)
         for remark, names in self._remarks.items():
             lines += line(remark, names)
-        if len(self.sizes) > 1:
-            usual = self.sizes.most_common(1)[0][0]
-            odd = [f"{name} ({size})" for name, size in self._named_sizes if size != usual]
-            lines.append(f"of another size than most ({usual}), {self.brought}: {listed(odd)}")
-        return lines
+        return lines + self.findings_of_sizes()
+
+    def findings_of_sizes(self) -> list[str]:
+        """A line where the readable files are of several sizes."""
+        if len(self.sizes) < 2:
+            return []
+        usual = self.sizes.most_common(1)[0][0]
+        odd = [f"{name} ({size})" for name, size in self._named_sizes if size != usual]
+        return [f"of another size than most ({usual}), {self.brought}: {listed(odd)}"]
 
 
-def decode_all(source: Source, names: list[str], decoder: Callable[[bytes], Decoded]) -> Iterator[tuple[str, Decoded]]:
-    """Every file in order, decoded by threads, under a progress bar."""
+class SurveyOfAnySizes(Survey):
+    """A survey of pictures that stay as large as they are."""
+
+    def findings_of_sizes(self) -> list[str]:
+        """None: they may be of any sizes."""
+        return []
+
+
+def decode_all(
+    source: Source, names: list[str], decoder: Callable[[bytes], Decoded], *, large: bool
+) -> Iterator[tuple[str, Decoded]]:
+    """Every file in order, decoded by threads, under a progress bar.
+
+    Args:
+        large: whether pixels are so many that no more images are held at once than there are threads.
+    """
 
     def read(name: str) -> Decoded:
         try:
@@ -343,7 +406,7 @@ def decode_all(source: Source, names: list[str], decoder: Callable[[bytes], Deco
             return Decoded(None, error=reason_of(error))
         return decoder(content)._replace(checksum=checksum(content))
 
-    yield from zip(names, in_threads(read, names, "Reading images"), strict=True)
+    yield from zip(names, in_threads(read, names, "Reading images", few=large), strict=True)
 
 
 def checksums_of(
@@ -368,10 +431,16 @@ def checksums_of(
     return list(in_threads(read, names, title))
 
 
-def in_threads(function: Any, names: list[str], title: str) -> Iterator[Any]:
-    """`function` of each name, in order, under a progress bar."""
-    with ThreadPool(min(THREADS, os.cpu_count() or 1)) as pool:
-        yield from track(pool.imap(function, names, chunksize=AT_ONCE), title, total=len(names))
+def in_threads(function: Any, names: list[str], title: str, *, few: bool = False) -> Iterator[Any]:
+    """`function` of each name, in order, under a progress bar; with `few`, no more at once than there are threads."""
+    threads = min(THREADS, os.cpu_count() or 1)
+    with ThreadPool(threads) as pool:
+        if few:
+            parts = (names[first : first + threads] for first in range(0, len(names), threads))
+            results: Iterable[Any] = chain.from_iterable(pool.map(function, part, chunksize=1) for part in parts)
+        else:
+            results = pool.imap(function, names, chunksize=AT_ONCE)
+        yield from track(results, title, total=len(names))
 
 
 class ArrayWriter:

@@ -116,9 +116,15 @@ class PairedStream(RealStream):
 
     samples: PairedSet
 
+    def _turned(self, pixels: Tensor, first: int, last: int) -> Tensor:
+        """See `RealStream`; of targets in blocks, which turn as well, once they are out of them: in `_shown`."""
+        return pixels if self.samples.factor > 1 else super()._turned(pixels, first, last)
+
     def _shown(self, pixels: Tensor, first: int, last: int) -> dict[str, Tensor]:
         mirrored = self._order.at(first, last)[1] if self._order.flip and self.samples.factor > 1 else None
         targets, given = self.samples.split_up(pixels, mirrored)
+        if self.samples.factor > 1:
+            targets, given = (super(PairedStream, self)._turned(part, first, last) for part in (targets, given))
         return {"real": from_uint8(targets), "condition": from_uint8(given)}
 
 
@@ -268,7 +274,7 @@ class Paired(DecodedImages):
                 target_suffix=target_suffix,
                 source_labels=source_labels,
                 unlabelled_ids=unlabelled_ids,
-                **settings,
+                **(settings | {"quarter_turns": False}),  # squares are cut out of them
             )
 
     @cached_property

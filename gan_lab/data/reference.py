@@ -40,16 +40,25 @@ class ReferenceSet:
     ) -> None:
         if images.dtype != np.uint8 or images.ndim != 4:
             raise ValueError(f"{name}: images must be (N, C, H, W) uint8, got {images.shape} {images.dtype}")
-        if labels is not None and labels.shape != images.shape[:1]:
+        if labels is not None and labels.shape != (len(images),):
             raise ValueError(f"{name}: {len(images)} images have labels of shape {labels.shape}")
         self.name, self.split, self.stored, self.labels = name, split, images, labels
         self.image_size = image_size
-        self.images = images if image_size is None else middle(images, image_size)
         self.class_names = None if class_names is None else tuple(class_names)
         self._digest = digest
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.stored)
+
+    @cached_property
+    def images(self) -> np.ndarray:
+        """See the class."""
+        return self.stored if self.image_size is None else middle(self.stored, self.image_size)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(C, H, W) of each of `images`."""
+        return self.images.shape[1:]
 
     @cached_property
     def digest(self) -> str:

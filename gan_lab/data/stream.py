@@ -20,15 +20,16 @@ MESSAGE_BYTES, MESSAGE_TAKES = 2**20, 64  # at most what a worker sends at once;
 
 
 class Purposes(NamedTuple):
-    """Of the draws of a sequence: which sample stands where, which are mirrored, where they are cut out."""
+    """Of the draws of a sequence: which sample stands where, which are mirrored, where they are cut out, and turned."""
 
     order: str
     flips: str
     crops: str
+    turns: str
 
 
-REALS = Purposes("reals", "flips", "crops")
-SOURCES = Purposes("sources", "source flips", "source crops")
+REALS = Purposes("reals", "flips", "crops", "quarter turns")
+SOURCES = Purposes("sources", "source flips", "source crops", "source quarter turns")
 
 
 class Order:
@@ -80,35 +81,58 @@ class Order:
         self._number = number
 
 
-class Crops:
-    """Where each place of a sequence is cut out: a function of the seed, by (seed, "crops", pass).
+class DrawnPerPlace(ABC):
+    """Numbers for each place of a sequence: a function of the seed, by (seed, purpose, pass).
 
     Args:
         size: number of samples.
         seed: non-negative.
-        spare: (rows, columns) by which images exceed what is cut out.
         purpose: of the draw; see `Purposes`.
     """
 
-    def __init__(self, *, size: int, seed: int, spare: tuple[int, int], purpose: str = REALS.crops) -> None:
-        self._size, self._seed, self._spare, self._purpose = size, seed, spare, purpose
-        self._number, self._corners = -1, np.zeros((0, 2), dtype=np.int64)
+    def __init__(self, *, size: int, seed: int, purpose: str) -> None:
+        self._size, self._seed, self._purpose = size, seed, purpose
+        self._number, self._drawn = -1, np.empty(0)
 
     def at(self, first: int, last: int) -> np.ndarray:
-        """(last - first, 2) int64 upper row and left column of the places `first` .. `last` - 1."""
-        places = np.arange(first, last)
-        found = np.empty((len(places), 2), dtype=np.int64)
-        for number in np.unique(places // self._size):
-            chosen = places // self._size == number
-            found[chosen] = self._of_pass(int(number))[places[chosen] % self._size]
-        return found
+        """(last - first, ...) numbers of the places `first` .. `last` - 1."""
+        parts = []
+        while first < last:
+            number, start = divmod(first, self._size)
+            stop = min(self._size, start + last - first)
+            if number != self._number:
+                self._drawn = self._of_pass(numpy_generator(self._seed, self._purpose, number))
+                self._number = number
+            parts.append(self._drawn[start:stop])
+            first += stop - start
+        return np.concatenate(parts)
 
-    def _of_pass(self, number: int) -> np.ndarray:
-        if number != self._number:
-            random = numpy_generator(self._seed, self._purpose, number)
-            self._corners = random.integers(0, np.add(self._spare, 1), size=(self._size, 2))
-            self._number = number
-        return self._corners
+    @abstractmethod
+    def _of_pass(self, random: np.random.Generator) -> np.ndarray:
+        """(size, ...) numbers of all places of a pass."""
+
+
+class Crops(DrawnPerPlace):
+    """Where each place is cut out: (n, 2) int64 upper row and left column.
+
+    Args:
+        spare: (rows, columns) by which images exceed what is cut out.
+        size, seed, purpose: see `DrawnPerPlace`.
+    """
+
+    def __init__(self, *, size: int, seed: int, spare: tuple[int, int], purpose: str = REALS.crops) -> None:
+        super().__init__(size=size, seed=seed, purpose=purpose)
+        self._spare = spare
+
+    def _of_pass(self, random: np.random.Generator) -> np.ndarray:
+        return random.integers(0, np.add(self._spare, 1), size=(self._size, 2))
+
+
+class QuarterTurns(DrawnPerPlace):
+    """By how many right angles each place is turned: (n,) int64 of 0 to 3."""
+
+    def _of_pass(self, random: np.random.Generator) -> np.ndarray:
+        return random.integers(0, 4, size=self._size)
 
 
 class Stream(ABC):
@@ -187,14 +211,15 @@ class Stream(ABC):
 class RealStream(Stream):
     """Images of a set, shuffled anew at each pass; `index` is a sample's place in the set.
 
-    Where what is stored of the set is larger than what is shown, that is cut out, elsewhere at each pass.
+    Where what is stored of the set is larger than what is shown, that is cut out, elsewhere at each pass; then it is
+    turned.
 
     Resident: the uint8 images live on the device, a batch is one gather there. Otherwise they stay where they are,
     often memory-mapped, and `workers` processes read ahead; reading ahead does not move `position`.
 
     Args:
         samples: the images, at least one.
-        seed: of the order, the flips and the crops.
+        seed: of the order, the flips, the crops and the turns.
         flip: mirror half of the samples left to right.
         resident: keep the images on the device.
         workers: processes that read ahead when not resident; 0 reads in this one.
@@ -202,6 +227,7 @@ class RealStream(Stream):
         device: where batches are wanted.
         condition: what a translator is given, made of each image as it is trained on; None for none.
         purposes: of the draws; see `Order`.
+        quarter_turns: turn each sample, a square, by 0, 90, 180 or 270 degrees.
     """
 
     def __init__(
@@ -216,6 +242,7 @@ class RealStream(Stream):
         device: torch.device,
         condition: Condition | None = None,
         purposes: Purposes = REALS,
+        quarter_turns: bool = False,
     ) -> None:
         if len(samples) == 0:
             raise ValueError(f"{samples.name}: split {samples.split!r} holds no samples")
@@ -223,12 +250,11 @@ class RealStream(Stream):
         self._flip, self._workers, self._usual_take = flip, workers, usual_take
         self._condition, self._purposes = condition, purposes
         self._content = None if condition is None else condition.content()
-        (stored_height, stored_width) = samples.stored.shape[2:]
-        self._shown_size = height, width = samples.image_size or (stored_height, stored_width)
-        spare = stored_height - height, stored_width - width
-        self._crops = None
-        if any(spare):
-            self._crops = Crops(size=len(samples), seed=seed, spare=spare, purpose=purposes.crops)
+        self._shown_size = tuple(samples.image_size or samples.stored.shape[2:])
+        self._crops = self._new_crops(seed)
+        self._turns = None
+        if quarter_turns:
+            self._turns = QuarterTurns(size=len(samples), seed=seed, purpose=purposes.turns)
         super().__init__(seed=seed, device=device)
 
     def to(self, device: torch.device) -> "RealStream":
@@ -239,9 +265,9 @@ class RealStream(Stream):
         labels = self.samples.labels
         self._labels = None if labels is None else torch.from_numpy(labels).to(device)
         if self.resident:
-            self._images = torch.from_numpy(self.samples.stored).to(device)
+            self._hold(device)
         else:
-            reader = Reader(self.samples.stored, self._new_order(torch.device("cpu")))
+            reader = self._new_reader()
             pin = device.type == "cuda"
             self._ahead = ReadAhead(reader, workers=self._workers, take=self._usual_take, pin=pin)
             self._ahead.seek(self._position)
@@ -252,19 +278,41 @@ class RealStream(Stream):
         if not self.resident:
             self._ahead.close()
 
+    def _new_crops(self, seed: int) -> Crops | None:
+        """Where samples are cut out of what is read of them; None where that is all shown."""
+        (stored_height, stored_width), (height, width) = self.samples.stored.shape[2:], self._shown_size
+        spare = stored_height - height, stored_width - width
+        if not any(spare):
+            return None
+        return Crops(size=len(self.samples), seed=seed, spare=spare, purpose=self._purposes.crops)
+
+    def _hold(self, device: torch.device) -> None:
+        """Keep what is stored on the device."""
+        self._images = torch.from_numpy(self.samples.stored).to(device)
+
+    def _new_reader(self) -> "Reader":
+        """What reads ahead."""
+        return Reader(self.samples.stored, self._new_order(torch.device("cpu")))
+
     def _at(self, first: int, last: int) -> dict[str, Tensor]:
-        index, mirrored = self._order.at(first, last)
-        if self.resident:
-            pixels = self._images.index_select(0, index)
-            pixels = mirror(pixels, mirrored) if self._order.flip else pixels
-        else:
-            pixels = send(self._ahead.read(first, last), self.device)
+        pixels = self._held(first, last) if self.resident else send(self._ahead.read(first, last), self.device)
         if self._crops is not None:
             pixels = cut_out(pixels, self._crops.at(first, last), self._shown_size)
-        batch = self._shown(pixels, first, last) | {"index": index}
+        index = self._order.at(first, last)[0]
+        batch = self._shown(self._turned(pixels, first, last), first, last) | {"index": index}
         if self._labels is not None:
             batch["labels"] = self._labels.index_select(0, index)
         return batch
+
+    def _held(self, first: int, last: int) -> Tensor:
+        """As `Reader.read`, of what is on the device."""
+        index, mirrored = self._order.at(first, last)
+        pixels = self._images.index_select(0, index)
+        return mirror(pixels, mirrored) if self._order.flip else pixels
+
+    def _turned(self, pixels: Tensor, first: int, last: int) -> Tensor:
+        """Those of the places `first` .. `last` - 1, turned where they are to be."""
+        return pixels if self._turns is None else turn(pixels, self._turns.at(first, last))
 
     def _shown(self, pixels: Tensor, first: int, last: int) -> dict[str, Tensor]:
         """Reals and what a translator is given for them, of the pixels of the places `first` .. `last` - 1."""
@@ -379,6 +427,11 @@ def cut_out(pixels: Tensor, corners: np.ndarray, size: Sequence[int]) -> Tensor:
     return torch.stack(parts)
 
 
+def turn(pixels: Tensor, turns: np.ndarray) -> Tensor:
+    """(N, C, S, S) squares, each turned counterclockwise by so many right angles, (N,)."""
+    return torch.stack([torch.rot90(image, count, (1, 2)) for image, count in zip(pixels, turns.tolist(), strict=True)])
+
+
 Places = list[tuple[int, int]]  # (first, last) of runs of places, all of one length
 
 
@@ -395,6 +448,11 @@ class Reader(Dataset):
 
     def __getitem__(self, places: Places) -> Tensor:
         return torch.cat([self.read(first, last) for first, last in places])
+
+    @property
+    def sample_bytes(self) -> int:
+        """Of one image, as it is read."""
+        return self.images[0].nbytes
 
     def read(self, first: int, last: int) -> Tensor:
         """(last - first, C, H, W) uint8 images of the places `first` .. `last` - 1."""
@@ -428,7 +486,7 @@ class ReadAhead:
 
     def __init__(self, reader: Reader, *, workers: int, take: int, pin: bool) -> None:
         self._reader = reader
-        self._foreseen = Foreseen(take=take, sample_bytes=reader.images[0].nbytes)
+        self._foreseen = Foreseen(take=take, sample_bytes=reader.sample_bytes)
         self._workers, self._pin = workers, pin
         self._takes: Iterator[tuple[int, Tensor]] | None = None
         self._held = (0, torch.empty(0))

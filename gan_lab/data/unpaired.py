@@ -27,7 +27,11 @@ class CroppedFolder(Folder):
         self.load_size = size_to_load(load_size, self.image_size)
         if self.load_size != self.image_size:
             own = {key: value for key, value in settings.items() if key not in OF_SOURCES}
-            larger = {"image_size": self.load_size, "sample_shape": [self.channels, *self.load_size]}
+            larger = {
+                "image_size": self.load_size,
+                "sample_shape": [self.channels, *self.load_size],
+                "quarter_turns": False,  # squares are cut out of them
+            }
             self._larger = Folder(**(own | larger))
 
 

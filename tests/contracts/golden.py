@@ -84,6 +84,7 @@ def needed(data: str) -> list[str]:
         "ring": points,
         "grid": points,
         "folder": ["data.root=pictures"],
+        "crops": ["data.root=pictures"],
         "paired": ["data.root=pairs"],
         "masked": ["data.root=pictures", "data.condition.masks.root=masks"],
         "huggingface": ["data.path=table"],

@@ -119,6 +119,7 @@ def small_data(name: str, folder, monkeypatch) -> list[str]:
         "lsun": (lambda: write_lsun(root), there),
         "imagenet": (lambda: write_imagenet(root), [*there, "data.num_classes=2"]),
         "folder": (lambda: write_image_folder(root, count=20), there),
+        "crops": (lambda: write_image_folder(root, count=20, size=(48, 40)), there),
         "unpaired": (lambda: write_two_domains(root), [f"data.folder={root}"]),
         "paired": (lambda: write_pairs(root, count=20), there),
         "masked": (lambda: write_masked(root), [f"data.root={root}", f"data.condition.masks.root={root}"]),

@@ -53,6 +53,20 @@ def test_what_is_cut_and_mirrored_of_both_is_the_same_part(backend, two_sizes):
     assert corners.amax(dim=0).tolist() == [8, 9]
 
 
+def test_quarter_turns_are_those_of_both(two_sizes):
+    data = started(two_sizes[0], load_size=24, flip=True, quarter_turns=True)
+    batch = data.take(40)
+    real, condition = (to_uint8(batch[name]).int() for name in ("real", "condition"))
+    assert torch.equal(real[:, :2] // 2, enlarged(condition[:, :2])), "each 2x2 pixels lie on their source's"
+    seen = set()
+    for target in real:
+        seen.add(tuple(int(target[0, row, column] - target[0, 0, 0]) for row, column in ((1, 0), (0, 1))))
+        for axis in (0, 1):
+            steps = target[0].diff(dim=axis)
+            assert (steps == steps[0, 0]).all(), "columns follow one another, also within the pixels of a source's"
+    assert seen == {(0, 1), (0, -1), (1, 0), (-1, 0)}
+
+
 def test_evaluation_sees_the_middle_as_it_is(two_sizes):
     root, targets = two_sizes
     data = started(root, load_size=24)

@@ -37,6 +37,7 @@ from gan_lab.data.svhn import SVHN
 
 CONF = Path(__file__).parents[2] / "conf" / "data"
 ELSEWHERE = (
+    "crops",
     "grid",
     "ring",
     "huggingface",
