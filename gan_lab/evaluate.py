@@ -93,7 +93,7 @@ def score_checkpoint(config: DictConfig, topology: Topology, device: Any) -> Non
     )
     turned = loaded.direction == "BtoA"
     settings = settings_by(config, loaded.config)
-    further = {name: settings[name] for name in ("truncation", "standing_statistics")}
+    further = {name: settings[name] for name in ("truncation", "standing_statistics", "dropout")}
     use_threads(settings, loaded.config)  # before any statistics are taken
     loaded = asked(loaded, **further)
     stage = PreparedEvaluation(settings, loaded.config, topology, device, turned=turned)
@@ -115,7 +115,8 @@ def score_images(config: DictConfig, topology: Topology, device: Any) -> None:
     from gan_lab.evaluation.display import progress_bar, say
     from gan_lab.evaluation.scoring import PreparedEvaluation, refuse, with_changes
 
-    refuse(config, "images", weights="ema", truncation=None, standing_statistics=None, direction=None)
+    usual = {"truncation": None, "standing_statistics": None, "dropout": False, "direction": None}
+    refuse(config, "images", weights="ema", **usual)
     settings = with_changes(plain(with_defaults(config)))
     if ("_target_" in settings["data"]) == (settings["against"] is not None):
         raise ValueError("images=... needs one thing to compare with: data=cifar10 (say), or against=PATH")
