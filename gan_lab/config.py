@@ -150,6 +150,7 @@ class EvaluateConfig:
     direction: str | None = MISSING
     truncation: float | None = MISSING
     standing_statistics: Any = MISSING
+    dropout: bool = MISSING
     image_size: Any = MISSING
     data_root: str | None = MISSING
     extractor_weights: str | None = MISSING

@@ -95,7 +95,7 @@ def score_checkpoint(config: DictConfig, topology: Topology, device: Any) -> Non
     settings = settings_by(config, loaded.config)
     if config.direction is not None:  # that one alone
         settings["evaluation"]["both_directions"] = False
-    further = {name: settings[name] for name in ("truncation", "standing_statistics")}
+    further = {name: settings[name] for name in ("truncation", "standing_statistics", "dropout")}
     use_threads(settings, loaded.config)  # before any statistics are taken
     loaded = asked(loaded, **further)
     stage = PreparedEvaluation(settings, loaded.config, topology, device, turned=turned)
@@ -117,7 +117,8 @@ def score_images(config: DictConfig, topology: Topology, device: Any) -> None:
     from gan_lab.evaluation.display import progress_bar, say
     from gan_lab.evaluation.scoring import PreparedEvaluation, refuse, with_changes
 
-    refuse(config, "images", weights="ema", truncation=None, standing_statistics=None, direction=None)
+    usual = {"truncation": None, "standing_statistics": None, "dropout": False, "direction": None}
+    refuse(config, "images", weights="ema", **usual)
     settings = with_changes(plain(with_defaults(config)))
     if settings["evaluation"].get("both_directions"):
         raise ValueError("evaluation.both_directions=true has no meaning with images=...; leave it out")

@@ -7,6 +7,7 @@ from typing import Any
 from gan_lab.data.base import size_to_load
 from gan_lab.data.copies import digest_of
 from gan_lab.data.folder import Folder
+from gan_lab.data.paired import warn_of_repetitions
 
 OF_SOURCES = ("source_data", "condition_shape", "masked")  # settings that say where sources come from
 
@@ -91,6 +92,7 @@ class UnpairedFolders(CroppedFolder):
             test_root=tests["source_test_root"],
             **own,
         )
+        self._compared = False
         super().__init__(
             root=str(roots["root"]),
             test_root=tests["test_root"],
@@ -100,9 +102,13 @@ class UnpairedFolders(CroppedFolder):
         )
 
     def prepare_data(self) -> None:
-        """See `DecodedImages`: both."""
+        """See `DecodedImages`: both; and say which test pictures are trained on, too."""
         super().prepare_data()
         self.source_data.prepare_data()
+        for data in (self, self.source_data):
+            if "test" in data.splits and not self._compared:
+                warn_of_repetitions(data.name, "test", data.source("train"), data.source("test"))
+        self._compared = True
 
     def identity(self) -> str:
         """See `Data`: of both."""

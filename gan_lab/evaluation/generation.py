@@ -1,4 +1,4 @@
-"""How a trained generator is asked for samples: truncated, and with statistics of batch norm made for sampling."""
+"""How a trained generator is asked for samples: truncated, with standing statistics of batch norm, with dropout."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +16,11 @@ COLUMNS = 9  # of pictures
 
 
 def asked(
-    loaded: LoadedGenerator, *, truncation: float | None, standing_statistics: Mapping[str, int] | None
+    loaded: LoadedGenerator,
+    *,
+    truncation: float | None,
+    standing_statistics: Mapping[str, int] | None,
+    dropout: bool = False,
 ) -> LoadedGenerator:
     """The generator with these settings, which become part of the protocol of its scores.
 
@@ -26,8 +30,9 @@ def asked(
             section 3.1).
         standing_statistics: `{batches, batch_size}` over which batch norm takes its statistics once more; None for
             those of training.
+        dropout: whether dropout goes on as in training (Isola et al. 2017, section 3.2), in place.
     Raises:
-        ValueError: a value out of range, uniform latents, or a generator without batch norm.
+        ValueError: a value out of range, uniform latents, or a generator without batch norm, or without dropout.
     """
     settings: dict[str, Any] = {}
     if truncation is not None:
@@ -46,6 +51,9 @@ def asked(
             )
         settings["standing_statistics"] = dict(standing_statistics)
         take_standing_statistics(loaded, **standing_statistics)
+    if dropout:
+        settings["dropout"] = True
+        keep_dropout(loaded.network)
     return replace(loaded, asked=settings)
 
 
@@ -112,6 +120,32 @@ def take_standing_statistics(loaded: LoadedGenerator, *, batches: int, batch_siz
         finally:
             for layer, momentum in zip(layers, momenta, strict=True):
                 layer.momentum = momentum
+
+
+class KeptDropout(nn.Dropout):
+    """Dropout in eval mode, too."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """As `nn.Dropout` in training."""
+        return nn.functional.dropout(values, self.p, training=True)
+
+
+def keep_dropout(network: nn.Module) -> None:
+    """Let dropout go on in eval mode, in place; what is left out is drawn by torch's own generators.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = [
+        (parent, name, layer)
+        for parent in network.modules()
+        for name, layer in parent.named_children()
+        if isinstance(layer, nn.Dropout) and layer.p > 0
+    ]
+    if not found:
+        raise ValueError("dropout=true is of networks with dropout, and this generator has none; leave it out")
+    for parent, name, layer in found:
+        setattr(parent, name, KeptDropout(layer.p))
 
 
 def by_class(loaded: LoadedGenerator, seed: int) -> list[dict[str, Tensor]]:

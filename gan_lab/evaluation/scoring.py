@@ -148,7 +148,7 @@ class PreparedEvaluation:
         self.trust, self.device, self.stored = settings["trust"], device, stored
         use_threads(settings, stored)
         if data is None:
-            with naming_data_root(settings["data"]):
+            with naming_data_root(stored.get("data") or settings["data"]):  # as it was before any change
                 data = build(settings["data"], self.trust, base=Data)
                 with collectives.first_ranks_first(topology.local_rank):
                     data.prepare_data()

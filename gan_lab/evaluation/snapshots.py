@@ -30,7 +30,7 @@ def score_run(config: DictConfig, topology: Topology, device: Any) -> None:
     Raises:
         CheckpointError: the folder holds no run, or no snapshots.
     """
-    usual: dict[str, Any] = {"against": None, "image_size": None, "weights": "ema", "direction": None}
+    usual: dict[str, Any] = {"against": None, "image_size": None, "weights": "ema", "direction": None, "dropout": False}
     refuse(config, "run", **usual, truncation=None, standing_statistics=None)
     run = Path(config.run)
     stored = collectives.from_first_rank(lambda: stored_config(run))

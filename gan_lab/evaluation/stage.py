@@ -5,6 +5,7 @@ exactly N on any number of ranks, and a shorter run is a prefix of a longer one.
 """
 
 import copy
+import logging
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -29,6 +30,8 @@ from gan_lab.metrics.intervals import FEWEST_BLOCKS, check_intervals
 from gan_lab.metrics.reference import Reference, cached_reference
 from gan_lab.sampling import check_seed, reseed_default_generators
 
+log = logging.getLogger(__name__)
+
 Progress = Callable[[str, int, int], None]
 
 # What a block may hold; of that, what only translators' blocks do, and what to choose for it.
@@ -49,7 +52,7 @@ class Evaluation:
     Args:
         extractor: makes the main extractor (its weights may be missing, hence not made at once).
         metrics: by name, in the order of the table.
-        num_samples: fakes, at least each metric's minimum.
+        num_samples: fakes, at least each metric's minimum; of a translator as many as there are sources, at most.
         block_size: samples of one call of the generator and of the extractor, 1 or more; part of the protocol.
         seed: of the samples, 0 or more; part of the protocol.
         reference: split of the data set that the fakes are held against.
@@ -94,21 +97,13 @@ class Evaluation:
             raise ValueError(f"evaluation.monitor={monitor!r} cannot rank runs: neither high nor low is better")
         further = {} if extractors is None else dict(extractors)
         for name, metric in metrics.items():
-            if num_samples < metric.minimum:
-                raise ValueError(f"{name} needs num_samples >= {metric.minimum}, got {num_samples}")
             if metric.extractor is not None and metric.extractor not in further:
                 known = ", ".join(further) or "none"
                 raise ValueError(f"{name}.extractor={metric.extractor!r} is none of evaluation.extractors: {known}")
-        blocks = -(-num_samples // block_size)
         if intervals is not None:
             if set(intervals) != {"resamples", "level"}:
                 raise ValueError(f"evaluation.intervals has the keys resamples and level, got {', '.join(intervals)}")
             check_intervals(**intervals)
-        if intervals is not None and blocks < FEWEST_BLOCKS and any(metric.intervals for metric in metrics.values()):
-            raise ValueError(
-                f"evaluation.intervals need {FEWEST_BLOCKS} blocks, and num_samples={num_samples} in blocks of "
-                f"{block_size} are {blocks}; take more samples, smaller blocks, or intervals=null"
-            )
         if per_image is not None and per_image < 1:
             raise ValueError(f"evaluation.per_image must be 1 or more (or null for no table), got {per_image}")
         if per_image is not None and not any(metric.of_each for metric in metrics.values()):
@@ -123,6 +118,8 @@ class Evaluation:
         self.intervals = None if intervals is None else dict(intervals)
         self.per_image, self.both_directions = per_image, both_directions
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
+        self._asked = num_samples
+        self._check_count()
         self.left_out: dict[str, str] = {}
         self._extractors: dict[str | None, Extractor] = {}
         self._references: dict[str, Reference] = {}
@@ -158,6 +155,19 @@ class Evaluation:
                     f"metric {name} sends outputs back to where they came from, and this model goes one way; leave it "
                     f"out, or choose {EITHER_WAY}"
                 )
+
+    def _check_count(self) -> None:
+        """Refuse `num_samples` that a metric, or an interval, has no value of."""
+        count = self.num_samples
+        for name, metric in self.metrics.items():
+            if count < metric.minimum:
+                raise ValueError(f"{name} needs num_samples >= {metric.minimum}, got {count}")
+        blocks = -(-count // self.block_size)
+        if self.intervals is not None and blocks < FEWEST_BLOCKS and any(m.intervals for m in self.metrics.values()):
+            raise ValueError(
+                f"evaluation.intervals need {FEWEST_BLOCKS} blocks, and num_samples={count} in blocks of "
+                f"{self.block_size} are {blocks}; take more samples, smaller blocks, or intervals=null"
+            )
 
     def prepare(self, data: Any, device: torch.device, progress: Progress | None = None) -> None:
         """Load the extractors and the reference's statistics (from the cache, or made and cached).
@@ -275,15 +285,25 @@ class Evaluation:
     def _find_sources(self, data: Any) -> None:
         """What goes into a generator of pictures: the sources of the reference's split; None for other data.
 
+        Each is taken once: where there are fewer than samples are asked for, so many are scored, aloud.
+
         Raises:
-            ValueError: there are fewer than samples are asked for.
+            ValueError: there are fewer than a metric needs.
         """
         sources = data.sources(self.reference) if hasattr(data, "sources") else None
-        if sources is not None and len(sources) < self.num_samples:
-            raise ValueError(
-                f"evaluation.num_samples={self.num_samples}, but split {self.reference!r} of {data.name} has "
-                f"{len(sources)} sources, each of which is taken once; set it to {len(sources)} or less"
-            )
+        count = self._asked if sources is None else min(self._asked, len(sources))
+        if count != self.num_samples:
+            if count < self._asked and collectives.rank() == 0:
+                log.warning(
+                    "evaluation.num_samples=%s, and split %r of %s has %s sources, each of which is taken once: these "
+                    "are scored",
+                    *(self._asked, self.reference, data.name, count),
+                )
+            self.num_samples = count
+            self._check_count()
+            for name, metric in self.metrics.items():
+                if metric.in_space and metric.extractor in self._extractors:
+                    self._check_space(name, metric, self._extractors[metric.extractor])
         self._sources = sources
 
     def leave_out(self, metrics: Mapping[str, str]) -> None:

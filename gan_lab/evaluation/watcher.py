@@ -54,8 +54,8 @@ def watch_run(config: DictConfig, topology: Topology, device: Any) -> None:
         RuntimeError: another process watches this run.
         ValueError: keys that would change the run's protocol.
     """
-    usual = {"against": None, "image_size": None, "out": None, "num_samples": None, "seed": None, "weights": "ema"}
-    usual |= {"truncation": None, "standing_statistics": None}
+    usual: dict[str, Any] = dict.fromkeys(("against", "image_size", "out", "num_samples", "seed", "direction"))
+    usual |= {"weights": "ema", "truncation": None, "standing_statistics": None, "dropout": False}
     refuse(config, "watch", **usual, data={}, evaluation={})
     if not config.poll_seconds > 0:
         raise ValueError(f"poll_seconds must be more than 0, got {config.poll_seconds}")

@@ -11,7 +11,11 @@ from gan_lab.data.images import unchanged
 from gan_lab.metrics.base import Block, BlockMetric
 from gan_lab.metrics.moments import finite_matrix
 
-OF = ("output", "source")
+OF = {  # what is scored -> what a protocol says of it, and what stands in the name
+    "output": ("output", ""),
+    "source": ("source, grey repeated, enlarged by bicubic a = -0.75, rounded", "_copy"),
+    "mean_fill": ("source, its hole filled with the mean of what is known of each channel, rounded", "_mean_fill"),
+}
 REGIONS = ("whole", "hole", "known")
 CHANNELS = ("rgb", "y")
 # Of red, green and blue in [0, 1] (ITU-R BT.601, as in MATLAB's rgb2ycbcr): Y from 16 to 235, of 255.
@@ -22,6 +26,21 @@ def luma(pictures: Tensor) -> Tensor:
     """(B, 3, H, W) float64 in [0, 1] -> (B, 1, H, W) float64 in [16 / 255, 235 / 255], not rounded."""
     weights = pictures.new_tensor(LUMA).view(3, 1, 1)
     return ((pictures * weights).sum(dim=1, keepdim=True) + LUMA_OF_BLACK) / 255
+
+
+def mean_filled(sources: Tensor, masks: Tensor) -> Tensor:
+    """What the simplest classical repair makes: each hole of the mean level of what is known of the channel.
+
+    Args:
+        sources: (B, C, H, W) uint8.
+        masks: (B, 1, H, W) bool, True in the hole.
+    Returns:
+        (B, C, H, W) uint8, rounded; mid-grey, 128, where nothing is known.
+    """
+    known = ~masks.expand_as(sources)
+    sums = torch.where(known, sources, 0).double().sum(dim=(2, 3), keepdim=True)
+    means = (sums / known.sum(dim=(2, 3), keepdim=True)).nan_to_num(nan=128.0).round().to(torch.uint8)
+    return torch.where(known, sources, means)
 
 
 def mean_of_picture(errors: Tensor, region: Tensor | None) -> Tensor:
@@ -49,7 +68,7 @@ class PairedMetric(BlockMetric):
 
     Args:
         of: "output" of the network; "source", what doing nothing would score (see `gan_lab.data.images.unchanged`):
-            "_copy" in the name.
+            "_copy" in the name; "mean_fill", what `mean_filled` would: "_mean_fill".
         region: "whole" pictures; the "hole" of their masks; what is "known", all else.
         channel: "rgb" for all channels as they are; "y" for the luma of RGB (see `luma`).
         border: so many pixels are cut from each edge first, 0 or more.
@@ -94,22 +113,21 @@ class PairedMetric(BlockMetric):
             "_y" if channel == "y" else "",
             f"_cut{border}px" if border else "",
             f"_{region}" if region != "whole" else "",
-            "_copy" if of == "source" else "",
+            OF[of][1],
         )
         self.name = self.name + "".join(marks)
         self.probe_needs = (
             "targets",
-            *(["sources"] if of == "source" else []),
-            *(["masks"] if region != "whole" else []),
+            *(["sources"] if of != "output" else []),
+            *(["masks"] if region != "whole" or of == "mean_fill" else []),
         )
 
     def protocol(self) -> dict[str, Any]:
         """Plain JSON values."""
-        of = {"output": "output", "source": "source, grey repeated, enlarged by bicubic a = -0.75, rounded"}
         channel = {"rgb": "all channels", "y": "luma of RGB by BT.601, 16 to 235 of 255, not rounded"}
         return {
             "metric": self.name,
-            "of": of[self.of],
+            "of": OF[self.of][0],
             "region": self.region,
             "channel": channel[self.channel],
             "border": self.border,
@@ -132,6 +150,10 @@ class PairedMetric(BlockMetric):
             except ValueError as error:
                 raise ValueError(f"of=source: {error}") from error
         images = block.images[: block.count]
+        if self.of == "mean_fill":
+            assert block.sources is not None
+            assert block.masks is not None
+            images = mean_filled(block.sources[: block.count], block.masks[: block.count])
         if images.shape != targets.shape:
             raise ValueError(f"the outputs are {tuple(images.shape[1:])}, their targets {tuple(targets.shape[1:])}")
         return images, targets

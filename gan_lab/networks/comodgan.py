@@ -95,9 +95,12 @@ class CoModGenerator(Inpainter):
         num_layers: how many w a picture takes.
         noise_size: numbers of noise that a picture takes, one per pixel of each convolution.
         vector_dim: length of the encoder's vector.
+        own_size_alone: that sources of other sizes are refused.
     Raises:
         ValueError: a value out of these ranges.
     """
+
+    own_size_alone = True
 
     def __init__(
         self,

@@ -113,10 +113,13 @@ class Translating:
         Returns:
             (factor H, factor W, C) uint8; of a network that `keeps_known`, the source's own levels outside of the hole.
         Raises:
-            ValueError: a value that is made is not finite; or the picture is too large, with the reason why it cannot
-                be cut into tiles.
+            ValueError: a value that is made is not finite; the picture has a size that the network does not take; or it
+                is too large, with the reason why it cannot be cut into tiles.
         """
         height, width = pixels.shape[:2]
+        if getattr(self.network, "own_size_alone", False) and (height, width) != self.image_size:
+            own = f"{self.image_size[1]}x{self.image_size[0]}"
+            raise ValueError(f"{width}x{height} pixels, and the network takes {own} alone; set size=train")
         if hole is not None and self.keeps_known:
             made = pixels.copy()
             for core, seen in self.plan(height, width, hole):

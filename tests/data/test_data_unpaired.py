@@ -177,6 +177,16 @@ def test_folders_without_test_pictures_and_any_two_roots(four, tmp_path):
     assert folders(tmp_path / "cache", **roots).identity() != before
 
 
+def test_the_same_picture_to_train_and_to_test_on_is_warned_of(four, tmp_path, caplog):
+    ready(folders(tmp_path / "cache", folder=str(four)))
+    assert "trained on, too" not in caplog.text
+    (four / "testA" / "again.png").write_bytes((four / "trainA" / "3.png").read_bytes())
+    ready(folders(tmp_path / "cache", folder=str(four)))
+    [said] = [record.message for record in caplog.records if "trained on, too" in record.message]
+    assert said.startswith("unpaired_sources: pictures of test that are trained on, too")
+    assert "1 file: again.png" in said
+
+
 @pytest.fixture
 def coordinates(tmp_path):
     """5 pictures of A and 4 of B of 12x12, whose pixels say where they stand: red the row, green the column."""

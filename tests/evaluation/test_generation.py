@@ -151,6 +151,21 @@ def test_standing_statistics_of_no_batch_norm():
         asked(loaded(nn.Linear(3, 3)), truncation=None, standing_statistics={"batches": 1, "batch_size": 2})
 
 
+def test_dropout_goes_on_where_it_is_asked_for():
+    """A third of the values is left out and the others grow by a half, in eval mode, anew at each call."""
+    network = nn.Sequential(nn.Linear(3, 3), nn.Sequential(nn.Dropout(1 / 3), nn.Dropout(0.0))).eval()
+    after = asked(loaded(network), truncation=None, standing_statistics=None, dropout=True)
+    assert after.asked == {"dropout": True}
+    values = torch.ones(6000)
+    with torch.no_grad():
+        first, second = (after.network.eval()[1](values) for _ in range(2))
+    assert (first == 0).float().mean() == pytest.approx(1 / 3, abs=0.03)
+    assert first.unique().tolist() == [0, pytest.approx(1.5)]
+    assert not torch.equal(first, second)
+    with pytest.raises(ValueError, match="dropout=true is of networks with dropout, and this generator has none"):
+        asked(loaded(nn.Sequential(nn.Dropout(0.0))), truncation=None, standing_statistics=None, dropout=True)
+
+
 def test_rows_of_classes_share_their_latents():
     rows = by_class(loaded(inputs=LabelledInputs(3, "normal", 4, "uniform")), seed=1)
     assert [row["labels"].unique().tolist() for row in rows] == [[0], [1], [2], [3]]

@@ -26,12 +26,14 @@ class Negative(nn.Module):
         return self.sign * condition
 
 
-def evaluation(count: int) -> Evaluation:
+def evaluation(count: int, minimum: int = 1) -> Evaluation:
     """PSNR of the output, and of the source."""
     psnr = partial(PeakSignalToNoise, region="whole", channel="rgb", border=0)
+    metrics = {of: psnr(of=of) for of in ("output", "source")}
+    metrics["output"].minimum = minimum
     return Evaluation(
         extractor=Projection,
-        metrics={of: psnr(of=of) for of in ("output", "source")},
+        metrics=metrics,
         num_samples=count,
         block_size=50,
         seed=0,
@@ -66,7 +68,13 @@ def test_the_sources_are_part_of_the_protocol():
     assert other.digests("live")["psnr120"] != found.protocols["psnr120"]
 
 
-def test_each_source_is_taken_once():
+def test_each_source_is_taken_once(caplog):
+    """So that there are no more samples than sources, aloud; fewer than a metric stands are refused."""
     data = inverted(limit=10)  # of training alone
-    with pytest.raises(ValueError, match=r"num_samples=2000, but split 'train' of digits has 1797 sources"):
-        scored(evaluation(2000), data)
+    found = scored(evaluation(2000), data)
+    assert "num_samples=2000, and split 'train' of digits has 1797 sources" in caplog.text
+    assert found.values["psnr1797"] == 100
+    assert found.records[found.protocols["psnr1797"]]["fakes"]["count"] == 1797
+    assert scored(evaluation(1797), data).protocols == found.protocols, "as if so many had been asked for"
+    with pytest.raises(ValueError, match="output needs num_samples >= 1798, got 1797"):
+        scored(evaluation(2000, minimum=1798), data)

@@ -12,7 +12,7 @@ from translated import random_pictures, scored, translated
 from gan_lab.data.images import unchanged
 from gan_lab.metrics.l1 import MeanAbsoluteError
 from gan_lab.metrics.lpips_target import LPIPSToTarget
-from gan_lab.metrics.paired import luma
+from gan_lab.metrics.paired import luma, mean_filled
 from gan_lab.metrics.psnr import PeakSignalToNoise
 from gan_lab.metrics.ssim import StructuralSimilarity
 
@@ -106,6 +106,20 @@ def test_the_copy_is_scored_as_an_output_would_be(made):
     assert made("source").name == made("output").name + "_copy"
 
 
+def test_holes_filled_with_the_mean_by_hand():
+    """Of each picture and channel: (10 + 20 + 33) / 3 = 21, and 128 where nothing is known."""
+    source = torch.tensor([[[[10, 99], [20, 33]], [[200, 99], [200, 203]]]] * 2, dtype=torch.uint8)
+    mask = torch.tensor([[[[False, True], [False, False]]], [[[True, True], [True, True]]]])
+    assert mean_filled(source, mask)[0].tolist() == [[[10, 21], [20, 33]], [[200, 201], [200, 203]]]
+    assert (mean_filled(source, mask)[1] == 128).all()
+    target = torch.full_like(source, 51)
+    metric = MeanAbsoluteError(of="mean_fill", region="hole")
+    block = translated(random_pictures(2, 2, 2, 2, seed=0), target, sources=source, masks=mask)
+    assert metric.name == "l1_hole_mean_fill"
+    assert metric.probe_needs == ("targets", "sources", "masks")
+    assert metric.probe(block).tolist() == pytest.approx([(30 + 150) / 2 / 255, 77 / 255])
+
+
 # Names and protocols --------------------------------------------------------------------------------------------------
 
 
@@ -118,7 +132,8 @@ def test_names():
 
 
 def test_each_setting_changes_name_and_protocol():
-    changes = [{}, {"of": "source"}, {"region": "hole"}, {"region": "known"}, {"channel": "y"}, {"border": 1}]
+    changes = [{}, {"of": "source"}, {"of": "mean_fill"}, {"region": "hole"}, {"region": "known"}, {"channel": "y"}]
+    changes.append({"border": 1})
     metrics = [psnr(**change) for change in changes]
     assert len({metric.name for metric in metrics}) == len(metrics)
     protocols = [{k: v for k, v in metric.protocol().items() if k != "metric"} for metric in metrics]
@@ -136,7 +151,7 @@ def test_what_is_needed():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"of": "target"}, "of must be one of output, source, got 'target'"),
+        ({"of": "target"}, "of must be one of output, source, mean_fill, got 'target'"),
         ({"region": "mask"}, "region must be one of whole, hole, known, got 'mask'"),
         ({"channel": "g"}, "channel must be one of rgb, y, got 'g'"),
         ({"border": -1}, "border must be 0 or more, got -1"),

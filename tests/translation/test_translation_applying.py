@@ -139,3 +139,11 @@ def test_values_that_are_not_finite_are_an_error(tmp_path):
     broken.network.scale.fill_(float("nan"))
     with pytest.raises(ValueError, match="NaN or infinite: the generator has diverged"):
         broken(picture(16, 16))
+
+
+def test_a_network_that_takes_its_own_size_alone_says_how_to_bring_pictures_to_it(tmp_path):
+    of_one_size = translating(tmp_path)
+    of_one_size.network.own_size_alone = True
+    assert np.array_equal(of_one_size(picture(16, 16)), 255 - picture(16, 16))
+    with pytest.raises(ValueError, match="24x16 pixels, and the network takes 16x16 alone; set size=train"):
+        of_one_size(picture(16, 24))
