@@ -28,7 +28,7 @@ from gan_lab.data.image_files import (
     with_channels,
 )
 from gan_lab.data.label_maps import Labels, LabelSurvey
-from gan_lab.data.sources import FolderSource, Source, line, open_source
+from gan_lab.data.sources import Below, FolderSource, Source, line, open_source
 from gan_lab.data.stream import mirror
 
 SPLITS = ("train", "val", "test")  # folders that are splits where `train` is one of them
@@ -88,52 +88,6 @@ def around(names: list[str]) -> str:
             break
         inside += f"{top}/"
     return inside
-
-
-class Below(Source):
-    """The files of another source, a zip, that lie below a folder.
-
-    Args:
-        whole: that source.
-        inside: the folder, ending with a slash.
-    """
-
-    def __init__(self, whole: Source, inside: str) -> None:
-        self._whole, self._inside = whole, inside
-        self.title, self.place = whole.title, f"{whole.place}/{inside.rstrip('/')}"
-
-    def stamps(self) -> list[Any]:
-        """See `Source`: those of all."""
-        return [self._inside, self._whole.stamps()]
-
-    def names(self) -> list[str]:
-        """See `Source`."""
-        return [name.removeprefix(self._inside) for name in self._whole.names() if name.startswith(self._inside)]
-
-    def read(self, name: str) -> bytes:
-        """See `Source`."""
-        return self._whole.read(self._inside + name)
-
-    def outline(self) -> list[Any]:
-        """See `Source`."""
-        names, sizes = self._whole.outline()
-        return [self.names(), self._below(names, sizes)]
-
-    def checksums(self) -> list[int] | None:
-        """See `Source`."""
-        checksums = self._whole.checksums()
-        return None if checksums is None else self._below(self._whole.names(), checksums)
-
-    def findings(self) -> list[str]:
-        """See `Source`: those of all."""
-        return self._whole.findings()
-
-    def notes(self) -> list[str]:
-        """See `Source`: those of all."""
-        return self._whole.notes()
-
-    def _below(self, names: list[str], values: list[Any]) -> list[Any]:
-        return [value for name, value in zip(names, values, strict=True) if name.startswith(self._inside)]
 
 
 class Pairs(Source):

@@ -333,19 +333,75 @@ class ZipSource(Source):
         return sorts
 
 
-def open_source(root: Path, key: str = "data.root") -> Source:
-    """The image files of a folder or a zip; a damaged zip shows when it is asked for names.
+class Below(Source):
+    """The files of another source, a zip, that lie below a folder.
 
     Args:
-        root: where they lie.
+        whole: that source.
+        inside: the folder, ending with a slash.
+    """
+
+    def __init__(self, whole: Source, inside: str) -> None:
+        self._whole, self._inside = whole, inside
+        self.title, self.place = whole.title, f"{whole.place}/{inside.rstrip('/')}"
+
+    def stamps(self) -> list[Any]:
+        """See `Source`: those of all."""
+        return [self._inside, self._whole.stamps()]
+
+    def names(self) -> list[str]:
+        """See `Source`."""
+        return [name.removeprefix(self._inside) for name in self._whole.names() if name.startswith(self._inside)]
+
+    def read(self, name: str) -> bytes:
+        """See `Source`."""
+        return self._whole.read(self._inside + name)
+
+    def outline(self) -> list[Any]:
+        """See `Source`."""
+        names, sizes = self._whole.outline()
+        return [self.names(), self._below(names, sizes)]
+
+    def checksums(self) -> list[int] | None:
+        """See `Source`."""
+        checksums = self._whole.checksums()
+        return None if checksums is None else self._below(self._whole.names(), checksums)
+
+    def findings(self) -> list[str]:
+        """See `Source`: those of all."""
+        return self._whole.findings()
+
+    def notes(self) -> list[str]:
+        """See `Source`: those of all."""
+        return self._whole.notes()
+
+    def _below(self, names: list[str], values: list[Any]) -> list[Any]:
+        return [value for name, value in zip(names, values, strict=True) if name.startswith(self._inside)]
+
+
+def open_source(root: Path, key: str = "data.root") -> Source:
+    """The image files of a folder or a zip, or of a folder in a zip; a damaged zip shows when it is asked for names.
+
+    Args:
+        root: where they lie, such as `pictures.zip/faces` for a folder in one.
         key: as a person gives the root.
     Raises:
         FileNotFoundError: there is nothing at `root`.
+        ValueError: the zip that `root` leads into is damaged.
     """
     if root.is_dir():
         return FolderSource(root)
     if root.is_file():
         return ZipSource(root, key)
+    for whole in root.parents:
+        if whole.is_file():
+            inside = Below(ZipSource(whole, key), f"{root.relative_to(whole).as_posix()}/")
+            if inside.names():
+                return inside
+            folders = sorted({name.rpartition("/")[0] for name in ZipSource(whole, key).names()} - {""})
+            raise FileNotFoundError(
+                f"{key}={root} leads into a zip with no images there; they lie in {listed(folders)}"
+            )
     raise FileNotFoundError(f"{key}={root} does not exist: give a folder, or a zip, of images")
 
 

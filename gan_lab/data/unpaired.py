@@ -7,7 +7,9 @@ from typing import Any
 from gan_lab.data.base import size_to_load
 from gan_lab.data.copies import digest_of
 from gan_lab.data.folder import Folder
+from gan_lab.data.pair_files import around
 from gan_lab.data.paired import warn_of_repetitions
+from gan_lab.data.sources import open_source
 
 OF_SOURCES = ("source_data", "condition_shape", "masked")  # settings that say where sources come from
 
@@ -44,7 +46,7 @@ class UnpairedFolders(CroppedFolder):
     of `load_size`, each by draws of its own.
 
     Args:
-        folder: that holds the four, the latter two or not; None where `root` and `source_root` are given.
+        folder: or zip that holds the four, the latter two or not; None where `root` and `source_root` are given.
         direction: of `folder`: AtoB, or BtoA for A as the targets.
         root: of the targets; None for that in `folder`.
         source_root: of the sources, likewise.
@@ -122,8 +124,9 @@ def found_in(folder: Path, direction: str) -> tuple[dict[str, str | None], dict[
         ValueError: one of the first two is missing.
     """
     source, target = ("A", "B") if direction == "AtoB" else ("B", "A")
+    folder, there = domains_in(folder)
     for name in ("trainA", "trainB"):
-        if not (folder / name).is_dir():
+        if name not in there:
             raise ValueError(
                 f"data.folder={folder} holds no folder {name}; it should hold trainA and trainB, and may hold "
                 "testA and testB. Pictures that lie elsewhere are named by data.root (targets) and data.source_root "
@@ -132,5 +135,14 @@ def found_in(folder: Path, direction: str) -> tuple[dict[str, str | None], dict[
     tests = {"test_root": folder / f"test{target}", "source_test_root": folder / f"test{source}"}
     return (
         {"root": str(folder / f"train{target}"), "source_root": str(folder / f"train{source}")},
-        {key: str(path) if path.is_dir() else None for key, path in tests.items()},
+        {key: str(path) if path.name in there else None for key, path in tests.items()},
     )
+
+
+def domains_in(folder: Path) -> tuple[Path, set[str]]:
+    """Where the folders of the domains lie, and the names of folders there: `folder` itself, or within a zip."""
+    if not folder.is_file():
+        return folder, {path.name for path in folder.glob("*/")}
+    names = open_source(folder, "data.folder").names()
+    inside = around(names)
+    return folder / inside, {name.removeprefix(inside).partition("/")[0] for name in names}

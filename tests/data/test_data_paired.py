@@ -118,6 +118,11 @@ def test_two_folders_go_by_path_without_extension_and_equal_their_zips(tmp_path)
     assert zipped.identity() == data.identity()
     assert zipped.reference("val").digest == data.reference("val").digest != data.reference("test").digest
     assert zipped.sources("val").protocol() == data.sources("val").protocol()
+    whole = write_image_zip(tmp_path / "whole.zip", tmp_path / "all")
+    within = paired(str(whole / "B"), tmp_path / "a third", source_root=str(whole / "A"))
+    assert within.identity() == data.identity()
+    with pytest.raises(FileNotFoundError, match=r"root=.*whole.zip/C leads into a zip with no images there; .*A/"):
+        paired(str(whole / "C"), tmp_path / "a third", source_root=str(whole / "A")).identity()
 
 
 def test_test_roots_are_a_split(tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from generated_data import write_image_zip
 from PIL import Image
 
 from gan_lab.data.conditions import Inverted
@@ -164,6 +165,17 @@ def test_four_folders_of_two_domains(four, tmp_path, direction):
     test = data.sources("test").block(0, 1)["condition"]
     assert test[0, 0, 0, 0] == (20 if direction == "AtoB" else 210)
     assert len(data.turned().reference("test")) == (2 if direction == "AtoB" else 1)
+
+
+@pytest.mark.parametrize("around", [False, True])
+def test_four_folders_in_a_zip(around, four, tmp_path):
+    archive = write_image_zip(tmp_path / "both.zip", four.parent if around else four)
+    data, zipped = (ready(folders(tmp_path / "cache", folder=str(root))) for root in (four, archive))
+    assert zipped.identity() == data.identity()
+    assert zipped.sources("test").protocol() == data.sources("test").protocol()
+    (tmp_path / "other").mkdir()
+    with pytest.raises(ValueError, match=r"data.folder=.*empty.zip holds no folder trainA"):
+        folders(tmp_path / "cache", folder=str(write_image_zip(tmp_path / "empty.zip", tmp_path / "other")))
 
 
 def test_folders_without_test_pictures_and_any_two_roots(four, tmp_path):
