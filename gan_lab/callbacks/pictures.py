@@ -77,7 +77,8 @@ class Pictures(TickCallback):
                 networks = [module.network_for_samples(direction=way) for way in (*ways[number:], *ways[:number])]
                 arguments = module.inputs.bound_to(sources).draw(Draws(module.seed, across_ranks=False), count)
                 made = made_of(arguments, module, networks)
-                parts.append(beside_sources(made, sources.block(0, count), sources.render))
+                kind = "render_outputs" if number else "render"  # what are the sources of the first way
+                parts.append(beside_sources(made, sources.block(0, count), **{kind: sets[0].render}))
         return joined(parts), abreast * kinds
 
 
@@ -105,8 +106,15 @@ def made_of(arguments: Mapping[str, Tensor], module: Any, networks: Sequence[nn.
         return [each.cpu() for each in made]
 
 
+Render = Callable[[Tensor], Tensor]  # makes pictures of uint8 tensors that are none
+
+
 def beside_sources(
-    made: Sequence[Tensor], block: Mapping[str, Tensor], render: Callable[[Tensor], Tensor] = lambda sources: sources
+    made: Sequence[Tensor],
+    block: Mapping[str, Tensor],
+    *,
+    render: Render | None = None,
+    render_outputs: Render | None = None,
 ) -> Tensor:
     """(k N, C, H, W) of (N, C, H, W) outputs, in a row with what belongs to them.
 
@@ -116,17 +124,21 @@ def beside_sources(
     Args:
         made: the outputs, and what came of them on the way back, which is of the sources' kind.
         block: see `gan_lab.data.sourced.Sources`.
-        render: makes pictures of uint8 sources that are none.
+        render, render_outputs: for sources, and for outputs and targets; None for what are pictures.
     """
-    shown = [from_uint8(render(block["condition"]))]
+    shown = [_shown(from_uint8(block["condition"]), render)]
     if "mask" in block:
         shown.append(2.0 * block["mask"].float() - 1.0)
-    shown += [made[0], *(from_uint8(render(to_uint8(back))) for back in made[1:])]
+    shown += [_shown(made[0], render_outputs), *(_shown(back, render) for back in made[1:])]
     if "targets" in block:
-        shown.append(from_uint8(block["targets"]))
+        shown.append(_shown(from_uint8(block["targets"]), render_outputs))
     size, channels = made[0].shape[2:], max(each.shape[1] for each in shown)
     alike = [interpolate(each, size).expand(-1, channels, -1, -1) for each in shown]
     return torch.stack(alike, dim=1).flatten(0, 1)
+
+
+def _shown(images: Tensor, render: Render | None) -> Tensor:
+    return images if render is None else from_uint8(render(to_uint8(images)))
 
 
 def _hand_to(logger: Any, picture: Any, images_seen: int) -> None:

@@ -210,7 +210,7 @@ def test_grids_show_label_maps_in_colours(tmp_path):
     write_label_maps(tmp_path, size=(8, 8))
     sources = started(tmp_path).sources("val")
     block = sources.block(0, 2)
-    shown = beside_sources([torch.zeros(2, 3, 8, 8)], block, sources.render)
+    shown = beside_sources([torch.zeros(2, 3, 8, 8)], block, render=sources.render)
     assert shown.shape == (6, 3, 8, 8)
     wanted = colours(5)[block["condition"].argmax(dim=1)]
     assert np.array_equal(to_uint8(shown[::3]), wanted.transpose(0, 3, 1, 2))
