@@ -243,7 +243,7 @@ def refused(done, said, folder):
 
 def storage_of(values: torch.Tensor) -> bytes:
     content = io.BytesIO()
-    torch.save(values.untyped_storage(), content, _use_new_zipfile_serialization=False)
+    torch.save(values._typed_storage(), content, _use_new_zipfile_serialization=False)
     return content.getvalue()
 
 

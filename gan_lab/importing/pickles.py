@@ -132,7 +132,8 @@ def read_pickle(path: Path) -> Any:
             if size < 2 or start[:1] != b"\x80":
                 raise RefusedFile(f"{path} is no pickle of protocol 2 or later")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                return _Machine(path).run(pickletools.genops(content))
+                reader: Any = content  # read, readline and tell are all that is asked of a file
+                return _Machine(path).run(pickletools.genops(reader))
     except RefusedFile:
         raise
     except OSError as error:
