@@ -197,6 +197,18 @@ class FitExtractorConfig:
     debug: bool = MISSING
 
 
+@dataclass
+class ImportWeightsConfig:
+    """Root of `python -m gan_lab.import_weights`."""
+
+    file: str = MISSING
+    licence: str | None = MISSING
+    noise: str = MISSING
+    out: str = MISSING
+    overwrite: bool = MISSING
+    debug: bool = MISSING
+
+
 ROOTS = {
     "train": TrainConfig,
     "sample": SampleConfig,
@@ -204,6 +216,7 @@ ROOTS = {
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
     "fit_extractor": FitExtractorConfig,
+    "import_weights": ImportWeightsConfig,
 }
 
 

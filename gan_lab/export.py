@@ -31,6 +31,9 @@ def run(config: DictConfig) -> None:
         "weights": loaded.weights,
         "inputs": loaded.inputs.state_dict(),
     }
+    if loaded.licence is not None:
+        about["licence"] = loaded.licence
+        print(f"licence {loaded.licence}")
     write_snapshot(out / "generator.safetensors", loaded.network, about)
     print(f"{out / 'generator.safetensors'}\n{out / 'generator.json'}")
     if settings["onnx"]:

@@ -67,6 +67,8 @@ def run(config: DictConfig) -> None:
         written, picture = write(batches, out, settings["format"], settings["count"])
     print(f"{settings['count']} {kind} from {loaded.path} ({loaded.weights}, {loaded.images_seen / 1000:.1f} kimg)")
     print(f"{kind}  {written}\n{picture.stem:<7} {picture}")
+    if loaded.licence is not None:
+        print(f"licence {loaded.licence}")
     for name, arguments in rows.items():
         draw_rows(loaded, arguments, out / f"{name}.png", settings["seed"])
         print(f"{name}  {out / f'{name}.png'}")

@@ -239,7 +239,7 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any], resume: P
     from gan_lab.callbacks.stop import Stop
     from gan_lab.distributed.environment import Joined, take_signals_from
     from gan_lab.distributed.strategy import STRATEGY
-    from gan_lab.runs.checkpoint import CheckpointIO, initialize
+    from gan_lab.runs.checkpoint import CheckpointIO, initialize, licence_of
     from gan_lab.sampling import legacy_seed
     from gan_lab.trainer import build_trainer
 
@@ -268,6 +268,9 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any], resume: P
         log.info("started from %s; %s", settings["init_from"], "all of it matched" if not lines else "did not match:")
         for line in lines:
             log.info("  %s", line)
+        if (licence := licence_of(settings["init_from"])) is not None:
+            about["licence"] = licence
+            log.info("licence of these weights, and of what is made of them: %s", licence)
     callbacks = [instantiate(node, _convert_="all") for node in config.callbacks.values() if node]
     stop = next(callback for callback in callbacks if isinstance(callback, Stop))
     name = str(folder)
@@ -294,6 +297,7 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any], resume: P
                 config, data, trainer.strategy.root_device, topology.local_rank, model.directions
             )
             callback.watched = bool(settings["evaluation"].get("watched"))
+            callback.licence = about.get("licence")
     if is_first_rank():
         replace_text(folder / "config.yaml", OmegaConf.to_yaml(config))
     log.info("%s in %s", "going on from " + resume.name if resume else "training", folder)

@@ -11,7 +11,7 @@ from gan_lab.callbacks.evaluation import Evaluate
 from gan_lab.runs.checkpoint import describe, is_sound, periodic, second_name
 from gan_lab.runs.records import replace_text
 
-KEPT = ("id", "content", "origin", "rollbacks")  # of run.json
+KEPT = ("id", "content", "origin", "rollbacks", "licence")  # of run.json
 
 
 class Checkpointing(TickCallback):

@@ -25,6 +25,7 @@ class Evaluate(TickCallback):
         evaluation: the stage, set before training; None trains unscored.
         watched: whether another process scores the snapshots; they then stay until it has.
         config: the resolved config, for the snapshots.
+        licence: of the weights that the run began from, for the snapshots; None without any.
         best: the best monitored value so far.
         improved: whether the last evaluation was the best one.
     """
@@ -37,6 +38,7 @@ class Evaluate(TickCallback):
         self.evaluation: Evaluation | None = None
         self.watched = False
         self.config: dict[str, Any] = {}
+        self.licence: str | None = None
         self.keep_snapshots: int | None = None
         self.best: float | None = None
         self.best_images = 0
@@ -138,6 +140,8 @@ class Evaluate(TickCallback):
         }
         if module.directions:
             about["directions"] = module.directions
+        if self.licence is not None:
+            about["licence"] = self.licence
         name = f"{module.images_seen:012d}.safetensors"
         write_snapshot(run / "snapshots" / name, module.networks_for_snapshot(), about)
         if self.keep_snapshots is None:

@@ -58,6 +58,8 @@ def settings_by(config: DictConfig, stored: Mapping[str, Any]) -> dict[str, Any]
         if "_target_" not in evaluation["extractor"]:
             raise ValueError("this run names no extractor; give one: +extractor@evaluation.extractor=inception, say")
     if "_target_" not in data:
+        if not stored["data"]:
+            raise ValueError("this generator was imported, and not with its data; give some to compare with: data=NAME")
         data = _merged(stored["data"], data)
     with open_dict(config):
         config.data, config.evaluation = data, evaluation
@@ -146,6 +148,7 @@ class PreparedEvaluation:
         turned: bool = False,
     ) -> None:
         self.trust, self.device, self.stored = settings["trust"], device, stored
+        self._licence: str | None = None
         use_threads(settings, stored)
         if data is None:
             with naming_data_root(stored.get("data") or settings["data"]):  # as it was before any change
@@ -170,6 +173,9 @@ class PreparedEvaluation:
         loaded = path
         if isinstance(loaded, Path):
             loaded = load_generator(loaded, weights, device=self.device, trust=self.trust)
+        if loaded.licence not in (None, self._licence):
+            say(f"licence {loaded.licence}")
+            self._licence = loaded.licence
         back = self._way_back(loaded, weights)
         if self.stored.get("channels_last"):
             for network in (loaded.network, *([] if back is None else [back.network])):

@@ -54,10 +54,15 @@ class MappingNetwork(nn.Module):
 
 
 class StyledConv(nn.Module):
-    """A modulated 3x3 convolution, noise of one strength for all channels, bias, leaky ReLU (figure 2c)."""
+    """A modulated 3x3 convolution, noise of one strength for all channels, bias, leaky ReLU (figure 2c).
 
-    def __init__(self, inputs: int, outputs: int, w_dim: int, *, doubling: bool) -> None:
+    Args:
+        clamp: see `StyleGAN2Generator`.
+    """
+
+    def __init__(self, inputs: int, outputs: int, w_dim: int, *, doubling: bool, clamp: float | None = None) -> None:
         super().__init__()
+        self.clamp = clamp
         self.style = EqualizedLinear(w_dim, inputs, bias_init=1.0)
         self.convolution = ModulatedConv2d(inputs, outputs, 3, demodulate=True, gain=LEAKY_GAIN, doubling=doubling)
         self.noise_strength = nn.Parameter(torch.zeros(()))
@@ -67,21 +72,27 @@ class StyledConv(nn.Module):
         """(B, inputs, H, W), w (B, w_dim), noise (B, 1, H', W') -> (B, outputs, H', W')."""
         features = self.convolution(features, self.style(w))
         added = noise * (self.noise_strength * LEAKY_GAIN) + (self.bias * LEAKY_GAIN)[:, None, None]
-        return F.leaky_relu(features + added.to(features.dtype), SLOPE)
+        return _clamped(F.leaky_relu(features + added.to(features.dtype), SLOPE), self.clamp)
 
 
 class ToImage(nn.Module):
-    """A modulated 1x1 convolution onto the channels of a picture, without demodulation ("tRGB" of figure 7)."""
+    """A modulated 1x1 convolution onto the channels of a picture, without demodulation ("tRGB" of figure 7).
 
-    def __init__(self, inputs: int, outputs: int, w_dim: int) -> None:
+    Args:
+        clamp: see `StyleGAN2Generator`.
+    """
+
+    def __init__(self, inputs: int, outputs: int, w_dim: int, *, clamp: float | None = None) -> None:
         super().__init__()
+        self.clamp = clamp
         self.style = EqualizedLinear(w_dim, inputs, bias_init=1.0)
         self.convolution = ModulatedConv2d(inputs, outputs, 1, demodulate=False, gain=1.0, doubling=False)
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, features: Tensor, w: Tensor) -> Tensor:
         """(B, inputs, H, W) and w (B, w_dim) -> (B, outputs, H, W), of the weights' type, for pictures are summed."""
-        return self.convolution(features, self.style(w)).to(self.bias.dtype) + self.bias[:, None, None]
+        shown = self.convolution(features, self.style(w)).to(self.bias.dtype) + self.bias[:, None, None]
+        return _clamped(shown, self.clamp)
 
 
 class SynthesisNetwork(nn.Module):
@@ -90,42 +101,57 @@ class SynthesisNetwork(nn.Module):
     Args:
         sample_shape: (C, H, W).
         w_dim: length of w.
-        width, max_width: see `StyleGAN2Generator`.
+        width, max_width, clamp, constant_noise: see `StyleGAN2Generator`.
     Attributes:
         num_layers: how many w a picture takes: one for each convolution, and that of the last `ToImage`; those before
             share theirs with the next convolution.
         noise_size: numbers of noise that a picture takes: one per pixel of each convolution.
     """
 
-    def __init__(self, sample_shape: tuple[int, int, int], w_dim: int, width: int, max_width: int) -> None:
+    constant_noise: Tensor | None
+
+    def __init__(
+        self,
+        sample_shape: tuple[int, int, int],
+        w_dim: int,
+        width: int,
+        max_width: int,
+        *,
+        clamp: float | None = None,
+        constant_noise: bool = False,
+    ) -> None:
         super().__init__()
         channels = stage_channels("stylegan2", sample_shape, width, max_width)
         grid = grid_of(sample_shape)
         self.constant = nn.Parameter(torch.randn(channels[0], *grid))
-        self.convolutions = nn.ModuleList([StyledConv(channels[0], channels[0], w_dim, doubling=False)])
-        self.to_image = nn.ModuleList([ToImage(channels[0], sample_shape[0], w_dim)])
+        self.convolutions = nn.ModuleList([StyledConv(channels[0], channels[0], w_dim, doubling=False, clamp=clamp)])
+        self.to_image = nn.ModuleList([ToImage(channels[0], sample_shape[0], w_dim, clamp=clamp)])
         self._sides = [grid]
         for stage, (inputs, outputs) in enumerate(pairwise(channels), start=1):
-            self.convolutions.append(StyledConv(inputs, outputs, w_dim, doubling=True))
-            self.convolutions.append(StyledConv(outputs, outputs, w_dim, doubling=False))
-            self.to_image.append(ToImage(outputs, sample_shape[0], w_dim))
+            self.convolutions.append(StyledConv(inputs, outputs, w_dim, doubling=True, clamp=clamp))
+            self.convolutions.append(StyledConv(outputs, outputs, w_dim, doubling=False, clamp=clamp))
+            self.to_image.append(ToImage(outputs, sample_shape[0], w_dim, clamp=clamp))
             self._sides += 2 * [(grid[0] * 2**stage, grid[1] * 2**stage)]
         self.doubling = FilteredDoubling()
         self.num_layers = len(self.convolutions) + 1
         self.noise_size = sum(map(math.prod, self._sides))
+        self.register_buffer("constant_noise", torch.randn(self.noise_size) if constant_noise else None)
 
     def forward(self, w: Tensor, *, noise: Tensor | None = None) -> Tensor:
         """Pictures of styles.
 
         Args:
             w: (B, w_dim) for all layers, or (B, num_layers, w_dim).
-            noise: (B, noise_size) standard normal; None to draw it from the default generator of the device.
+            noise: (B, noise_size) standard normal; None for the constant one, or without such to draw it from the
+                default generator of the device.
         Returns:
             (B, C, H, W) about [-1, 1], which nothing enforces.
         """
         if w.ndim == 2:
             w = w.unsqueeze(1).expand(-1, self.num_layers, -1)
-        if noise is None:
+        if noise is None and self.constant_noise is not None:
+            noise = self.constant_noise.expand(len(w), -1)
+        elif noise is None:
             noise = torch.randn(len(w), self.noise_size, device=w.device, dtype=w.dtype)
         noises = [
             values.unflatten(1, (1, *sides))
@@ -157,6 +183,10 @@ class StyleGAN2Generator(nn.Module):
         w_average_decay: of the mean of w at each forward (the authors' code: 0.995).
         conditioning: none; or concatenation of the latent and an embedding of the label, before the mapping.
         num_classes: of the labels, where there is conditioning.
+        conv_clamp: the largest absolute value behind each convolution, more than 0 (the authors' code, for half
+            precision: 256); None for no bound, as in the paper.
+        constant_noise: whether the network has noise of its own, which makes the same picture of the same latent each
+            time; training draws fresh noise all the same.
     Attributes:
         num_layers, noise_size: see `SynthesisNetwork`.
     Raises:
@@ -175,13 +205,19 @@ class StyleGAN2Generator(nn.Module):
         w_average_decay: float,
         conditioning: str = "none",
         num_classes: int | None = None,
+        conv_clamp: float | None = None,
+        constant_noise: bool = False,
     ) -> None:
         super().__init__()
+        if conv_clamp is not None and not conv_clamp > 0:
+            raise ValueError(f"conv_clamp must be more than 0, or null, got {conv_clamp}")
         self.sample_shape = image_shape("stylegan2", sample_shape)
         self.latent_dim = at_least("latent_dim", latent_dim, 1)
         self.num_classes = checked_classes("generator", conditioning, num_classes, ("none", "concatenation"))
         self.mapping = MappingNetwork(latent_dim, at_least("w_dim", w_dim, 1), depth, self.num_classes)
-        self.synthesis = SynthesisNetwork(self.sample_shape, w_dim, width, max_width)
+        self.synthesis = SynthesisNetwork(
+            self.sample_shape, w_dim, width, max_width, clamp=conv_clamp, constant_noise=constant_noise
+        )
         self.w_mean = RunningMean(w_dim, w_average_decay)
         self.num_layers, self.noise_size = self.synthesis.num_layers, self.synthesis.noise_size
 
@@ -329,6 +365,11 @@ class StyleGAN2Discriminator(Discriminator):
 def _normalized(values: Tensor) -> Tensor:
     """(B, F) scaled to a mean square of 1."""
     return values * (values.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+
+
+def _clamped(values: Tensor, limit: float | None) -> Tensor:
+    """`values` within [-limit, limit]; as they are without a limit."""
+    return values if limit is None else values.clamp(-limit, limit)
 
 
 def _doublings(height: int, width: int) -> int:

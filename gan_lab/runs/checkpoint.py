@@ -81,12 +81,16 @@ def describe(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_snapshot(path: Path, network: nn.Module, about: Mapping[str, Any]) -> None:
-    """A generator alone: safetensors with `about` (see `describe`) beside it as JSON, in `path` with suffix .json."""
+    """A generator alone: safetensors with `about` (see `describe`) beside it as JSON, in `path` with suffix .json.
+
+    A `licence` of its weights stands in the header of the tensors, too.
+    """
+    header = {"licence": about["licence"]} if about.get("licence") else None
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     write_atomically(
         path.with_suffix(".json"), lambda file: Path(file).write_text(json.dumps(about, indent=1), encoding="utf-8")
     )
-    write_atomically(path, lambda file: save_file(tensors, file))
+    write_atomically(path, lambda file: save_file(tensors, file, header))
 
 
 def second_name(path: Path, other: Path) -> None:
@@ -272,6 +276,7 @@ class LoadedGenerator:
         name: what its model calls this network.
         direction: in which it translates, where its model does both ways; else None.
         asked: what its samples are asked for with, see `gan_lab.evaluation.generation`; part of the protocol of scores.
+        licence: what the maker of the weights that it comes of allows, where those were imported.
     """
 
     network: nn.Module
@@ -283,6 +288,7 @@ class LoadedGenerator:
     name: str
     direction: str | None = None
     asked: dict[str, Any] = field(default_factory=dict)
+    licence: str | None = None
 
 
 def load_generator(
@@ -313,6 +319,7 @@ def load_generator(
         if weights == "live" and kind == "ema":
             raise CheckpointError(f"{path} holds the averaged weights alone; take the checkpoint for weights=live")
         config, images_seen, learnt = about["config"], about["images_seen"], about.get("inputs", {})
+        licence = about.get("licence") or licence_of(path)
         model = _model_class(path, config, trust)
         if "directions" in about:
             name = _network_of(model, direction)
@@ -324,7 +331,7 @@ def load_generator(
     else:
         checkpoint = read(path)
         config, images_seen = checkpoint["config"], checkpoint["counters"]["images_seen"]
-        learnt = checkpoint.get("inputs", {})
+        learnt, licence = checkpoint.get("inputs", {}), checkpoint.get("run", {}).get("licence")
         model = _model_class(path, config, trust)
         name = _network_of(model, direction)
         averaged = f"averages.{name}.module."
@@ -339,7 +346,7 @@ def load_generator(
     inputs = model.inputs_from(config["model"], **({} if direction is None else {"direction": direction}))
     inputs.load_state_dict(learnt)
     network = network.to(device).eval().requires_grad_(False)
-    return LoadedGenerator(network, inputs, config, images_seen, kind, path, name, direction)
+    return LoadedGenerator(network, inputs, config, images_seen, kind, path, name, direction, licence=licence)
 
 
 def _network_of(model: Any, direction: str | None) -> str:
@@ -378,6 +385,24 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+
+
+def licence_of(path: str | Path) -> str | None:
+    """What the maker of imported weights allows, which goes on with whatever is made of them; None of others.
+
+    Args:
+        path: see `find`.
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    path = find(path)
+    if path.suffix != ".safetensors":
+        return read(path).get("run", {}).get("licence")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("licence")
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
 

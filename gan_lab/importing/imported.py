@@ -1,0 +1,52 @@
+"""What every format gives, and what formats share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gan_lab.importing.pickles import RefusedFile, shown
+
+
+@dataclass
+class Imported:
+    """A generator of somebody else's, as one of gan_lab's.
+
+    Attributes:
+        format: where such files come from.
+        model: settings: `_target_` of a model, those of its inputs, and of its `generator`.
+        state: of the generator, by gan_lab's keys.
+        further: what else is known of its origin, plain JSON values.
+        network: the choice of `network=` that is nearest, for training on.
+    """
+
+    format: str
+    model: dict[str, Any]
+    state: dict[str, Tensor]
+    further: dict[str, Any]
+    network: str
+
+
+def whole(value: Any, name: str, path: Path, lowest: int = 0) -> int:
+    """A whole number from a file.
+
+    Raises:
+        RefusedFile: it is none, or out of range.
+    """
+    if type(value) is not int or not lowest <= value <= 2**20:
+        raise RefusedFile(f"{path} was refused: its {name} must be a whole number from {lowest} on, not {shown(value)}")
+    return value
+
+
+def check_filter(kernel: Tensor, name: str, path: Path) -> None:
+    """Hold a low-pass filter against [1, 3, 3, 1], which all resampling here has.
+
+    Raises:
+        RefusedFile: it is another.
+    """
+    rows = kernel.reshape(-1, kernel.shape[-1]) if kernel.ndim and kernel.numel() else kernel.new_zeros(1, 1)
+    expected = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+    if rows.shape[1] != 4 or not torch.allclose(rows / rows.sum(1, keepdim=True), expected, atol=1e-5):
+        raise RefusedFile(f"{path} was refused: {name} is another filter than [1, 3, 3, 1], which gan_lab has not")
