@@ -43,9 +43,9 @@ MESSAGES = {
     "inverted": "samples are inverted: they are light where their targets are dark, at a correlation of "
     "{target_correlation:.2f}. G may have settled on the negative. Try another seed, or a higher weight of whatever "
     "holds samples to their targets",
-    "strong": "the augmentation is strong: p of model.augment.{p_name} is {p:.2f}, at most {p_max:g}. D over-fits all "
-    "the same, and from about 0.8 on augmentations leak into samples. Try more data, a smaller D, an earlier snapshot, or "
-    "a lower model.augment.{p_name}.p_max, such as 0.6",
+    "strong": "the augmentation is strong: p of model.augment.{p_name} is {p:.2f}, at most {p_max:g}. D over-fits "
+    "all the same, and from about 0.8 on augmentations leak into samples. Try more data, a smaller D, an earlier "
+    "snapshot, or a lower model.augment.{p_name}.p_max, such as 0.6",
     "mirrored": "samples look mirrored: as if {leak_mirrored:.0%} of them were mirrored reals; the augmentation may "
     "leak (a hint, see docs/own-pictures.md). If mirrored pictures are right, set data.flip=true; else try a lower "
     "model.augment.ada.p_max or model.augment.ada.groups.blit=0",

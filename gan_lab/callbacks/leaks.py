@@ -4,7 +4,8 @@ Each measure is a mean over images of a few features. Where a share q of the sam
 mean moves from that of reals towards that of changed reals, by q of the way. So q is that part of the way which lies in
 this direction, and it is believed where it stands out of the noise of so few images (`CERTAIN` standard errors), and
 where most of what sets samples apart from reals lies in this direction (`MOST`): a generator that has not learnt yet is
-off in all directions, or its samples differ less than reals do. Reals that look alike with and without the change say nothing.
+off in all directions, or its samples differ less than reals do. Reals that look alike with and without the change say
+nothing.
 """
 
 from collections.abc import Callable
