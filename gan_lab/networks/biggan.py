@@ -140,7 +140,7 @@ class BigGANGenerator(nn.Module):
     def places(self) -> dict[str, tuple[str, int]]:
         """Part -> its kind, and the shorter side of the maps that it gives; see `gan_lab.runs.transfer`."""
         side = min(self.sample_shape[1:])
-        found = {}
+        found: dict[str, tuple[str, int]] = {}
         for number, stage in enumerate(self.stages, start=1):
             kinds = ("block", "attention")[: len(stage)]  # type: ignore[arg-type]
             of_stage = side >> (len(self.stages) - number)

@@ -38,7 +38,7 @@ def moved(state: Mapping[str, Tensor], theirs: Places, own: Places) -> tuple[dic
             names[name] = name
         elif part is not None and partner is not None:
             names[partner + name.removeprefix(part)] = name
-    return names, {part: partner for part, partner in partners.items() if partner not in (None, part)}  # type: ignore[misc]
+    return names, {part: partner for part, partner in partners.items() if partner not in (None, part)}
 
 
 def _keyed(places: Places) -> dict[str, tuple[str, int, int]]:
@@ -73,7 +73,8 @@ def take(
         what does not match, none where all of it does.
     """
     own, places = network.state_dict(), places_of(network)
-    names, others = {key: key for key in state}, {}
+    names = {key: key for key in state}
+    others: dict[str, str] = {}
     if theirs is not None and places is not None:
         names, others = moved(state, theirs, places)
     fits = {key: state[old] for key, old in names.items() if key in own and own[key].shape == state[old].shape}

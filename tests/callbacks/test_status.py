@@ -231,7 +231,8 @@ def test_nothing_is_gained_by_the_kid_of_held_out_pictures(command, tmp_path):
     assert about["reason"].startswith("no better kid"), about
     lines = [json.loads(line) for line in (tmp_path / "run" / "scores.jsonl").read_text().splitlines()]
     assert 32 <= lines[-1]["images_seen"] <= 48
-    assert "train[1000:]" in json.dumps(lines[0]["protocols"])
+    protocols = json.loads((tmp_path / "run" / "protocols.json").read_text())
+    assert "train[1000:]" in json.dumps(protocols[lines[0]["protocols"][lines[0]["monitored"]]])
 
 
 def test_a_pruned_run_has_the_length_it_reached_and_can_go_on(command, tmp_path):
