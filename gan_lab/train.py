@@ -25,6 +25,7 @@ from gan_lab.runs.status import best_score, is_pruned, monitored_scores, read_st
 from gan_lab.runs.summary import closing_lines
 
 log = logging.getLogger("gan_lab")
+TRANSFER_KIMG = 100  # in which ADA's p may go from 0 to 1 when training starts from other weights
 ROLLBACKS = 3
 PRECISIONS = ("32-true", "32", "64-true", "64", "bf16-mixed", "bf16-true", "bf16", "None")
 
@@ -265,12 +266,20 @@ def fit(settings: dict[str, Any], folder: Path, about: dict[str, Any], resume: P
         model = model.to(memory_format=torch.channels_last)
     if settings["init_from"] is not None and resume is None:
         lines = initialize(model, settings["init_from"])
-        log.info("started from %s; %s", settings["init_from"], "all of it matched" if not lines else "did not match:")
-        for line in lines:
-            log.info("  %s", line)
+        told = "".join(f"\n  {line}" for line in lines)
+        log.info(
+            "started from %s; %s%s", settings["init_from"], "did not match:" if told else "all of it matched", told
+        )
         if (licence := licence_of(settings["init_from"])) is not None:
             about["licence"] = licence
             log.info("licence of these weights, and of what is made of them: %s", licence)
+        for name, augmentation in model.augment.items():
+            if "p" in augmentation.curves() and getattr(augmentation, "kimg", 0) > TRANSFER_KIMG:
+                log.info(
+                    "p of model.augment.%s adapts at the pace of training from scratch; from other weights the authors "
+                    "of ADA take model.augment.%s.kimg=%d",
+                    *(name, name, TRANSFER_KIMG),
+                )
     callbacks = [instantiate(node, _convert_="all") for node in config.callbacks.values() if node]
     stop = next(callback for callback in callbacks if isinstance(callback, Stop))
     name = str(folder)

@@ -25,6 +25,7 @@ GROUPS: dict[str, Callable[[Tensor, Tensor, Draws], Tensor]] = {
     "noise": add_noise,
     "cutout": cut_out,
 }
+LEAVE = {"blit": ("mirrored", "turned"), "geometry": ("turned",), "color": ("tinted",)}
 MOVING = ("blit", "geometry", "cutout")  # those that go by places, whatever a pixel shows
 
 
@@ -66,6 +67,10 @@ class ADA(AdaptiveAugmentation):
         """See `AdaptiveAugmentation`; and refuse groups none of which is for a D that sees other pictures, too."""
         super().check(module)
         check_that_some_move("ADA", module, self.groups, MOVING)
+
+    def may_leave(self) -> set[str]:
+        """See `Augmentation`."""
+        return {way for group in self.groups for way in LEAVE.get(group, ())}
 
     def forward(self, images: Tensor, draws: Draws) -> Tensor:
         """(B, C, H, W) -> the same shape, in float32 or float64, whatever autocast would have."""

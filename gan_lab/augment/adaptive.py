@@ -15,8 +15,8 @@ class AdaptiveAugmentation(Augmentation):
     """Augmentation with a probability p that follows r_t = E[sign(D(real))] (Karras et al. 2020, section 3.1).
 
     Every `interval` steps of D, p rises if r_t over these steps was above `target`, and falls if it was below, by what
-    takes it from 0 to 1 in `kimg`. It stays in [0, 1]. (In the paper it may exceed 1, where it does no more than at 1,
-    but has further to come down.)
+    takes it from 0 to 1 in `kimg`. It stays in [0, p_max]. (In the paper it may exceed 1, where it does no more than at
+    1, but has further to come down.) From about 0.8 on augmentations may leak into samples (section 2.2).
 
     The signs are those of D's logits less the model's `boundary`. They are summed as integers, over all ranks, and p is
     kept as a number of images, p * 1000 * kimg: nothing is rounded, and any number of ranks adapts alike.
@@ -27,6 +27,7 @@ class AdaptiveAugmentation(Augmentation):
         interval: steps of D between two changes of p, 1 or more.
         kimg: thousands of images in which p can rise from 0 to 1, more than 0.
         batch_size: global batch of reals.
+        p_max: the most that p adapts to, more than 0 and at most 1.
     """
 
     strength: Tensor
@@ -34,7 +35,15 @@ class AdaptiveAugmentation(Augmentation):
     judged: Tensor
     shown: Tensor
 
-    def __init__(self, p: float | Schedule, target: float | None, interval: int, kimg: float, batch_size: int) -> None:
+    def __init__(
+        self,
+        p: float | Schedule,
+        target: float | None,
+        interval: int,
+        kimg: float,
+        batch_size: int,
+        p_max: float = 1.0,
+    ) -> None:
         super().__init__()
         if not callable(p) and not 0 <= p <= 1:
             raise ValueError(f"p must be in [0, 1], got {p}")
@@ -46,7 +55,13 @@ class AdaptiveAugmentation(Augmentation):
             raise ValueError(
                 f"adapting p needs interval >= 1, kimg > 0 and batch_size >= 1, got {interval}, {kimg}, {batch_size}"
             )
-        self.schedule, self.target = as_schedule(p), target
+        if not 0 < p_max <= 1:
+            raise ValueError(f"p_max must be more than 0 and at most 1, got {p_max}")
+        if target is None and p_max < 1:
+            raise ValueError(f"p_max={p_max} bounds a p that adapts, and target is null; set p itself, and p_max=1")
+        self.schedule, self.target, self.kimg, self.p_max = as_schedule(p), target, kimg, p_max
+        if target is not None and self.schedule(0) > p_max:
+            raise ValueError(f"p must start at p_max={p_max} or below, got {p}")
         self.every, self.length = interval * batch_size, round(1000 * kimg)
         self.boundary = 0.0
         if target is not None:
@@ -82,7 +97,7 @@ class AdaptiveAugmentation(Augmentation):
         self.shown += len(real_logits) * collectives.world()
         due = (self.shown >= self.every).long()
         direction = (self.signs / self.judged - self.target).sign().long()
-        self.strength.add_(due * direction * self.every).clamp_(0, self.length)
+        self.strength.add_(due * direction * self.every).clamp_(0, round(self.p_max * self.length))
         for count in (self.signs, self.judged, self.shown):
             count.mul_(1 - due)
 

@@ -55,6 +55,10 @@ class Augmentation(nn.Module, ABC):
     def observe(self, real_logits: Tensor, fake_logits: Tensor) -> None:
         """Take note of D's (B,) logits of what it was shown in this step; adaptive augmentations go by them."""
 
+    def may_leave(self) -> set[str]:
+        """Ways in which samples may come to look that are those of augmented reals: mirrored, turned, tinted."""
+        return set()
+
     def curves(self) -> dict[str, Tensor]:
         """What of its state is worth a curve, each of no dimension."""
         return {}

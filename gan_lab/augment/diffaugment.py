@@ -96,6 +96,10 @@ class DiffAugment(Augmentation):
         """Refuse policies none of which is for a D that sees other pictures beside its images."""
         check_that_some_move("DiffAugment", module, self.policies, MOVING)
 
+    def may_leave(self) -> set[str]:
+        """See `Augmentation`."""
+        return {"tinted"} if "color" in self.policies else set()
+
     def forward(self, images: Tensor, draws: Draws) -> Tensor:
         """(B, C, H, W) -> the same shape, in float32 or float64, whatever autocast would have."""
         return self._through(self.policies, images, draws)

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from gan_lab import collectives
 from gan_lab.callbacks.base import TickCallback, callbacks_of, is_first_rank
 from gan_lab.callbacks.evaluation import Evaluate
+from gan_lab.callbacks.leaks import Change, change_of, leaked_share
 from gan_lab.data.images import as_inputs, from_uint8, to_uint8, unchanged
 from gan_lab.evaluation.isolation import scoring_mode
 from gan_lab.sampling import Draws, normal_of_samples, numpy_generator, reseed_default_generators
@@ -21,6 +22,8 @@ from gan_lab.sampling import Draws, normal_of_samples, numpy_generator, reseed_d
 log = logging.getLogger("gan_lab")
 TINY = 32  # pixels a side at which images are compared: enough to recognize them (Torralba et al. 2008)
 BESIDE = ("labels", "condition", "mask")  # what D may be given with images
+WEAK = 0.2  # p below which an augmentation does not leak
+ENOUGH = 16  # reals, of which it can be said how they look
 CHEAP = 5_000_000  # parameters of a classifier that may count modes during training
 
 MESSAGES = {
@@ -40,6 +43,18 @@ MESSAGES = {
     "inverted": "samples are inverted: they are light where their targets are dark, at a correlation of "
     "{target_correlation:.2f}. G may have settled on the negative. Try another seed, or a higher weight of whatever "
     "holds samples to their targets",
+    "strong": "the augmentation is strong: p of model.augment.{p_name} is {p:.2f}, at most {p_max:g}. D over-fits "
+    "all the same, and from about 0.8 on augmentations leak into samples. Try more data, a smaller D, an earlier "
+    "snapshot, or a lower model.augment.{p_name}.p_max, such as 0.6",
+    "mirrored": "samples look mirrored: as if {leak_mirrored:.0%} of them were mirrored reals; the augmentation may "
+    "leak (a hint, see docs/own-pictures.md). If mirrored pictures are right, set data.flip=true; else try a lower "
+    "model.augment.ada.p_max or model.augment.ada.groups.blit=0",
+    "turned": "samples look turned: as if {leak_turned:.0%} of them were turned reals; the augmentation may leak (a "
+    "hint, see docs/own-pictures.md). Try a lower model.augment.ada.p_max, or 0 for model.augment.ada.groups.blit and "
+    "geometry",
+    "tinted": "samples look tinted: as if {leak_tinted:.0%} of them were reals of changed colours; the augmentation "
+    "may leak (a hint, see docs/own-pictures.md). Try a lower model.augment.ada.p_max or "
+    "model.augment.ada.groups.color=0",
     "hidden": "samples hide their sources: with noise of {noise_levels:g} levels of 255 on a sample, what comes back "
     "of it is further off, by {cycle_gap:.0%} (AtoB) and {cycle_gap_back:.0%} (BtoA) of what another source would be. "
     "G may write into its samples, below what is seen, what it needs to undo them. Try a lower model.cycle_weight, or "
@@ -56,6 +71,7 @@ class Reals:
             them, by keyword: labels, or the sources and masks of a translation, of which G makes its samples.
         distance: median distance of a training real to the nearest other one.
         duplicates, spread, modes: as the columns have them for samples.
+        changes: ways in which an augmentation may show in samples -> what it does to these reals.
     """
 
     images: dict[str, tuple[Tensor, dict[str, Tensor]]]
@@ -63,6 +79,7 @@ class Reals:
     duplicates: float
     spread: float
     modes: int
+    changes: dict[str, Change] = field(default_factory=dict)
 
 
 class Health(TickCallback):
@@ -89,6 +106,9 @@ class Health(TickCallback):
         and back is off where what lies between was given slight noise, relative to the distance of another source; of
         sources, and of targets. A generator that hides its source in its samples has a large one (Chu et al. 2017,
         "CycleGAN, a Master of Steganography"). NaN where all are equal.
+    `leak_mirrored`, `leak_turned`, `leak_tinted`: share of samples that look like reals changed so, where an
+        augmentation does that and the data does not: 0 where it is not certain, NaN where reals do not tell, see
+        `gan_lab.callbacks.leaks`. Told of only while p is 0.2 or more.
     `modes`: classes found among samples by the evaluation's extractor, where that is a cheap classifier of the data's.
 
     Args:
@@ -104,6 +124,8 @@ class Health(TickCallback):
         perfect: warn where every accuracy is at least this.
         copied: warn where `source_distance` is below this.
         inverted: warn where `target_correlation` is below minus this.
+        leaked: warn where one of the shares of leaks is at least this.
+        strong: warn where the p of an augmentation that adapts is at least this, or at its own `p_max`.
         hidden: warn where a `cycle_gap` is at least this.
         noise_levels: standard deviation of the noise of `cycle_gap` in levels of 255, more than 0.
     """
@@ -122,6 +144,8 @@ class Health(TickCallback):
         perfect: float,
         copied: float,
         inverted: float,
+        leaked: float,
+        strong: float,
         hidden: float,
         noise_levels: float,
     ) -> None:
@@ -130,7 +154,7 @@ class Health(TickCallback):
             raise ValueError(f"callbacks.health needs images >= 2 and in_a_row >= 1, got {images} and {in_a_row}")
         self.limits = {"duplicates": duplicates, "spread": spread, "modes": modes}
         self.limits |= {"overfitting": overfitting, "perfect": perfect, "copied": copied, "inverted": inverted}
-        self.limits["hidden"] = hidden
+        self.limits |= {"hidden": hidden, "leaked": leaked, "strong": strong}
         for name, value in ({"near": near} | self.limits).items():
             if not 0 < value <= 1:
                 raise ValueError(f"callbacks.health.{name} must be in (0, 1], got {value}")
@@ -139,11 +163,12 @@ class Health(TickCallback):
                 f"callbacks.health.noise_levels are of 255, more than 0 and at most 255, got {noise_levels}"
             )
         self.size, self.near, self.in_a_row, self.noise_levels = images, near, in_a_row, noise_levels
-        self.times = dict.fromkeys(self.limits, 0)
+        self.times = dict.fromkeys(MESSAGES, 0)
         self.reals: Reals | None = None
         self.classifier: Any = None
         self.held_out: str | None = None
         self.columns: list[str] = []
+        self.leaks: list[str] = []
         self.aside = False
 
     def state_dict(self) -> dict[str, Any]:
@@ -169,6 +194,8 @@ class Health(TickCallback):
             self.columns += ["source_distance"] + ["target_correlation"] * (data.source_data is None)
         if pl_module.directions:
             self.columns += ["cycle_gap", "cycle_gap_back"]
+        self.leaks = leaks_of(pl_module, data)
+        self.columns += [f"leak_{kind}" for kind in self.leaks]
         if hasattr(pl_module, "judge"):
             held_out = ["_held_out"] * (self.held_out is not None)
             self.columns += ["logit_gap", *(f"logit_gap{kind}" for kind in held_out)]
@@ -203,6 +230,9 @@ class Health(TickCallback):
             targets, beside = reals.images["real"]
             about = about_sources(pixels, targets=targets, sources=to_uint8(beside["condition"]))
             found |= {name: value for name, value in about.items() if name in self.columns}
+        found |= about_augmentation(module)
+        found |= {f"leak_{kind}": float("nan") for kind in self.leaks}
+        found |= {f"leak_{kind}": leaked_share(change, pixels) for kind, change in reals.changes.items()}
         if module.directions:
             found |= self.cycle_gaps(module)
         if logits is None:
@@ -222,6 +252,11 @@ class Health(TickCallback):
             "perfect": found.get("accuracy", 0.0) >= limits["perfect"],
             "copied": found.get("source_distance", 1.0) < limits["copied"],
             "inverted": found.get("target_correlation", 0.0) < -limits["inverted"],
+            "strong": found.get("p", 0.0) >= min(limits["strong"], found.get("p_max", 1.0)),
+            **{
+                kind: found.get(f"leak_{kind}", 0.0) >= limits["leaked"] and found.get("p", 1.0) >= WEAK
+                for kind in ("mirrored", "turned", "tinted")
+            },
             "hidden": any(found.get(name, 0.0) >= limits["hidden"] for name in ("cycle_gap", "cycle_gap_back")),
         }
 
@@ -258,7 +293,8 @@ class Health(TickCallback):
         nearest = nearest_distances(pixels)
         distance = nearest.median().item() if len(pixels) > 1 else 0.0
         duplicates = duplicate_rate(nearest, distance, near=self.near)
-        return Reals(images, distance, duplicates, pixel_spread(pixels), self.count_modes(pixels, module))
+        changes = {kind: change_of(kind, pixels) for kind in self.leaks} if len(pixels) >= ENOUGH else {}
+        return Reals(images, distance, duplicates, pixel_spread(pixels), self.count_modes(pixels, module), changes)
 
     def sample(self, data: Any, module: Any, count: int) -> tuple[Tensor, Tensor | None]:
         """(count, C, H, W) uint8 samples of the live generator, and D's (count,) logits of them."""
@@ -351,6 +387,26 @@ def held_out_split(data: Any) -> str | None:
     if data.limit is None:
         return None
     return f"train[{data.limit}:]" if data.limit < len(data.reference("train")) else None
+
+
+def leaks_of(module: Any, data: Any) -> list[str]:
+    """Ways in which the model's augmentations change pictures and its data does not, in order."""
+    shown: set[str] = set()
+    for augmentation in module.augment.values():
+        shown |= augmentation.may_leave()
+    shown -= {"mirrored"} if getattr(data, "flip", False) else set()
+    shown -= {"turned"} if getattr(data, "quarter_turns", False) else set()
+    return sorted(shown)
+
+
+def about_augmentation(module: Any) -> dict[str, Any]:
+    """Of the augmentation that adapts and is the strongest: `p`, its most `p_max`, and what the config calls it."""
+    found: dict[str, Any] = {}
+    for name, augmentation in module.augment.items():
+        curve = augmentation.curves().get("p")
+        if curve is not None and curve.item() >= found.get("p", 0.0):
+            found = {"p": curve.item(), "p_max": getattr(augmentation, "p_max", 1.0), "p_name": name}
+    return found
 
 
 def classifier_of(trainer: Trainer, data: Any, device: torch.device) -> Any:

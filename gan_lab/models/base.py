@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import logging
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from gan_lab.regularizers.base import Phase, Regularizer
 from gan_lab.sampling import Draws, reseed_default_generators
 from gan_lab.schedules import Schedule, as_schedule
 
+log = logging.getLogger("gan_lab")
 Part = TypeVar("Part", bound=nn.Module)
 PLAIN = {bool, float, int, str, type(None)}
 
@@ -61,7 +63,8 @@ class Plumbing(TypedDict):
     schedules: per group a factor on its learning rate as a function of images seen; groups left out stay constant.
     beta2: per group Adam's second beta, or a schedule of it; groups left out keep their optimizer's.
     clip_norm: per group the largest gradient norm, more than 0; groups left out are not clipped.
-    freeze: names of parts of networks that are not trained, such as discriminator.stages.0 (Mo et al. 2020: FreezeD).
+    freeze: what is not trained (Mo et al. 2020: FreezeD): names of parts of networks, such as discriminator.stages.0,
+        or how many layers of one from the image on, such as discriminator:10.
     ema_half_life_kimg: half-life of the averaged networks in thousands of images, or a schedule of it; None for no
         average.
     ema_warmup: see `MovingAverage`.
@@ -219,10 +222,41 @@ class GenerativeModule(LightningModule):
 
     def _freeze(self) -> None:
         for part in self.freeze_parts:
+            if ":" in part:
+                self._freeze_first(part)
+                continue
             try:
                 self.get_submodule(part).requires_grad_(False)
             except AttributeError as error:
                 raise ValueError(f"model.freeze names {part!r}, which is no part of the networks: {error}") from error
+
+    def _freeze_first(self, part: str) -> None:
+        """Freeze as many layers of a network, from the image on, as `part`, such as "discriminator:10", says."""
+        name, _, count = part.partition(":")
+        network = getattr(self, name, None)
+        networks = sorted({name for names in self.groups.values() for name in names})
+        if name not in networks or not isinstance(network, nn.Module):
+            raise ValueError(f"model.freeze={part} names no network; those here are {', '.join(networks)}")
+        if not hasattr(network, "layers_from_image"):
+            raise ValueError(
+                f"model.freeze={part} counts layers from the image, and {type(network).__name__} does not say in which "
+                "order its layers are; name parts of it, such as "
+                f"{name}.{next((child for child, _ in network.named_children()), 'NAME')}"
+            )
+        layers: dict[str, list[nn.Parameter]] = network.layers_from_image()  # type: ignore[operator]
+        if not count.isdecimal() or not 1 <= int(count) < len(layers):
+            raise ValueError(
+                f"model.freeze={part}: of the {len(layers)} layers of the {name}, from 1 to {len(layers) - 1} can be "
+                f"frozen; they are, from the image on, {', '.join(layers)}"
+            )
+        frozen = list(layers)[: int(count)]
+        for layer in frozen:
+            for parameter in layers[layer]:
+                parameter.requires_grad_(False)
+        log.info(
+            "not trained: the first %d of the %d layers of the %s from the image on: %s",
+            *(len(frozen), len(layers), name, ", ".join(frozen)),
+        )
 
     # What a training step uses --------------------------------------------------------------------------------
 

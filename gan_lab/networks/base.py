@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from gan_lab.layers.conditioning import checked_classes, given
+from gan_lab.layers.order import layers_in_order
 
 
 class Discriminator(nn.Module):
@@ -18,6 +19,7 @@ class Discriminator(nn.Module):
         num_classes: of the labels; None or 0 without any.
         further: ways of conditioning that the subclass has besides.
     Attributes:
+        num_classes: of the labels; 0 where there is no conditioning.
         label_channels: how many channels labels add to the sample.
         output: from features to the logit.
         embedding: of the classes, for "projection".
@@ -32,10 +34,14 @@ class Discriminator(nn.Module):
     def __init__(self, conditioning: str, num_classes: int | None, *, further: tuple[str, ...] = ()) -> None:
         super().__init__()
         choices = ("none", "concatenation", "projection", *further)
-        classes = checked_classes("discriminator", conditioning, num_classes, choices)
+        self.num_classes = classes = checked_classes("discriminator", conditioning, num_classes, choices)
         self.label_channels = classes if conditioning == "concatenation" else 0
         self._projected_classes = classes if conditioning == "projection" else 0
         self.embedding: nn.Embedding | None = None
+
+    def layers_from_image(self) -> dict[str, list[nn.Parameter]]:
+        """Layers from the image on, for `model.freeze`; one that registers them in another order overrides it."""
+        return layers_in_order(self)
 
     @property
     def feature_dim(self) -> int:

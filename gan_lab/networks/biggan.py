@@ -137,6 +137,16 @@ class BigGANGenerator(nn.Module):
             nn.init.orthogonal_(self.classes.weight)
         spectrally_normalize(self)
 
+    def places(self) -> dict[str, tuple[str, int]]:
+        """Part -> its kind, and the shorter side of the maps that it gives; see `gan_lab.runs.transfer`."""
+        side = min(self.sample_shape[1:])
+        found: dict[str, tuple[str, int]] = {}
+        for number, stage in enumerate(self.stages, start=1):
+            kinds = ("block", "attention")[: len(stage)]  # type: ignore[arg-type]
+            of_stage = side >> (len(self.stages) - number)
+            found |= {f"stages.{number - 1}.{layer}": (kind, of_stage) for layer, kind in enumerate(kinds)}
+        return found | {"output": ("to_image", side)}
+
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, latent_dim), and (B,) int64 of a conditional one -> (B, C, H, W) in [-1, 1]."""
         first, *others = latents.split(self.chunks, dim=1)

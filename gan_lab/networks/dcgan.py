@@ -82,6 +82,13 @@ class DCGANGenerator(nn.Module):
         if normalization == "spectral":
             spectrally_normalize(self)
 
+    def places(self) -> dict[str, tuple[str, int]]:
+        """Part -> its kind, and the shorter side of the maps that it gives; see `gan_lab.runs.transfer`."""
+        side = min(_grid(self.sample_shape))
+        found = {f"stages.{3 * stage}": ("doubling", 2 * side << stage) for stage in range(len(self.stages) // 3)}
+        found |= {f"stages.{3 * stage + 1}": ("normalization", 2 * side << stage) for stage in range(len(found))}
+        return found | {"output": ("to_image", min(self.sample_shape[1:]))}
+
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, latent_dim), and (B,) int64 of a conditional one -> (B, C, H, W) in [-1, 1]."""
         grid = self.stem(with_one_hot(latents, labels, self.concatenated), labels)
@@ -141,6 +148,16 @@ class DCGANDiscriminator(Discriminator):
         initialize(self.output, initialization, gain=1.0)
         if normalization == "spectral":
             spectrally_normalize(self)
+
+    def places(self) -> dict[str, tuple[str, int]]:
+        """Part -> its kind, and the shorter side of the maps that it takes; see `gan_lab.runs.transfer`."""
+        side = min(self.sample_shape[1:])
+        found = {
+            f"stages.{3 * stage - 1}": ("halving", side >> stage)
+            for stage in range(1, _doublings(*self.sample_shape[1:]))
+        }
+        found |= {f"stages.{3 * stage}": ("normalization", side >> (stage + 1)) for stage in range(1, len(found) + 1)}
+        return {"stages.0": ("from_image", side)} | found
 
     def features(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, C, H, W) -> (B, feature_dim)."""

@@ -8,6 +8,7 @@ from gan_lab.layers.checks import at_least, image_shape, source_shape
 from gan_lab.layers.conditioning import with_pictures
 from gan_lab.layers.initialization import RELU_GAIN, initialize
 from gan_lab.layers.normalization import brings_offset, normalization_layer, spectrally_normalize
+from gan_lab.layers.order import layers_in_order
 
 MOST_LAYERS = 6
 MOST_TIMES_WIDTH = 8  # channels of the lower layers, in widths
@@ -84,6 +85,10 @@ class PatchDiscriminator(nn.Module):
         initialize(self.output, initialization, gain=1.0)
         if normalization == "spectral":
             spectrally_normalize(self)
+
+    def layers_from_image(self) -> dict[str, list[nn.Parameter]]:
+        """Layers from the image on, for `model.freeze`."""
+        return layers_in_order(self)
 
     def forward(self, samples: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """(B, C, H, W), (B, C', H, W) of a conditional one, (B, 1, H, W) of a masked one -> (B, 1, h, w) logits.

@@ -120,6 +120,13 @@ class R3GANGenerator(nn.Module):
         initialize(self.weights, "he", gain=1.0)
         initialize(self.output, "he", gain=1.0)
 
+    def places(self) -> dict[str, tuple[str, int]]:
+        """Part -> its kind, and the shorter side of the maps that it gives; see `gan_lab.runs.transfer`."""
+        side = min(self.basis.shape[1:])
+        found = {f"stages.{3 * stage}": ("blocks", side << stage) for stage in range((len(self.stages) + 2) // 3)}
+        found |= {f"stages.{3 * stage + 1}": ("transition", side << stage) for stage in range(len(found) - 1)}
+        return found | {"output": ("to_image", min(self.sample_shape[1:]))}
+
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, latent_dim), and (B,) int64 of a conditional one -> (B, C, H, W), about in [-1, 1]."""
         if self.classes is None:
@@ -190,6 +197,13 @@ class R3GANDiscriminator(Discriminator):
         self.embed_classes()
         if vectors is not None:
             self.embedding = vectors
+
+    def places(self) -> dict[str, tuple[str, int]]:
+        """Part -> its kind, and the shorter side of the maps that it takes; see `gan_lab.runs.transfer`."""
+        side = min(self.sample_shape[1:])
+        found = {f"stages.{3 * stage}": ("blocks", side >> stage) for stage in range((len(self.stages) + 2) // 3)}
+        found |= {f"stages.{3 * stage - 1}": ("transition", side >> stage) for stage in range(1, len(found))}
+        return found | {"stem": ("from_image", side)}
 
     def features(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, C, H, W) -> (B, feature_dim)."""

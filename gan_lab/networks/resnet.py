@@ -201,6 +201,12 @@ class ResNetGenerator(nn.Module):
         if normalization == "spectral":
             spectrally_normalize(self)
 
+    def places(self) -> dict[str, tuple[str, int]]:
+        """Part -> its kind, and the shorter side of the maps that it gives; see `gan_lab.runs.transfer`."""
+        side = min(self.sample_shape[1:])
+        doublings = sum(isinstance(block, ResidualBlock) for block in self.blocks)
+        return places_of_blocks(self.blocks, side >> doublings, 1) | {"output": ("to_image", side)}
+
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, latent_dim), and (B,) int64 of a conditional one -> (B, C, H, W) in [-1, 1]."""
         grid = self.stem(with_one_hot(latents, labels, self.concatenated))
@@ -247,7 +253,7 @@ class ResNetDiscriminator(Discriminator):
         shortcut: str = "plain",
     ) -> None:
         super().__init__(conditioning, num_classes)
-        self.sample_shape = image_shape("resnet", sample_shape)
+        self.sample_shape, self.halvings = image_shape("resnet", sample_shape), halvings
         self.pooling = one_of("pooling", pooling, POOLINGS)
         one_of("stem", stem, STEMS)
         channels = stage_channels(width, multipliers)
@@ -292,9 +298,38 @@ class ResNetDiscriminator(Discriminator):
         if normalization == "spectral":
             spectrally_normalize(self)
 
+    def places(self) -> dict[str, tuple[str, int]]:
+        """Part -> its kind, and the shorter side of the maps that it takes; see `gan_lab.runs.transfer`."""
+        side = min(self.sample_shape[1:])
+        in_stem = int(isinstance(self.stem, FirstBlock))
+        blocks = places_of_blocks(self.blocks, side >> in_stem, -1, self.halvings - in_stem)
+        return {"stem": ("from_image", side)} | blocks
+
     def features(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, C, H, W) -> (B, feature_dim)."""
         features = self.blocks(self.stem(with_one_hot(samples, labels, self.label_channels)))
         if self.pooling == "flatten":
             return features.flatten(1)
         return features.relu().sum((2, 3)) if self.pooling == "sum" else features.relu().mean((2, 3))
+
+
+def places_of_blocks(blocks: nn.Sequential, side: int, step: int, halvings: int = 0) -> dict[str, tuple[str, int]]:
+    """The part of `places` that is about `blocks`, residual blocks and what stands between them.
+
+    Args:
+        side: the shorter side of what the first of them takes.
+        step: 1 where each block doubles it, and what it gives counts; -1 where the first `halvings` blocks halve it,
+            and what they take counts.
+    """
+    found: dict[str, tuple[str, int]] = {}
+    done = 0
+    for index, block in enumerate(blocks):
+        is_block = isinstance(block, (ResidualBlock, FirstBlock))
+        kind = "from_image" if isinstance(block, FirstBlock) else "block" if is_block else type(block).__name__
+        if step > 0:
+            done += is_block
+            found[f"blocks.{index}"] = (kind, side << done)
+        else:
+            found[f"blocks.{index}"] = (kind, side >> min(done, halvings))
+            done += is_block
+    return found

@@ -12,7 +12,7 @@ from gan_lab.layers.initialization import RELU_GAIN, initialize
 from gan_lab.layers.minibatch_std import MinibatchStdDev
 from gan_lab.layers.normalization import spectrally_normalize
 from gan_lab.networks.base import Discriminator
-from gan_lab.networks.resnet import FirstBlock, ResidualBlock, ResNetGenerator
+from gan_lab.networks.resnet import FirstBlock, ResidualBlock, ResNetGenerator, places_of_blocks
 
 
 class SAGANGenerator(ResNetGenerator):
@@ -108,7 +108,7 @@ class SAGANDiscriminator(Discriminator):
         shortcut: str = "plain",
     ) -> None:
         super().__init__(conditioning, num_classes)
-        self.sample_shape = image_shape("sagan", sample_shape)
+        self.sample_shape, self.halvings = image_shape("sagan", sample_shape), halvings
         channels = stage_channels(width, multipliers, least=1)
         if not 1 <= halvings <= len(multipliers):
             raise ValueError(f"halvings must be from 1 to {len(multipliers)}, the number of blocks; got {halvings}")
@@ -142,6 +142,10 @@ class SAGANDiscriminator(Discriminator):
         self.embed_classes(initialization)
         if normalization == "spectral":
             spectrally_normalize(self)
+
+    def places(self) -> dict[str, tuple[str, int]]:
+        """Part -> its kind, and the shorter side of the maps that it takes; see `gan_lab.runs.transfer`."""
+        return places_of_blocks(self.blocks, min(self.sample_shape[1:]), -1, self.halvings)
 
     def features(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, C, H, W) -> (B, feature_dim)."""

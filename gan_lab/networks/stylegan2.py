@@ -221,6 +221,16 @@ class StyleGAN2Generator(nn.Module):
         self.w_mean = RunningMean(w_dim, w_average_decay)
         self.num_layers, self.noise_size = self.synthesis.num_layers, self.synthesis.noise_size
 
+    def places(self) -> dict[str, tuple[str, int]]:
+        """Part -> its kind, and the shorter side of the maps that it gives; see `gan_lab.runs.transfer`."""
+        side = min(grid_of(self.sample_shape))
+        found = {
+            f"synthesis.convolutions.{layer}": ("doubling" if layer % 2 else "convolution", side << (layer + 1) // 2)
+            for layer in range(len(self.synthesis.convolutions))
+        }
+        stages = range(len(self.synthesis.to_image))
+        return found | {f"synthesis.to_image.{stage}": ("to_image", side << stage) for stage in stages}
+
     @property
     def w_average(self) -> Tensor:
         """(w_dim,): the mean of w."""
@@ -356,6 +366,12 @@ class StyleGAN2Discriminator(Discriminator):
         )
         self.output = EqualizedLinear(last, 1)
         self.embed_classes()
+
+    def places(self) -> dict[str, tuple[str, int]]:
+        """Part -> its kind, and the shorter side of the maps that it takes; see `gan_lab.runs.transfer`."""
+        side = min(self.sample_shape[1:])
+        blocks = {f"stages.{index}": ("block", side >> (index - 2)) for index in range(2, len(self.stages))}
+        return {"stages.0": ("from_image", side)} | blocks
 
     def features(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, C, H, W) -> (B, feature_dim)."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from gan_lab.layers.checks import at_least, divided_grid, image_shape
 from gan_lab.layers.initialization import RELU_GAIN, initialize
 from gan_lab.layers.normalization import brings_offset, normalization_layer, spectrally_normalize
+from gan_lab.layers.order import layers_in_order
 
 MOST_TIMES_WIDTH = 8  # channels of the lower stages, in widths
 
@@ -75,6 +76,10 @@ class VGGDiscriminator(nn.Module):
         initialize(self.output, initialization, gain=1.0)
         if normalization == "spectral":
             spectrally_normalize(self)
+
+    def layers_from_image(self) -> dict[str, list[nn.Parameter]]:
+        """Layers from the image on, for `model.freeze`."""
+        return layers_in_order(self)
 
     def forward(self, samples: Tensor) -> Tensor:
         """(B, *sample_shape) -> (B,) logits."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from safetensors import SafetensorError, safe_open
@@ -21,6 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from gan_lab import __version__
+from gan_lab.runs.transfer import places_of, take
 
 FORMAT = 3  # 1 had one rank's records, 2 nothing of what inputs learn
 
@@ -417,40 +419,89 @@ def _under(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def initialize(module: Any, path: str | Path) -> list[str]:
     """Copy into the networks of `module` what fits of a checkpoint, snapshot or plain safetensors file.
 
-    Averaged weights are taken where there are some; averages start again from what was loaded.
+    Averaged weights are taken where there are some; averages start again from what was loaded. A network that says
+    which of its parts belong to which resolution (`places`) takes those of equal resolution from one of another size,
+    which is known by the config that the file brings along; all else goes by name.
 
     Returns:
-        Lines on what did not match: missing, left over, of another shape.
+        Lines on what did not match: of other names, new, left over, of another shape; none where all of it did.
     Raises:
-        CheckpointError: unreadable, or nothing in it fits.
+        CheckpointError: unreadable, or no weight in it fits.
     """
     path = find(path)
     networks = sorted({name for names in module.groups.values() for name in names})
     if path.suffix == ".safetensors":
-        state = _read_tensors(path)
+        state, config = _read_tensors(path), _config_beside(path)
         prefixed = any(key.split(".")[0] in networks for key in state)
         sources = {n: _under(state, f"{n}.") for n in networks} if prefixed else {module.sampled_network: state}
     else:
-        state = read(path)["state_dict"]
+        checkpoint = read(path)
+        state, config = checkpoint["state_dict"], checkpoint["config"]
         sources = {n: _under(state, f"averages.{n}.module.") or _under(state, f"{n}.") for n in networks}
     report, matched = [], 0
     for name in networks:
-        own, source = getattr(module, name).state_dict(), sources.get(name, {})
+        own, source = getattr(module, name), sources.get(name, {})
         if not source:
             report.append(f"{name}: nothing in the file, keeps its own initialization")
             continue
-        fits = {key: value for key, value in source.items() if key in own and own[key].shape == value.shape}
-        report += [f"{name}.{key}: not in the file" for key in own if key not in source]
-        report += [f"{name}.{key}: in the file alone" for key in source if key not in own]
-        report += [
-            f"{name}.{key}: {tuple(source[key].shape)} in the file, {tuple(own[key].shape)} here"
-            for key in own
-            if key in source and key not in fits
-        ]
-        getattr(module, name).load_state_dict(fits, strict=False)
-        matched += len(fits)
+        node = (config.get("model") or {}).get(name)
+        theirs, unknown = _places_in_file(own, node, source)
+        taken, lines = take(own, source, name, theirs, _classes_in(node))
+        report += [f"{name}: {unknown}"] if unknown else []
+        report += lines if taken else [f"{name}: nothing of it fits, keeps its own initialization", *lines]
+        matched += taken
         if name in module.averages:
-            module.averages[name].restart(getattr(module, name))
+            module.averages[name].restart(own)
     if not matched:
         raise CheckpointError(f"nothing in {path} fits the networks {', '.join(networks)}: choose the same network=")
     return report
+
+
+def _places_in_file(own: Any, node: Any, state: Mapping[str, Tensor]) -> tuple[dict[str, tuple[str, int]] | None, str]:
+    """The parts by resolution of the network in a file; None, and why where that matters, if they are not known.
+
+    Args:
+        own: the network that they are for.
+        node: its stored config, if there is any.
+        state: its tensors.
+    """
+    shape = node.get("sample_shape") if isinstance(node, dict) else None
+    here = getattr(own, "sample_shape", None)
+    if shape is None or here is None:
+        return None, ""
+    same_size, known = list(shape) == list(here), hasattr(own, "places")
+    if same_size and (not known or state.keys() == own.state_dict().keys()):
+        return None, ""
+    sizes = "its layers are others" if same_size else f"it is of {_size(shape)} in the file and of {_size(here)} here"
+    by_name = "so layers go by their names, which may stand for another resolution"
+    if not known:
+        return None, f"{sizes}, and {type(own).__name__} does not say which layer is of which resolution, {by_name}"
+    try:
+        with torch.random.fork_rng(devices=[]):
+            other = build(node, base=type(own))
+    except (CheckpointError, InstantiationException) as error:
+        return None, f"{sizes}, and the network in the file cannot be built ({str(error).splitlines()[0]}), {by_name}"
+    return places_of(other), ""
+
+
+def _classes_in(node: Any) -> int | None:
+    """Of a network's stored config: its classes, 0 where labels are not used, None where it has no such setting."""
+    if not isinstance(node, dict) or "conditioning" not in node:
+        return None
+    return 0 if node["conditioning"] == "none" else node.get("num_classes")
+
+
+def _size(shape: Sequence[int]) -> str:
+    return "x".join(str(side) for side in shape)
+
+
+def _config_beside(path: Path) -> Mapping[str, Any]:
+    """The config in the description of a snapshot; empty of a plain file of tensors."""
+    if not path.with_suffix(".json").is_file():
+        return {}
+    try:
+        about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (ValueError, OSError):
+        return {}
+    config = about.get("config") if isinstance(about, dict) else None
+    return config if isinstance(config, dict) else {}

@@ -103,6 +103,7 @@ LATER_DATA: dict[str, Any] = {
     "source_labels": None,
     "unlabelled_ids": [],
 }
+LATER_AUGMENT = {"p_max": 1}
 INDIFFERENT_EVALUATION = ("cache_dir", "extractors", "intervals", "per_image", "watched")
 EXTRACTORS = (("evaluation", "extractor"), ("model", "perceptual"))  # whose weights' place makes no difference
 INDIFFERENT_TRAINER = ("precision",)  # the one key of `trainer` that does matter
@@ -126,6 +127,8 @@ def decisive(config: Mapping[str, Any], content: str | None = None) -> dict[str,
     kept = {key: value for key, value in config.items() if key not in INDIFFERENT}
     kept["trainer"] = {key: kept["trainer"][key] for key in INDIFFERENT_TRAINER if key in kept["trainer"]}
     kept["model"] = {key: value for key, value in kept["model"].items() if key != "seed"}
+    if isinstance(kept["model"].get("augment"), dict):
+        kept["model"]["augment"] = {name: _earlier(node) for name, node in kept["model"]["augment"].items()}
     kept["data"] = _decisive_data(kept["data"], content)
     kept["evaluation"] = {key: value for key, value in kept["evaluation"].items() if key not in INDIFFERENT_EVALUATION}
     if not kept["evaluation"].get("both_directions", True):  # came later than names did
@@ -138,6 +141,13 @@ def decisive(config: Mapping[str, Any], content: str | None = None) -> dict[str,
     callbacks = kept.pop("callbacks")
     kept["every_kimg"] = {name: (callbacks.get(name) or {}).get("every_kimg") for name in ("metrics", "evaluation")}
     return kept
+
+
+def _earlier(augmentation: Any) -> Any:
+    """A node without what came later than names did, at the value that it had before."""
+    if not isinstance(augmentation, dict):
+        return augmentation
+    return {key: value for key, value in augmentation.items() if (key, value) not in LATER_AUGMENT.items()}
 
 
 def has_own_place(data: Mapping[str, Any]) -> bool:

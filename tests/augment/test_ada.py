@@ -251,6 +251,9 @@ def test_p_as_a_schedule():
         ({"target": 1.0}, r"target must be in \(-1, 1\), or null for a p that does not adapt, got 1.0"),
         ({"p": Ramp(0.0, 0.4, 0, 1, "linear")}, "p follows either its schedule or target=0.6"),
         ({"interval": 0}, "interval >= 1, kimg > 0 and batch_size >= 1, got 0, 500, 8"),
+        ({"p_max": 1.5}, "p_max must be more than 0 and at most 1, got 1.5"),
+        ({"p_max": 0.5, "p": 0.6}, "p must start at p_max=0.5 or below, got 0.6"),
+        ({"p_max": 0.5, "target": None}, "p_max=0.5 bounds a p that adapts, and target is null"),
         ({"kimg": 0}, "interval >= 1, kimg > 0 and batch_size >= 1, got 4, 0, 8"),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),
@@ -258,6 +261,15 @@ def test_p_as_a_schedule():
 def test_refused(given, message):
     with pytest.raises(ValueError, match=message):
         ADA(**{"groups": ALL, "p": 0, "target": 0.6, "interval": 4, "kimg": 500, "batch_size": 8} | given)
+
+
+def test_p_stays_at_its_cap():
+    ada = ADA({"blit": 1.0}, p=0.0, target=0.6, interval=2, kimg=0.1, batch_size=4, p_max=0.2)
+    seen = []
+    for _ in range(8):
+        observe(ada, 1.0, 1.0, 1.0, 1.0)
+        seen.append(ada.curves()["p"].item())
+    assert seen == pytest.approx([0, 0.08, 0.08, 0.16, 0.16, 0.2, 0.2, 0.2])
 
 
 def test_points_are_no_pictures():

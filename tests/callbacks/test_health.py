@@ -472,6 +472,14 @@ def told(caplog, *looks, **changes):
         ({"accuracy": 0.995}, "D wins: it is right on 99.5%", "model.optimizers.discriminator.lr"),
         ({"source_distance": 0.04}, "samples are their sources: they differ from them by 4%", "generator.lr"),
         ({"target_correlation": -0.5}, "samples are inverted: they are light where", "another seed"),
+        ({"leak_mirrored": 0.2}, "samples look mirrored: as if 20% of them", "model.augment.ada.groups.blit=0"),
+        ({"leak_turned": 0.2}, "samples look turned: as if 20% of them", "model.augment.ada.p_max"),
+        ({"leak_tinted": 0.2, "p": 0.3}, "samples look tinted: as if 20%", "model.augment.ada.groups.color=0"),
+        (
+            {"p": 0.8, "p_max": 1.0, "p_name": "mine"},
+            "the augmentation is strong: p of model.augment.mine is 0.80, at most 1",
+            "lower model.augment.mine.p_max",
+        ),
         (
             {"cycle_gap": 0.11, "cycle_gap_back": float("nan"), "noise_levels": 2.0},
             "samples hide their sources: with noise of 2 levels",
@@ -486,8 +494,31 @@ def test_each_condition_is_told(found, begins, advises, caplog):
     assert advises in message
     just_not = {"duplicates": 0.13, "spread": 0.21, "modes": 6, "share": 0.49, "accuracy": 0.98}
     just_not |= {"source_distance": 0.11, "target_correlation": -0.29, "cycle_gap": 0.09}
+    just_not |= {"leak_mirrored": 0.14, "leak_turned": 0.14, "leak_tinted": 0.14, "p": 0.79}
     name = next(iter(found))
     assert told(caplog, {name: just_not[name]}) == []
+
+
+def test_what_an_augmentation_cannot_have_left_is_not_told(caplog):
+    assert told(caplog, {"leak_mirrored": 0.5, "p": 0.1, "p_max": 1.0}) == [], "it hardly augments"
+    [(_, message)] = told(caplog, {"p": 0.4, "p_max": 0.4, "p_name": "ada"})
+    assert "p of model.augment.ada is 0.40, at most 0.4" in message, "at its cap"
+
+
+class Flipping(Noisy):
+    def may_leave(self):
+        return {"mirrored"}
+
+
+def test_leaks_of_what_augments_and_data_does_not(monkeypatch, tmp_path):
+    looks = callback()
+    module = model(augment={"flips": Flipping()})
+    monkeypatch.setattr(health, "ENOUGH", 4)
+    fit(module, monkeypatch, tmp_path, [looks, MetricsFile(every_kimg=0.004)])
+    assert "health/leak_mirrored" in columns(tmp_path)
+    data = TwoPixels(TRAIN, TEST)
+    data.flip = True
+    assert health.leaks_of(module, data) == []
 
 
 def test_told_once_until_it_has_passed(caplog):

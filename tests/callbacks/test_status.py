@@ -216,6 +216,25 @@ def test_a_run_and_the_same_command_again(command, tmp_path):
     assert {key: second[key] for key in same} == {key: first[key] for key in same}
 
 
+def test_nothing_is_gained_by_the_kid_of_held_out_pictures(command, tmp_path):
+    """G stands still, so its second score is no better, and 16 images more is all the patience that there is."""
+    still = [
+        "model.optimizers.generator.lr=0",
+        "model.generator.normalization=none",
+        "stop.patience_kimg=0.016",
+        "callbacks.evaluation.every_kimg=0.016",
+    ]
+    held_out = ["evaluation.monitor=kid", "evaluation.reference='train[1000:]'", "data.limit=1000"]
+    done = command("train", *SMALL, *still, *held_out, "run_dir=run", "total_kimg=9", "callbacks.health=null")
+    assert done.code == 0, done.output
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert about["reason"].startswith("no better kid"), about
+    lines = [json.loads(line) for line in (tmp_path / "run" / "scores.jsonl").read_text().splitlines()]
+    assert 32 <= lines[-1]["images_seen"] <= 48
+    protocols = json.loads((tmp_path / "run" / "protocols.json").read_text())
+    assert "train[1000:]" in json.dumps(protocols[lines[0]["protocols"][lines[0]["monitored"]]])
+
+
 def test_a_pruned_run_has_the_length_it_reached_and_can_go_on(command, tmp_path):
     stop_file(tmp_path / "r.json").write_text("pruned: worse than the median")
     arguments = [*RUN, "total_kimg=0.096", "report=r.json"]

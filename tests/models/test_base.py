@@ -1,5 +1,6 @@
 """The plumbing under every model: who is stepped, what is counted, averaged, clipped, scheduled and refused."""
 
+import logging
 import math
 from functools import partial
 
@@ -23,6 +24,7 @@ from gan_lab.models.hinge_gan import HingeGAN
 from gan_lab.models.lsgan import LSGAN
 from gan_lab.models.sngan import SNGAN
 from gan_lab.models.wgan import WGAN
+from gan_lab.networks.stylegan2 import StyleGAN2Discriminator
 from gan_lab.regularizers.base import Phase
 from gan_lab.regularizers.r1 import R1, R2
 from gan_lab.sampling import Draws
@@ -378,6 +380,47 @@ def test_parts_can_be_frozen():
         ValueError, match=r"model.freeze=\['discriminator'\] leaves nothing of the discriminator to train"
     ):
         fit(HingeGAN(**settings(freeze=["discriminator"])), images=2)
+
+
+def image_critic():
+    settings = {"sample_shape": (1, 16, 16), "width": 4, "max_width": 8}
+    return StyleGAN2Discriminator(**settings, architecture="residual", minibatch_std=2)
+
+
+def test_layers_are_counted_from_the_image(caplog):
+    """As StyleGAN's authors count: from_image; then of each block both convolutions and the shortcut."""
+    critic = image_critic()
+    named = [
+        f"stages.{block}.{part}" for block in (2, 3) for part in ("convolutions.0", "convolutions.2", "shortcut.1")
+    ]
+    assert list(critic.layers_from_image()) == ["stages.0", *named, "head.1", "head.4", "output"]
+    spectrally_normalize(critic)
+    assert list(critic.layers_from_image())[:7] == ["stages.0", *named], "however weights are kept"
+    module = HingeGAN(**settings(discriminator=image_critic(), freeze=["discriminator:5"]))
+    with caplog.at_level(logging.INFO, "gan_lab"):
+        module._freeze()
+    frozen = {name for name, parameter in module.discriminator.named_parameters() if not parameter.requires_grad}
+    layers = ["stages.0", "stages.2.convolutions.0", "stages.2.convolutions.2", "stages.3.convolutions.0"]
+    assert frozen == {f"{name}.{kind}" for name in layers for kind in ("weight", "bias")} | {
+        "stages.2.shortcut.1.weight"
+    }
+    assert "the first 5 of the 10 layers of the discriminator from the image on: stages.0, stages.2." in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("freeze", "message"),
+    [
+        ("discriminator:10", "of the 10 layers of the discriminator, from 1 to 9 can be frozen; .* stages.0, stages.2"),
+        ("discriminator:0", "from 1 to 9"),
+        ("discriminator:half", "from 1 to 9"),
+        ("critic:1", "names no network; those here are discriminator, generator"),
+        ("generator:1", "ScalingGenerator does not say in which order its layers are; name parts of it"),
+    ],
+)
+def test_layers_that_cannot_be_counted(freeze, message):
+    module = HingeGAN(**settings(discriminator=image_critic(), freeze=[freeze]))
+    with pytest.raises(ValueError, match=f"model.freeze={freeze}.*{message}"):
+        module._freeze()
 
 
 def test_parts_that_a_recipe_leaves_out():

@@ -469,8 +469,8 @@ def test_what_does_not_match_is_listed(tmp_path):
     before = target.generator.layers[1].weight.clone()
     lines = initialize(target, save(tmp_path / "a.ckpt", content_of(module_of(), state_dict=state)))
     assert sorted(lines) == [
-        "discriminator.extra: in the file alone",
-        "discriminator.layers.2.bias: not in the file",
+        "discriminator: 1 of 4 tensors are not in the file, and begin anew: layers.2.bias",
+        "discriminator: 1 tensors are in the file alone: extra",
         "generator.layers.1.weight: (16, 9) in the file, (16, 5) here",
     ]
     assert torch.equal(target.generator.layers[1].weight, before)
