@@ -197,6 +197,29 @@ class FitExtractorConfig:
     debug: bool = MISSING
 
 
+@dataclass
+class LookData:
+    """Whose pictures, and how training would see them; as `gan_lab.data.folder.Folder`."""
+
+    root: str = MISSING
+    image_size: int | None = MISSING
+    channels: int = MISSING
+    center_crop: bool = MISSING
+
+
+@dataclass
+class LookConfig:
+    """Root of `python -m gan_lab.look`."""
+
+    data: LookData = MISSING
+    paths: Paths = MISSING
+    page: str | None = MISSING
+    json: str | None = MISSING
+    classes: bool = MISSING
+    time: bool = MISSING
+    debug: bool = MISSING
+
+
 ROOTS = {
     "train": TrainConfig,
     "sample": SampleConfig,
@@ -204,6 +227,7 @@ ROOTS = {
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
     "fit_extractor": FitExtractorConfig,
+    "look": LookConfig,
 }
 
 
