@@ -17,7 +17,7 @@ FEWEST, MOST = 12, 96  # pictures of it
 CROPS, DOUBLES, OF_A_GROUP = 8, 12, 4  # pictures, groups, and pictures of a group that are shown
 SIDE = 240  # pixels of the longer side of a picture that is shown whole
 SLIGHT = 0.02  # share of a picture whose loss is not worth a look
-SHADE = np.array([200, 30, 60])  # over what is cut away
+SHADE = np.array([200, 30, 60], np.float32)  # over what is cut away
 
 
 def contact_sheet(looked: Looked, shape: Shape) -> list[dict[str, Any]]:

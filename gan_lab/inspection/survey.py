@@ -90,7 +90,7 @@ def look_at(source: Source, names: list[str], channels: int) -> Looked:
     readable = [one for one in seen if one.decoded.pixels is not None]
     unreadable = [one for one in seen if one.decoded.pixels is None]
     ordered = [readable[place] for place in largest_first([one.size for one in readable])]
-    groups = groups_of_alike(np.stack([one.decoded.pixels for one in ordered])) if ordered else []  # type: ignore[misc]
+    groups = groups_of_alike(np.stack([one.decoded.pixels for one in ordered])) if ordered else []
     return Looked(source, readable, unreadable, survey, whites, [[ordered[i] for i in group] for group in groups])
 
 
