@@ -209,6 +209,29 @@ class ImportWeightsConfig:
     debug: bool = MISSING
 
 
+@dataclass
+class LookData:
+    """Whose pictures, and how training would see them; as `gan_lab.data.folder.Folder`."""
+
+    root: str = MISSING
+    image_size: int | None = MISSING
+    channels: int = MISSING
+    center_crop: bool = MISSING
+
+
+@dataclass
+class LookConfig:
+    """Root of `python -m gan_lab.look`."""
+
+    data: LookData = MISSING
+    paths: Paths = MISSING
+    page: str | None = MISSING
+    json: str | None = MISSING
+    classes: bool = MISSING
+    time: bool = MISSING
+    debug: bool = MISSING
+
+
 ROOTS = {
     "train": TrainConfig,
     "sample": SampleConfig,
@@ -217,6 +240,7 @@ ROOTS = {
     "export": ExportConfig,
     "fit_extractor": FitExtractorConfig,
     "import_weights": ImportWeightsConfig,
+    "look": LookConfig,
 }
 
 

@@ -5,12 +5,13 @@ import io
 import pickle
 import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 CIFAR10_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
@@ -335,3 +336,31 @@ def write_image_zip(path: Path, folder: Path) -> Path:
         for file in sorted(file for file in Path(folder).rglob("*") if file.is_file()):
             archive.write(file, file.relative_to(folder))
     return path
+
+
+def write_png16(path: Path, levels: np.ndarray, *, kind: int, transparent: tuple[int, ...] | None = None) -> Path:
+    """A PNG of 16 bits, which Pillow does not write: `kind` 0 grey, 2 RGB, 4 grey and alpha."""
+    height, width = levels.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0))]
+    if transparent is not None:
+        chunks.append((b"tRNS", struct.pack(f">{len(transparent)}H", *transparent)))
+    chunks += [(b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    parts = [
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    return path
+
+
+def srgb_profile() -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def swapped_profile() -> bytes:
+    """sRGB with red and green the other way round."""
+    profile = bytearray(srgb_profile())
+    places = {name: profile.index(name, 128) for name in (b"rXYZ", b"gXYZ")}
+    profile[places[b"rXYZ"] : places[b"rXYZ"] + 4], profile[places[b"gXYZ"] : places[b"gXYZ"] + 4] = b"gXYZ", b"rXYZ"
+    return bytes(profile)

@@ -405,7 +405,7 @@ def test_two_settings_in_one_folder(command, tmp_path):
 # train: what it offers ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["train", "sample", "translate", "evaluate", "export", "import_weights"])
+@pytest.mark.parametrize("name", ["train", "sample", "translate", "evaluate", "export", "import_weights", "look"])
 def test_help_lists_every_choice_with_a_line(name, command):
     done = command(name, "--help")
     assert done.code == 0

@@ -30,7 +30,7 @@ from gan_lab.data.image_files import ArrayWriter, Decoded, Shape, Survey, checks
 from gan_lab.data.labelling import Classes
 from gan_lab.data.reference import ReferenceSet, finish_digest
 from gan_lab.data.sourced import OtherSources
-from gan_lab.data.sources import Source, extensions, listed, spread
+from gan_lab.data.sources import Source, listed, names_in, spread
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class DecodedImages(ImageData):
     def outline(self, split: str) -> list[Any]:
         """Of a split, what `identity` is a digest of."""
         source = self.source(split)
-        names = self._names(source)
+        names = names_in(source)
         class_names, labels = self.classes(source, names)[:2]
         files = [source.outline(), class_names, labels, checksums_of(source, spread(names, SAMPLE), quietly=True)]
         of_condition = ImageData.identity(self)
@@ -177,7 +177,7 @@ class DecodedImages(ImageData):
         for copy in copies:
             if is_trusted(copy, source, place):
                 return copy
-        names = self._names(source)
+        names = names_in(source)
         classes = Classes(*self.classes(source, names))
         if copies:
             checksums = source.checksums() or checksums_of(source, names)
@@ -194,13 +194,6 @@ class DecodedImages(ImageData):
             copy = self._copies.finish(unfinished, f"{source.title}-{outline}-{content}")
         trust(copy, source, place)
         return copy
-
-    def _names(self, source: Source) -> list[str]:
-        names = source.names()
-        if not names:
-            found = "".join(f"; {finding}" for finding in source.findings())
-            raise ValueError(f"no images in {source.place}; accepted are files in {', '.join(extensions())}{found}")
-        return names
 
     def _decode_into(self, folder: Path, source: Source, names: list[str], classes: Classes) -> str:
         """Write a copy; the digest of its content."""

@@ -26,6 +26,7 @@ UPPER_OF_12 = 15  # the most that is left of 12 bits in 16 where the lower 8 are
 PROBE = 17  # levels of each colour by which a profile is compared with sRGB
 NEAR = 2  # levels by which a profile may differ from sRGB and still be it
 BIT_DEPTH, BITS_PER_SAMPLE = 24, 258  # where a PNG and a TIFF have it: a byte of the file, a tag
+ORIENTATION, TURNS = 0x0112, range(2, 9)  # of EXIF; all but 1, which is upright
 THREADS = 16  # at most; Pillow decodes outside the interpreter's lock
 AT_ONCE = 32  # files that a thread takes at a time
 UNREAD = -1  # in place of the checksum of a file that could not be read
@@ -57,6 +58,9 @@ class Decoded(NamedTuple):
         source: of a pair, what there is to say about the source; the rest is of the target, but for `pixels` of both.
         holes: what there is to say about each mask that belongs to it; see `gan_lab.data.holes`.
         ids: of a label map, id -> how many pixels have it.
+        format: Pillow's name of the file's, such as PNG, whatever extension it has.
+        bits: of a channel in the file.
+        turned: whether its EXIF orientation has turned or mirrored it.
     """
 
     pixels: np.ndarray | None
@@ -71,6 +75,9 @@ class Decoded(NamedTuple):
     source: "Decoded | None" = None
     holes: tuple[Any, ...] = ()
     ids: Mapping[int, int] | None = None
+    format: str = ""
+    bits: int = 8
+    turned: bool = False
 
 
 def decode(content: bytes, shape: Shape, whites: Mapping[str, int] = MappingProxyType({})) -> Decoded:
@@ -153,7 +160,11 @@ def opened(content: bytes, whites: Mapping[str, int]) -> tuple[Image.Image, Deco
         # A photograph of several frames (MPO) has the others for depth or a preview.
         if getattr(stored, "is_animated", False) and stored.format != "MPO":
             remarks.append("of several images in one file the first is taken")
-        upper_only = kind is None and bits_of(stored, content) > 8
+        bits = bits_of(stored, content)
+        upper_only = kind is None and bits > 8
+        about = Decoded(
+            None, mode, format=stored.format or "", bits=bits, turned=stored.getexif().get(ORIENTATION, 1) in TURNS
+        )
         upright = ImageOps.exif_transpose(stored)
     peak = None
     if kind is not None:
@@ -163,7 +174,8 @@ def opened(content: bytes, whites: Mapping[str, int]) -> tuple[Image.Image, Deco
         peak = int(np.asarray(upright.convert("RGB")).max())
         upright = with_upper_transparency(upright)
     image = in_srgb(upright, stored.info.get("icc_profile"), remarks)
-    return image, Decoded(None, mode, *image.size, peak=peak, upper_only=upper_only, remarks=tuple(remarks))
+    width, height = image.size
+    return image, about._replace(width=width, height=height, peak=peak, upper_only=upper_only, remarks=tuple(remarks))
 
 
 def reason_of(error: Exception) -> str:
@@ -360,18 +372,21 @@ class Survey:
 
     def findings(self) -> list[str]:
         """A line for each kind of oddity among the readable files."""
-        lines = line(f"converted to {self._mode}", self._converted)
+        lines = [text for what, names in self.groups() for text in line(what, names)]
+        return lines + self.findings_of_sizes()
+
+    def groups(self) -> list[tuple[str, list[str]]]:
+        """Each kind of oddity but for sizes, with the names of all files that have it, which may be none."""
+        groups = [(f"converted to {self._mode}", self._converted)]
         for kind, white in self._whites.items():
             bits = f"{white.bit_length()} bits in files of {kind}"
-            lines += line(f"{bits}: no level is above {self._peaks[kind]}, so {white} is white", self._grey[kind])
+            groups.append((f"{bits}: no level is above {self._peaks[kind]}, so {white} is white", self._grey[kind]))
         if 0 < self._upper_peak <= UPPER_OF_12:
             what = (
                 "nearly black, colours of 12 bits in files of 16 of which the upper 8 are read; convert them to 8 bits"
             )
-            lines += line(what, self._upper_only)
-        for remark, names in self._remarks.items():
-            lines += line(remark, names)
-        return lines + self.findings_of_sizes()
+            groups.append((what, self._upper_only))
+        return groups + list(self._remarks.items())
 
     def findings_of_sizes(self) -> list[str]:
         """A line where the readable files are of several sizes."""

@@ -23,6 +23,21 @@ EXTENSIONS = (*PICTURES.split(), ".tif", ".tiff", ".webp")
 # What lies beside pictures and is none: left out without alarm. Whatever else is not read is a finding.
 TEXTS = ".cfg .csv .db .htm .html .ini .json .jsonl .log .md .py .sh .toml .tsv .txt .xml .yaml .yml"
 BESIDE = frozenset(TEXTS.split())
+# How a file of a kind that is not read becomes one that is: a program that does so, and where it comes from.
+CAMERAS = ".arw .cr2 .cr3 .dng .nef .orf .raf .rw2"
+FILMS = ".avi .m4v .mkv .mov .mp4 .webm"
+PACKED = ".7z .bz2 .gz .rar .tar .tgz .xz .zip"
+REMEDIES = {
+    **dict.fromkeys((".heic", ".heif"), "heif-convert IN OUT.png (libheif), or in Python pillow-heif"),
+    ".jxl": "djxl IN OUT.png (libjxl)",
+    ".svg": "rsvg-convert IN -o OUT.png (librsvg)",
+    ".pdf": "pdftoppm -png IN OUT (poppler)",
+    ".psd": "export it as .png",
+    "": "give it the extension of its format, such as .jpg",
+    **dict.fromkeys(CAMERAS.split(), "develop it, as with darktable-cli IN OUT.png"),
+    **dict.fromkeys(FILMS.split(), "ffmpeg -i IN OUT_%05d.png writes its frames"),
+    **dict.fromkeys(PACKED.split(), "unpack it"),
+}
 LABELS = "dataset.json"  # of the layout of StyleGAN's data sets, see gan_lab.data.labelling
 FIRST_SAMPLE = re.compile(r"0{6,}\.png")  # what gan_lab.sample calls its first image
 SUMMARIES = ("grid.png", "classes.png", "interpolation.png")  # what it leaves beside its images
@@ -312,7 +327,9 @@ class ZipSource(Source):
         try:
             return zipfile.ZipFile(self._root)
         except zipfile.BadZipFile as error:
-            raise ValueError(f"{self._key}={self._root} is not a readable zip: {error}") from error
+            raise ValueError(
+                f"{self._key}={self._root} is not a readable zip: {error}. Give a folder, or a zip, of images"
+            ) from error
 
     @cached_property
     def _sorted(self) -> dict[str, list[str]]:
@@ -405,6 +422,19 @@ def open_source(root: Path, key: str = "data.root") -> Source:
     raise FileNotFoundError(f"{key}={root} does not exist: give a folder, or a zip, of images")
 
 
+def names_in(source: Source) -> list[str]:
+    """`Source.names`, of which there are some.
+
+    Raises:
+        ValueError: there are none.
+    """
+    names = source.names()
+    if not names:
+        found = "".join(f"; {finding}" for finding in source.findings())
+        raise ValueError(f"no images in {source.place}; accepted are files in {', '.join(extensions())}{found}")
+    return names
+
+
 @cache
 def extensions() -> tuple[str, ...]:
     """Those of `EXTENSIONS` that this Pillow reads."""
@@ -465,9 +495,12 @@ def spread(names: list[str], count: int) -> list[str]:
 
 
 def strangers(names: Iterable[str]) -> list[str]:
-    """A line about files that might have been meant as images."""
+    """A line about files that might have been meant as images, with what makes images of their kinds."""
     chosen = [name for name in names if PurePosixPath(name).suffix.lower() not in BESIDE]
-    return [f"{found}; convert to .png what is an image" for found in line(by_kind("not read", chosen), chosen)]
+    kinds = sorted({PurePosixPath(name).suffix.lower() for name in chosen} & REMEDIES.keys())
+    ways = "; ".join(f"{kind or 'without extension'}: {REMEDIES[kind]}" for kind in kinds)
+    remedy = "convert to .png what is an image" + (f" ({ways})" if ways else "")
+    return [f"{found}; {remedy}" for found in line(by_kind("not read", chosen), chosen)]
 
 
 def beside(names: Iterable[str]) -> list[str]:

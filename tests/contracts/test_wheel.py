@@ -70,6 +70,7 @@ def test_it_has_nothing_else(names):
     assert sorted(name for name in code if not name.endswith(".py")) == [
         "gan_lab/comparison/page.html.jinja",
         "gan_lab/extractors/digitnet.safetensors",
+        "gan_lab/inspection/page.html.jinja",
     ]
 
 

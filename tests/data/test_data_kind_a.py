@@ -10,13 +10,20 @@ import os
 import shutil
 import struct
 import zipfile
-import zlib
 
 import numpy as np
 import pytest
 from folders import folder, images_of
-from generated_data import write_celeba, write_image_folder, write_image_zip, write_imagenet
-from PIL import Image, ImageCms
+from generated_data import (
+    srgb_profile,
+    swapped_profile,
+    write_celeba,
+    write_image_folder,
+    write_image_zip,
+    write_imagenet,
+    write_png16,
+)
+from PIL import Image
 
 from gan_lab.data import image_files, sources
 from gan_lab.data.celeba import CelebA
@@ -389,22 +396,6 @@ def test_further_arrays_of_an_npz_are_named(tmp_path):
 # Pixels -------------------------------------------------------------------------------------------------------------
 
 
-def write_png16(path, levels, *, kind, transparent=None):
-    """A PNG of 16 bits, which Pillow does not write: `kind` 0 grey, 2 RGB, 4 grey and alpha."""
-    height, width = levels.shape[:2]
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0))]
-    if transparent is not None:
-        chunks.append((b"tRNS", struct.pack(f">{len(transparent)}H", *transparent)))
-    chunks += [(b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    parts = [
-        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
-    ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
-    return path
-
-
 @pytest.mark.parametrize(("kind", "depth"), [(0, 1), (2, 3)])
 def test_what_is_transparent_in_16_bits_is_white(kind, depth, tmp_path):
     """Pillow#9281: it became 156."""
@@ -472,18 +463,6 @@ def test_levels_without_a_known_white_are_refused(levels, said, tmp_path):
         folder(tmp_path, tmp_path / "cache").prepare_data()
     assert said in str(raised.value)
     assert "data.on_bad=skip" in str(raised.value)
-
-
-def srgb_profile():
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-
-def swapped_profile():
-    """sRGB with red and green the other way round."""
-    profile = bytearray(srgb_profile())
-    places = {name: profile.index(name, 128) for name in (b"rXYZ", b"gXYZ")}
-    profile[places[b"rXYZ"] : places[b"rXYZ"] + 4], profile[places[b"gXYZ"] : places[b"gXYZ"] + 4] = b"gXYZ", b"rXYZ"
-    return bytes(profile)
 
 
 def linear_grey_profile():

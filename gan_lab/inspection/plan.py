@@ -1,0 +1,159 @@
+"""What training suits a person's pictures: the size, and by their number the algorithm, as a command."""
+
+import math
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+SIZES = (32, 64, 128, 256)  # pixels a side, of networks that there are
+LARGE_ENOUGH = 0.75  # share of the pictures that should not be enlarged
+FEWEST = 20  # pictures
+ADA = "+augment@model.augment.ada=ada"
+DIFFAUGMENT = "+augment@model.augment.diffaugment=diffaugment"
+
+
+class Setting(NamedTuple):
+    """Of one image size.
+
+    Attributes:
+        network: a choice of conf/network.
+        batch_size: pictures of a step.
+        words: further ones for the command line.
+    """
+
+    network: str
+    batch_size: int
+    words: tuple[str, ...] = ()
+
+
+class Way(NamedTuple):
+    """An algorithm.
+
+    Attributes:
+        most: up to so many pictures.
+        model: a choice of conf/model.
+        settings: by image size.
+        words: for the command line, at any size.
+        total_kimg: length of training in thousands of pictures that D sees.
+        why: for people.
+    """
+
+    most: float
+    model: str
+    settings: dict[int, Setting]
+    words: tuple[str, ...]
+    total_kimg: int
+    why: str
+
+
+# Batches and R1 as StyleGAN2-ADA's code sets them by size: gamma = 0.0002 size^2 / batch, of which the weight is half.
+STYLEGAN2 = {
+    32: Setting("stylegan2", 32, ("model.regularizers.r1.weight=0.0032",)),
+    64: Setting("stylegan2_64", 32, ("model.regularizers.r1.weight=0.0128",)),
+    128: Setting("stylegan2_64", 32, ("model.regularizers.r1.weight=0.0512",)),
+    256: Setting("stylegan2_256", 16, ("model.regularizers.r1.weight=0.41",)),
+}
+R3GAN = {
+    32: Setting("r3gan", 64),
+    64: Setting("r3gan64", 64, ("model.gamma.first=2.0", "model.gamma.last=0.2")),
+}
+# The first that allows so many pictures and has the size is taken.
+WAYS = (
+    Way(
+        2_000,
+        "stylegan2",
+        STYLEGAN2,
+        (ADA, DIFFAUGMENT),
+        1_000,
+        "few pictures, which D learns by heart unless they vary",
+    ),
+    Way(math.inf, "r3gan", R3GAN, (), 5_000, "enough pictures, and small ones"),
+    Way(math.inf, "stylegan2", STYLEGAN2, (ADA,), 5_000, "enough pictures; ADA acts where D overfits all the same"),
+)
+
+
+class Plan(NamedTuple):
+    """What is proposed.
+
+    Attributes:
+        image_size: pixels a side.
+        way: the algorithm.
+        words: of the command line, after `python -m gan_lab.train`.
+        remarks: what a person should know of it.
+    """
+
+    image_size: int
+    way: Way
+    words: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def command(self) -> str:
+        """As it is typed in a shell."""
+        return " ".join(["python -m gan_lab.train", *(shlex.quote(word) for word in self.words)])
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures of a step."""
+        return self.way.settings[self.image_size].batch_size
+
+
+def size_for(shorter_sides: Sequence[int]) -> int:
+    """The largest of `SIZES` to which no more than a quarter of the pictures is enlarged; the least where none is."""
+    ordered = sorted(shorter_sides, reverse=True)
+    usual = ordered[max(0, math.ceil(LARGE_ENOUGH * len(ordered)) - 1)]
+    return max((size for size in SIZES if size <= usual), default=SIZES[0])
+
+
+def plan_for(
+    root: str, *, count: int, image_size: int, channels: int, center_crop: bool, skipping: bool
+) -> Plan | None:
+    """The training that suits so many pictures; None where there is no network of the size.
+
+    Args:
+        root: as a person gives it.
+        count: pictures that can be read and are there once.
+        image_size: pixels a side.
+        channels: 1, 3 or 4.
+        center_crop: what sticks out is cut off; otherwise pictures are squeezed.
+        skipping: whether some files cannot be read, and are to be left out.
+    """
+    way = next((way for way in WAYS if count <= way.most and image_size in way.settings), None)
+    if way is None:
+        return None
+    setting = way.settings[image_size]
+    place = str(Path(root).expanduser())
+    words = (
+        "data=folder",
+        f"data.root={as_text(place)}",
+        f"data.image_size={image_size}",
+        *((f"data.channels={channels}",) if channels != 3 else ()),
+        *(() if center_crop else ("data.center_crop=false",)),
+        *(("data.on_bad=skip",) if skipping else ()),
+        "data.num_classes=0",
+        f"data.batch_size={setting.batch_size}",
+        "data.flip=true",
+        f"model={way.model}",
+        f"network={setting.network}",
+        *setting.words,
+        *way.words,
+        f"total_kimg={way.total_kimg}",
+        "evaluation=none",
+    )
+    remarks = [
+        "data.flip=true shows every other picture mirrored: give false where left and right differ, as in writing",
+        "evaluation=none leaves scores out; without it, samples are scored by Inception, whose weights it asks for",
+        f"data.batch_size={setting.batch_size} may be too many for the device: data.micro_batch_size="
+        f"{setting.batch_size // 4} needs less memory, and gives nearly the same",
+    ]
+    if count < FEWEST:
+        remarks.insert(0, f"{count} pictures are too few to learn from; expect copies of them. Give {FEWEST} or more")
+    return Plan(image_size, way, words, tuple(remarks))
+
+
+def as_text(path: str) -> str:
+    """A path as a value of Hydra's grammar: quoted where it holds what is not plain there."""
+    if all(character.isalnum() or character in "/._-" for character in path):
+        return path
+    return "'" + path.replace("\\", "\\\\").replace("'", "\\'") + "'"
