@@ -72,6 +72,7 @@ OWN = {
     **{model: {"generator": 1} for model in ("cut", "fastcut")},  # places
     "cyclegan": {"discriminator": 4},  # of each pool, which fakes it shows and which it keeps
     "comodgan": {"discriminator": 4, "generator": 4},  # latents, who is mixed and where, with which, what is dropped
+    "fastgan": {"discriminator": 2, "generator": 1},  # latents, margins
     "logan": {"discriminator": 2, "generator": 2},
     "stylegan2": {"discriminator": 3, "generator": 5},  # latents, who is mixed and where, with which; again for paths
     "vae": {"autoencoder": 1},
