@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from gan_lab.config import register
 
 # Height and width; others take 32, or the number in their name.
-SMALLEST = {"dcgan": 16, "dcgan_small": 16, "mlp": 16, "sagan": 16, "biggan": 16}
+SMALLEST = {"dcgan": 16, "dcgan_small": 16, "mlp": 16, "sagan": 16, "biggan": 16, "fastgan": 64, "fastgan512": 64}
 
 
 # What makes pictures of pictures, with what it is tried: model -> its network, and what is made of the images. Others

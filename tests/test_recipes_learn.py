@@ -28,6 +28,7 @@ BARS = {
     "contragan_digits": 2.0,
     "dcgan_digits": 15.0,
     "dragan_digits": 5.0,
+    "fastgan_digits": 10.0,
     "gan_digits": 3.0,
     "hinge_gan_digits": 12.0,
     "infogan_digits": 5.0,

@@ -2,6 +2,8 @@
 
 from torch import Tensor
 
+from gan_lab.layers.precision import full_precision
+
 CERTAIN = 1e-6  # no probability is nearer to 0 or 1: a tanh may reach 1 in float32, and log(1 - 1) is infinite
 
 
@@ -40,3 +42,15 @@ def absolute(*, images: Tensor, reconstruction: Tensor) -> Tensor:
             f"{tuple(reconstruction.shape)}; choose an auto-encoding discriminator: network=began"
         )
     return (images.float() - reconstruction.float()).abs().flatten(1).mean(1)
+
+
+def squared(*, images: Tensor, reconstruction: Tensor) -> Tensor:
+    """Mean over values of (v - r)^2.
+
+    Args:
+        images: (B, ...).
+        reconstruction: of the shape of `images`.
+    Returns:
+        (B,), in float32 at least.
+    """
+    return (full_precision(images) - full_precision(reconstruction)).square().flatten(1).mean(1)

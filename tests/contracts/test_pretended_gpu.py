@@ -72,6 +72,7 @@ OWN = {
     **{model: {"generator": 1} for model in ("cut", "fastcut")},  # places
     "cyclegan": {"discriminator": 4},  # of each pool, which fakes it shows and which it keeps
     "comodgan": {"discriminator": 4, "generator": 4},  # latents, who is mixed and where, with which, what is dropped
+    "fastgan": {"discriminator": 2, "generator": 1},  # latents, margins
     "logan": {"discriminator": 2, "generator": 2},
     "stylegan2": {"discriminator": 3, "generator": 5},  # latents, who is mixed and where, with which; again for paths
     "vae": {"autoencoder": 1},
@@ -84,6 +85,7 @@ OF_REGULARIZERS = {
     "generator": {"zcr_generator": 2},
 }
 MATRICES = 3  # of ADA's filters, for each size of picture, once
+SIZES = {"fastgan": 2}  # of pictures that D is shown
 STARTS = 2  # of a run that is broken once
 OF_A_PASS = 2  # order and flips of the reals
 
@@ -234,7 +236,7 @@ def budget(model: str, overrides: list[str], steps: Counter[str]) -> dict[str, i
     return {
         "data": STARTS * OF_A_PASS * sets + masks,  # a start is the beginning of a pass, and reads a batch ahead
         "models": sum(steps[group] * copies for group, copies in OWN.get(model, LATENTS).items()),
-        "augment": MATRICES + steps["shown"] * (len(GROUPS) - len(LACKING.get(model, ()))),
+        "augment": MATRICES * SIZES.get(model, 1) + steps["shown"] * (len(GROUPS) - len(LACKING.get(model, ()))),
         "regularizers": of_regularizers * max(1, len(kind.directions)),  # with a discriminator for each
     }
 

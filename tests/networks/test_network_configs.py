@@ -37,6 +37,7 @@ def test_generators_say_of_how_many_classes_they_are_told(name):
 
 
 JUDGED = {"began": (4, 3, 64, 64), "unet_discriminator": (4, 2, 64, 64)}  # images; and logits of image and pixels
+JUDGED |= dict.fromkeys(("fastgan", "fastgan256", "fastgan512"), (4, 50))  # of two sizes, 5x5 each
 
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
