@@ -102,6 +102,59 @@ class SampleConfig:
     truncation: float | None = MISSING
     standing_statistics: Any = MISSING
     pictures: list[str] = MISSING
+    sliders: Any = MISSING
+    sliders_file: str | None = MISSING
+    weights: str = MISSING
+    device: str = MISSING
+    overwrite: bool = MISSING
+    trust: list[str] = MISSING
+    debug: bool = MISSING
+
+
+@dataclass
+class WalkConfig:
+    """Root of `python -m gan_lab.walk`."""
+
+    checkpoint: str = MISSING
+    out: str = MISSING
+    seed: int = MISSING
+    points: int = MISSING
+    through: list[int] | None = MISSING
+    loop: bool = MISSING
+    frames: int = MISSING
+    fps: float = MISSING
+    formats: list[str] = MISSING
+    enlarge: bool = MISSING
+    classes: list[int] | None = MISSING
+    truncation: float | None = MISSING
+    sliders: Any = MISSING
+    sliders_file: str | None = MISSING
+    weights: str = MISSING
+    device: str = MISSING
+    overwrite: bool = MISSING
+    trust: list[str] = MISSING
+    debug: bool = MISSING
+
+
+@dataclass
+class DirectionsConfig:
+    """Root of `python -m gan_lab.directions`."""
+
+    checkpoint: str = MISSING
+    out: str = MISSING
+    method: str = MISSING
+    count: int = MISSING
+    plus: list[int] | None = MISSING
+    minus: list[int] | None = MISSING
+    layers: list[int] | None = MISSING
+    samples: int = MISSING
+    names: Any = MISSING
+    file: str | None = MISSING
+    strengths: list[float] = MISSING
+    at: int = MISSING
+    seed: int = MISSING
+    classes: list[int] | None = MISSING
+    truncation: float | None = MISSING
     weights: str = MISSING
     device: str = MISSING
     overwrite: bool = MISSING
@@ -200,6 +253,8 @@ class FitExtractorConfig:
 ROOTS = {
     "train": TrainConfig,
     "sample": SampleConfig,
+    "walk": WalkConfig,
+    "directions": DirectionsConfig,
     "translate": TranslateConfig,
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
