@@ -163,6 +163,30 @@ class DirectionsConfig:
 
 
 @dataclass
+class ProjectConfig:
+    """Root of `python -m gan_lab.project`."""
+
+    checkpoint: str = MISSING
+    sources: str = MISSING
+    out: str = MISSING
+    space: str | None = MISSING
+    framing: str = MISSING
+    steps: int = MISSING
+    rate: float = MISSING
+    noise: float = MISSING
+    perceptual: Any = MISSING
+    perceptual_weight: float = MISSING
+    classes: list[int] | None = MISSING
+    seed: int = MISSING
+    weights: str = MISSING
+    device: str = MISSING
+    overwrite: bool = MISSING
+    trust: list[str] = MISSING
+    paths: Paths = MISSING
+    debug: bool = MISSING
+
+
+@dataclass
 class TranslateConfig:
     """Root of `python -m gan_lab.translate`."""
 
@@ -255,6 +279,7 @@ ROOTS = {
     "sample": SampleConfig,
     "walk": WalkConfig,
     "directions": DirectionsConfig,
+    "project": ProjectConfig,
     "translate": TranslateConfig,
     "evaluate": EvaluateConfig,
     "export": ExportConfig,

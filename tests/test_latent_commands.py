@@ -1,4 +1,4 @@
-"""`walk`, `directions` and what `sample` takes of them, on a tiny generator of styles."""
+"""`walk`, `directions`, `project` and what `sample` takes of them, on a tiny generator of styles."""
 
 import json
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from tiny_generators import generator
 
 from gan_lab.runs.checkpoint import describe, write_snapshot
@@ -86,6 +87,26 @@ def test_directions_are_sliders_of_sample(snapshot, here):
         assert refused.code == 1
         assert said in refused.output
     assert not (snapshot / "other").exists()
+
+
+def test_pictures_are_projected(snapshot, here):
+    (snapshot / "mine").mkdir()
+    Image.fromarray(np.full((9, 17, 3), 90, np.uint8)).save(snapshot / "mine" / "a.png")
+    (snapshot / "mine" / "b.png").write_bytes(b"no picture")
+    words = (CHECKPOINT, "sources=mine", "device=cpu", "steps=3", "space=w+", "extractor@perceptual=digitnet")
+    done = here("project", *words)
+    assert done.code == 1, done.output
+    assert "a.png: 17x9, cropped to 9x9 at (4, 0), resized to 8x8; distance" in done.output
+    assert "1 of 2 pictures could not be projected: b.png" in done.output
+    assert load_file(snapshot / "projected" / "a.safetensors")["w"].shape == (1, 4, 8)
+    with Image.open(snapshot / "projected" / "a.png") as beside:
+        assert beside.size == (2 * 10 + 2, 10 + 2)
+    about = json.loads((snapshot / "projected" / "projections.json").read_text())
+    assert about["perceptual"]["extractor"] == "digitnet"
+    assert [entry["source"] for entry in about["pictures"]] == ["a.png"]
+    refused = here("project", CHECKPOINT, "sources=mine", "device=cpu", "out=o", "extractor@perceptual=lpips")
+    assert refused.code == 1
+    assert "perceptual cannot be computed" in refused.output
 
 
 def test_further_pictures_of_styles(snapshot, here):
