@@ -102,10 +102,87 @@ class SampleConfig:
     truncation: float | None = MISSING
     standing_statistics: Any = MISSING
     pictures: list[str] = MISSING
+    sliders: Any = MISSING
+    sliders_file: str | None = MISSING
     weights: str = MISSING
     device: str = MISSING
     overwrite: bool = MISSING
     trust: list[str] = MISSING
+    debug: bool = MISSING
+
+
+@dataclass
+class WalkConfig:
+    """Root of `python -m gan_lab.walk`."""
+
+    checkpoint: str = MISSING
+    out: str = MISSING
+    seed: int = MISSING
+    points: int = MISSING
+    through: list[int] | None = MISSING
+    loop: bool = MISSING
+    frames: int = MISSING
+    fps: float = MISSING
+    formats: list[str] = MISSING
+    enlarge: bool = MISSING
+    classes: list[int] | None = MISSING
+    truncation: float | None = MISSING
+    sliders: Any = MISSING
+    sliders_file: str | None = MISSING
+    weights: str = MISSING
+    device: str = MISSING
+    overwrite: bool = MISSING
+    trust: list[str] = MISSING
+    debug: bool = MISSING
+
+
+@dataclass
+class DirectionsConfig:
+    """Root of `python -m gan_lab.directions`."""
+
+    checkpoint: str = MISSING
+    out: str = MISSING
+    method: str = MISSING
+    count: int = MISSING
+    plus: list[int] | None = MISSING
+    minus: list[int] | None = MISSING
+    layers: list[int] | None = MISSING
+    samples: int = MISSING
+    names: Any = MISSING
+    file: str | None = MISSING
+    strengths: list[float] = MISSING
+    at: int = MISSING
+    seed: int = MISSING
+    classes: list[int] | None = MISSING
+    truncation: float | None = MISSING
+    weights: str = MISSING
+    device: str = MISSING
+    overwrite: bool = MISSING
+    trust: list[str] = MISSING
+    debug: bool = MISSING
+
+
+@dataclass
+class ProjectConfig:
+    """Root of `python -m gan_lab.project`."""
+
+    checkpoint: str = MISSING
+    sources: str = MISSING
+    out: str = MISSING
+    space: str | None = MISSING
+    framing: str = MISSING
+    steps: int = MISSING
+    rate: float = MISSING
+    noise: float = MISSING
+    perceptual: Any = MISSING
+    perceptual_weight: float = MISSING
+    classes: list[int] | None = MISSING
+    seed: int = MISSING
+    weights: str = MISSING
+    device: str = MISSING
+    overwrite: bool = MISSING
+    trust: list[str] = MISSING
+    paths: Paths = MISSING
     debug: bool = MISSING
 
 
@@ -235,6 +312,9 @@ class LookConfig:
 ROOTS = {
     "train": TrainConfig,
     "sample": SampleConfig,
+    "walk": WalkConfig,
+    "directions": DirectionsConfig,
+    "project": ProjectConfig,
     "translate": TranslateConfig,
     "evaluate": EvaluateConfig,
     "export": ExportConfig,

@@ -22,8 +22,7 @@ from gan_lab.runs.settings import plain
 FORMATS = ("png", "npz", "zip")
 GRID = 64
 PADDING = 2  # pixels between the pictures of a grid
-BLOCK = 50
-PICTURES = ("grid.png", "scatter.png", "classes.png", "interpolation.png")
+PICTURES = ("grid.png", "scatter.png", "classes.png", "interpolation.png", "mixing.png", "truncation.png")
 OWN = (*PICTURES, "samples.npz", "samples.zip")  # what the command writes, beside numbered pictures
 UNFINISHED = {f".{name}" for name in PICTURES} | {".samples.npz.tmp", ".samples.zip.tmp"}
 
@@ -53,11 +52,12 @@ def run(config: DictConfig) -> None:
         refuse_to_replace(others, out, settings["count"])
     device = choose_device(settings["device"])
     loaded = load_generator(settings["checkpoint"], settings["weights"], device=device, trust=settings["trust"])
+    loaded = with_sliders(loaded, settings)
     further = {name: settings[name] for name in ("truncation", "standing_statistics")}
     loaded = asked(loaded, **further)
-    rows = {name: rows_of(name, loaded, settings["seed"]) for name in settings["pictures"]}
     batches = images(loaded, count=settings["count"], seed=settings["seed"], classes=settings["classes"])
     first = next(batches)  # a wrong request shows here, before anything is written
+    rows = {name: rows_of(name, loaded, settings["seed"]) for name in settings["pictures"]}
     batches, kind = chain([first], batches), "points" if first.ndim == 2 else "images"
     made_folder(out)
     clear(out, earlier, others)
@@ -74,15 +74,39 @@ def run(config: DictConfig) -> None:
         print(f"{name}  {out / f'{name}.png'}")
 
 
+def with_sliders(loaded: Any, settings: dict[str, Any]) -> Any:
+    """The generator with the sliders that are set.
+
+    Raises:
+        ValueError: no numbers, or there are none of these names, of these weights, or for such a generator.
+    """
+    from gan_lab.latents.sliders import moved
+    from gan_lab.latents.space import space_of
+
+    strengths = settings["sliders"]
+    if strengths is None:
+        return loaded
+    if not isinstance(strengths, dict) or not all(type(value) in (int, float) for value in strengths.values()):
+        raise ValueError(f"sliders must be names with numbers, sliders={{sefa0: 1.5}} for example, got {strengths!r}")
+    space_of(loaded)  # tells what has no latents to move
+    place = settings["sliders_file"]
+    return moved(loaded, strengths, None if place is None else Path(place))
+
+
 def rows_of(name: str, loaded: Any, seed: int) -> list[dict[str, Any]]:
-    """The generator's inputs for each row of a further picture.
+    """The generator's inputs for each row of a further picture, or its synthesis's where they have `w`.
 
     Raises:
         ValueError: no such picture, or one that this generator cannot make.
     """
-    from gan_lab.evaluation.generation import by_class, interpolations
+    from gan_lab.evaluation.generation import by_class, interpolations, mixtures, truncations
 
-    makers = {"classes": by_class, "interpolation": interpolations}
+    makers = {
+        "classes": by_class,
+        "interpolation": interpolations,
+        "mixing": mixtures,
+        "truncation": truncations,
+    }
     if name not in makers:
         raise ValueError(f"pictures must be among {', '.join(makers)}; got {name!r}")
     if len(getattr(loaded.network, "sample_shape", (1, 1, 1))) != 3:
@@ -103,11 +127,12 @@ def draw_rows(loaded: Any, rows: list[dict[str, Any]], path: Path, seed: int) ->
     with scoring_mode(loaded.network, device):
         for arguments in rows:
             given = {name: value.to(device) for name, value in arguments.items()}
-            for column in range(len(given["latents"])):
+            make = loaded.network.synthesis if "w" in given else loaded.network
+            for column in range(len(next(iter(given.values())))):
                 # One noise in the whole picture, whether or not the generator can be given it: only what a row or a
                 # column stands for changes.
                 reseed_default_generators(seed, across_ranks=False)
-                sample = loaded.network(**{name: value[column : column + 1] for name, value in given.items()})
+                sample = make(**{name: value[column : column + 1] for name, value in given.items()})
                 images.append(to_uint8(sample).cpu())
     save_png(grid(torch.cat(images), columns=len(images) // len(rows)), path)
 
@@ -125,31 +150,19 @@ def images(loaded: Any, *, count: int, seed: int, classes: list[int] | None = No
     Raises:
         ValueError: classes for an unconditional model, or one that it does not have.
     """
-    import torch
-
     from gan_lab.data.images import to_uint8
+    from gan_lab.evaluation.generation import BLOCK, block_inputs
     from gan_lab.evaluation.isolation import scoring_mode
-    from gan_lab.sampling import Draws, reseed_default_generators
+    from gan_lab.sampling import reseed_default_generators
 
     if hasattr(loaded.inputs, "condition_shape"):
         raise ValueError(
             f"{type(loaded.network).__name__} makes pictures from pictures, and sample has none to give it; "
             "python -m gan_lab.translate checkpoint=... sources=FOLDER makes pictures of yours"
         )
-    if classes is not None:
-        wrong = [label for label in classes if not 0 <= label < loaded.inputs.num_classes]
-        if wrong and loaded.inputs.num_classes:
-            raise ValueError(f"classes {wrong} are not among 0 to {loaded.inputs.num_classes - 1}")
-        if not classes:
-            raise ValueError("classes=[] is empty; name at least one, or leave it out")
     device = next(loaded.network.parameters()).device
-    draws = Draws(seed, across_ranks=False)
     for block, first in enumerate(range(0, count, BLOCK)):
-        draws.move_to(block)
-        labels = None
-        if classes is not None:
-            labels = torch.tensor([classes[i % len(classes)] for i in range(first, first + BLOCK)])
-        arguments = loaded.inputs.draw(draws, BLOCK, labels, first=first)
+        arguments = block_inputs(loaded, seed=seed, block=block, classes=classes)
         with scoring_mode(loaded.network, device):
             reseed_default_generators(seed, block, across_ranks=False)
             samples = loaded.network(**{name: value.to(device) for name, value in arguments.items()})

@@ -143,7 +143,7 @@ def test_further_pictures(command, trained, tmp_path):
     refused = command("sample", f"checkpoint={newest(trained)}", "pictures=[classes]", *again)
     assert_refused(refused, "needs a conditional generator")
     refused = command("sample", f"checkpoint={newest(trained)}", "pictures=[faces]", *again)
-    assert_refused(refused, "pictures must be among classes, interpolation; got 'faces'")
+    assert_refused(refused, "pictures must be among classes, interpolation, mixing, truncation; got 'faces'")
 
 
 def test_sample_refuses(command, trained, tmp_path):
@@ -405,7 +405,10 @@ def test_two_settings_in_one_folder(command, tmp_path):
 # train: what it offers ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["train", "sample", "translate", "evaluate", "export", "import_weights", "look"])
+@pytest.mark.parametrize(
+    "name",
+    ["train", "sample", "walk", "directions", "project", "translate", "evaluate", "export", "import_weights", "look"],
+)
 def test_help_lists_every_choice_with_a_line(name, command):
     done = command(name, "--help")
     assert done.code == 0

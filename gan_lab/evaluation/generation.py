@@ -1,6 +1,6 @@
 """How a trained generator is asked for samples: truncated, with standing statistics of batch norm, with dropout."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,8 @@ from gan_lab.sampling import Draws, reseed_default_generators
 
 MOST_CLASSES = 20  # of a picture with a row per class
 COLUMNS = 9  # of pictures
+BLOCK = 50  # samples whose inputs are drawn together
+BOUNDS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)  # of normal latents, in a picture of truncation
 
 
 def asked(
@@ -72,7 +74,8 @@ class Truncated(nn.Module):
         if not 0 <= psi <= 1:
             raise ValueError(f"truncation of styles is psi, from 0 to 1, got {psi}")
         self.network, self.psi = network, psi
-        self.noise_size = network.noise_size
+        self.noise_size, self.num_layers = network.noise_size, network.num_layers
+        self.sample_shape = network.sample_shape
 
     def mapping(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, latent_dim), and (B,) int64 of a conditional one -> (B, w_dim), not yet truncated."""
@@ -177,3 +180,91 @@ def interpolations(loaded: LoadedGenerator, seed: int, rows: int = 8) -> list[di
         one["latents"] = loaded.inputs.between(one["latents"].double(), other.double(), t).float()
         found.append(one)
     return found
+
+
+def block_inputs(
+    loaded: LoadedGenerator, *, seed: int, block: int, classes: Sequence[int] | None = None
+) -> dict[str, Tensor]:
+    """The generator's inputs for samples `block` * BLOCK and those after it, BLOCK in all: a function of these alone.
+
+    Args:
+        seed: 0 or more.
+        block: 0 or more.
+        classes: labels to make in turn; None leaves them to the model.
+    Raises:
+        ValueError: classes for an unconditional model, or one that it does not have.
+    """
+    labels, first = None, block * BLOCK
+    if classes is not None:
+        wrong = [label for label in classes if not 0 <= label < loaded.inputs.num_classes]
+        if wrong and loaded.inputs.num_classes:
+            raise ValueError(f"classes {wrong} are not among 0 to {loaded.inputs.num_classes - 1}")
+        if not classes:
+            raise ValueError("classes=[] is empty; name at least one, or leave it out")
+        labels = torch.tensor([classes[i % len(classes)] for i in range(first, first + BLOCK)])
+    draws = Draws(seed, across_ranks=False)
+    draws.move_to(block)
+    return loaded.inputs.draw(draws, BLOCK, labels, first=first)
+
+
+def has_styles(network: Any) -> bool:
+    """Whether a generator maps latents to styles w, and these to pictures, as `gan_lab.networks.stylegan2` does."""
+    return hasattr(network, "mapping") and hasattr(network, "synthesis")
+
+
+def mixtures(loaded: LoadedGenerator, seed: int) -> list[dict[str, Tensor]]:
+    """The inputs of synthesis for each row of a picture of style mixing (Karras et al. 2019, section 3.1).
+
+    Of as many latents as there are rows and columns, the row's rules the first half of the layers, the coarser ones,
+    and the column's the others; so each latent's own picture lies on the diagonal. All have one noise.
+
+    Raises:
+        ValueError: a generator without styles.
+    """
+    if not has_styles(loaded.network):
+        raise ValueError(
+            f"pictures=[mixing] mixes styles, and {type(loaded.network).__name__} has none; leave it out, or train "
+            "with network=stylegan2"
+        )
+    network: Any = loaded.network
+    w, noise = _styles(loaded, seed, COLUMNS)
+    layers = network.num_layers
+    columns_rule = torch.arange(layers, device=w.device)[:, None] >= layers // 2
+    return [
+        {"w": torch.where(columns_rule, w[:, None], w[row].expand(COLUMNS, layers, -1)), "noise": noise}
+        for row in range(COLUMNS)
+    ]
+
+
+def truncations(loaded: LoadedGenerator, seed: int, rows: int = 8) -> list[dict[str, Tensor]]:
+    """The inputs for each row of a picture: a latent, more truncated the further to the left.
+
+    Columns have psi from 0 (the mean) to 1 for a generator of styles, else the `BOUNDS` of normal latents, within which
+    a latent grows with its bound.
+
+    Raises:
+        ValueError: uniform latents, or a generator that is asked for truncated samples already.
+    """
+    if "truncation" in loaded.asked:
+        raise ValueError("pictures=[truncation] shows all strengths of it; leave truncation=... out")
+    if has_styles(loaded.network):
+        network: Any = loaded.network
+        w, noise = _styles(loaded, seed, rows)
+        strengths = torch.linspace(0, 1, COLUMNS).tolist()
+        return [
+            {"w": torch.cat([network.truncate(w[row : row + 1], psi) for psi in strengths]), "noise": noise}
+            for row in range(rows)
+        ]
+    drawn = [loaded.inputs.truncated(bound).draw(Draws(seed, across_ranks=False), rows) for bound in BOUNDS]
+    return [{name: torch.stack([one[name][row] for one in drawn]) for name in drawn[0]} for row in range(rows)]
+
+
+def _styles(loaded: LoadedGenerator, seed: int, count: int) -> tuple[Tensor, Tensor]:
+    """(count, w_dim) of drawn latents, and one noise for a row of COLUMNS pictures, on the network's device."""
+    network: Any = loaded.network
+    device = next(network.parameters()).device
+    draws = Draws(seed, across_ranks=False)
+    given = {name: values.to(device) for name, values in loaded.inputs.draw(draws, count).items()}
+    with scoring_mode(network, device):
+        w = network.mapping(**given)
+    return w, draws.normal("noise", 1, (network.noise_size,)).expand(COLUMNS, -1).to(device)

@@ -167,6 +167,12 @@ class SynthesisNetwork(nn.Module):
         assert image is not None
         return image
 
+    def style_weights(self) -> list[tuple[int, Tensor]]:
+        """Of each layer that makes a style of w: which of the `num_layers` w, and its weight (inputs, w_dim)."""
+        styles = [(layer, convolution.style) for layer, convolution in enumerate(self.convolutions)]
+        styles += [(2 * stage + 1, shown.style) for stage, shown in enumerate(self.to_image)]
+        return [(layer, style.weight * style.weight_scale) for layer, style in styles]
+
 
 class StyleGAN2Generator(nn.Module):
     """Latents through `mapping` to styles, and those through `synthesis` to pictures.

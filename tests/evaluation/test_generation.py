@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from gan_lab.evaluation.generation import asked, by_class, interpolations
+from gan_lab.evaluation.generation import BOUNDS, asked, by_class, interpolations, mixtures, truncations
 from gan_lab.networks.stylegan2 import StyleGAN2Generator
 from gan_lab.runs.checkpoint import LoadedGenerator
 from gan_lab.sample import draw_rows
@@ -248,3 +248,32 @@ def test_noise_stands_still_along_a_strip(kind, tmp_path, monkeypatch):
     assert all(torch.equal(pixels[row], pixels[row, :1].expand_as(pixels[row])) for row in range(8))
     assert not torch.equal(pixels[0, 0], pixels[1, 0])
     assert pixels[0, 0].std() > 0
+
+
+def test_styles_are_mixed_by_rows_and_columns():
+    """Coarse layers of the row's w and fine ones of the column's; each latent's own on the diagonal."""
+    network = styled()
+    rows = mixtures(loaded(network), seed=2)
+    w = network.mapping(Draws(2, across_ranks=False).normal("latents", 9, (3,)))
+    half = network.num_layers // 2
+    for row, arguments in enumerate(rows):
+        assert arguments["w"].shape == (9, network.num_layers, 8)
+        assert torch.equal(arguments["w"][:, :half], w[row].expand(9, half, -1))
+        assert torch.equal(arguments["w"][:, half:], w[:, None].expand(-1, network.num_layers - half, -1))
+        assert torch.equal(arguments["noise"], rows[0]["noise"])
+    with pytest.raises(ValueError, match=r"pictures=\[mixing\] mixes styles, and Normed has none"):
+        mixtures(loaded(), seed=0)
+
+
+def test_truncation_grows_along_a_row():
+    network = styled()
+    rows = truncations(loaded(network), seed=2)
+    for row in rows:
+        away = row["w"] - network.w_average
+        torch.testing.assert_close(away, torch.linspace(0, 1, 9)[:, None, None] * away[-1])
+    latents = truncations(loaded(inputs=LabelledInputs(3, "normal", 4, "uniform")), seed=2)[5]
+    assert (latents["latents"].abs().amax(1) <= torch.tensor(BOUNDS)).all()
+    assert (latents["latents"].abs().diff(dim=0) > 0).all()
+    assert len(latents["labels"].unique()) == 1
+    with pytest.raises(ValueError, match=r"leave truncation=\.\.\. out"):
+        truncations(asked(loaded(network), truncation=0.5, standing_statistics=None), seed=2)
