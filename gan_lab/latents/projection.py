@@ -193,8 +193,9 @@ class Projector:
         mean = samples.positions.mean(dim=0)
         self.deviation = (samples.positions - mean).square().sum(dim=1).mean().sqrt().item()
         self.starts = samples.positions if kind == "z" else mean[None]
+        network: Any = space.loaded.network
         if kind == "w+":
-            self.starts = mean.expand(1, space.loaded.network.num_layers, -1)  # type: ignore[arg-type]
+            self.starts = mean.expand(1, network.num_layers, -1)
         self.bound = 1.0 if getattr(space.loaded.inputs, "distribution", None) == "uniform" else math.inf
 
     def __call__(self, pixels: Tensor, shown: int = 8) -> Projection:

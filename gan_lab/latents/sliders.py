@@ -115,7 +115,8 @@ def read(path: Path, loaded: LoadedGenerator) -> dict[str, Slider]:
             raise ValueError(f"the slider {name} in {path} is damaged: its step must be {dim} finite numbers")
         if layers is not None and not (isinstance(layers, list) and len(layers) == 2):
             raise ValueError(f"the slider {name} in {path} is damaged: its layers must be null or two numbers")
-        found[name] = Slider(torch.tensor(step), layers and (layers[0], layers[1]), stored.get("made_by", {}))
+        between = None if layers is None else (layers[0], layers[1])
+        found[name] = Slider(torch.tensor(step), between, stored.get("made_by", {}))
     return found
 
 
@@ -176,6 +177,8 @@ class MovedLatents(nn.Module):
         offset: (latent_dim,) float32.
     """
 
+    offset: Tensor
+
     def __init__(self, network: Any, offset: Tensor) -> None:
         super().__init__()
         self.network = network
@@ -194,6 +197,8 @@ class MovedStyles(nn.Module):
         network: as `gan_lab.networks.stylegan2`.
         offset: (num_layers, w_dim) float32.
     """
+
+    offset: Tensor
 
     def __init__(self, network: Any, offset: Tensor) -> None:
         super().__init__()

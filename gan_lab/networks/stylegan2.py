@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -169,7 +170,9 @@ class SynthesisNetwork(nn.Module):
 
     def style_weights(self) -> list[tuple[int, Tensor]]:
         """Of each layer that makes a style of w: which of the `num_layers` w, and its weight (inputs, w_dim)."""
-        styles = [(layer, convolution.style) for layer, convolution in enumerate(self.convolutions)]
+        styles: list[tuple[int, Any]] = [
+            (layer, convolution.style) for layer, convolution in enumerate(self.convolutions)
+        ]
         styles += [(2 * stage + 1, shown.style) for stage, shown in enumerate(self.to_image)]
         return [(layer, style.weight * style.weight_scale) for layer, style in styles]
 
