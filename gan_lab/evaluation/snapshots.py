@@ -34,11 +34,11 @@ def score_run(config: DictConfig, topology: Topology, device: Any) -> None:
     refuse(config, "run", **usual, truncation=None, standing_statistics=None)
     run = Path(config.run)
     stored = collectives.from_first_rank(lambda: stored_config(run))
-    settings = settings_by(config, stored)
-    out = Path(settings["out"] or run / "evaluation")
     snapshots = collectives.broadcast_object(snapshots_of(run))
     if not snapshots:
         raise CheckpointError(f"{run} holds no snapshots (looked in its folder snapshots/)")
+    settings = settings_by(config, stored)
+    out = Path(settings["out"] or run / "evaluation")
     stage = PreparedEvaluation(settings, stored, topology, device)
     lines: list[dict[str, Any]] = []
     with ExitStack() as stack:

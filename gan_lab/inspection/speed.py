@@ -11,7 +11,14 @@ from gan_lab.runs.records import read_rows
 
 STEPS = 6  # of which the first ones are not counted
 WARM_UP = 2
-AS_IS = ("logger=csv", "callbacks.progress=null", "callbacks.pictures=null", "callbacks.curves=null")
+AS_IS = (
+    "logger=csv",
+    "callbacks.progress=null",
+    "callbacks.pictures=null",
+    "callbacks.curves=null",
+    "callbacks.health=null",
+    "evaluation=none",
+)
 SPEED = "clock/images_per_s"
 
 
@@ -29,7 +36,7 @@ def images_per_second(plan: Plan, further: list[str]) -> float:
         run = Path(folder) / "run"
         words = [*plan.words, f"total_kimg={STEPS * kimg}", f"callbacks.metrics.every_kimg={kimg}", f"run_dir={run}"]
         command = [sys.executable, "-m", "gan_lab.train", *words, *AS_IS, *further]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
         if done.returncode:
             said = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error: ")]
             raise ValueError(f"time=true: a few steps of training failed: {said[-1] if said else done.stderr.strip()}")
