@@ -36,6 +36,17 @@ log = logging.getLogger(__name__)
 
 CACHE_FORMAT = 2  # counts up when the same files would give another array
 SHOWN_KINDS = 3  # sizes and modes named at the start
+NEVER_TRAINED_ON: dict[str, Any] = {  # settings of `ImageData` for images that are decoded and looked up alone
+    "num_classes": None,
+    "batch_size": 1,
+    "micro_batch_size": None,
+    "flip": False,
+    "resident": False,
+    "resident_limit_mb": 0,
+    "workers": 0,
+    "limit": None,
+    "seed": 0,
+}
 
 
 class Found(NamedTuple):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gan_lab import collectives
 from gan_lab.data.copies import digest_of, open_copy
-from gan_lab.data.decoded import DecodedImages, report
+from gan_lab.data.decoded import NEVER_TRAINED_ON, DecodedImages, report
 from gan_lab.data.holes import OTHER, HoleRule, HoleSurvey, checked_rule, hole_at, mask_levels, shares_in_words
 from gan_lab.data.image_files import Decoded, Shape
 from gan_lab.data.masks import Holes, sample_generator
@@ -55,15 +55,7 @@ class MaskImages(DecodedImages):
             image_size=image_size,
             channels=1,
             sample_shape=(1, *image_size),
-            num_classes=None,
-            batch_size=1,
-            micro_batch_size=None,
-            flip=False,
-            resident=False,
-            resident_limit_mb=0,
-            workers=0,
-            limit=None,
-            seed=0,
+            **NEVER_TRAINED_ON,
             **settings,
         )
         self._key, self._root, self._rule = key, Path(root).expanduser().absolute(), rule

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from gan_lab.data.base import height_and_width
+from gan_lab.data.decoded import NEVER_TRAINED_ON
 from gan_lab.data.folder import Folder
 from gan_lab.data.reference import ReferenceSet
 from gan_lab.data.sources import extensions, listed, open_source
@@ -191,15 +192,7 @@ def _of_files(path: Path, image_size: int | Sequence[int] | None, cache_dir: str
             image_size=wanted,
             channels=channels,
             sample_shape=(channels, *wanted),
-            num_classes=None,
-            batch_size=1,
-            micro_batch_size=None,
-            flip=False,
-            resident=False,
-            resident_limit_mb=0,
-            workers=0,
-            limit=None,
-            seed=0,
+            **NEVER_TRAINED_ON,
         )
         found = folder.reference("train")
     except ValueError as error:  # its remedies are keys of a training's data
