@@ -92,6 +92,11 @@ def reseed_default_generators(seed: int, *counters: int, across_ranks: bool = Tr
         counters: of the moment, each 0 or more.
         across_ranks: False leaves the rank out, as in `Draws`.
     """
+    reseed_host_generators(reseed_torch(seed, *counters, across_ranks=across_ranks))
+
+
+def reseed_torch(seed: int, *counters: int, across_ranks: bool = True) -> int:
+    """As `reseed_default_generators`, of torch alone; returns the number, of 32 bits, that they begin with."""
     rank = collectives.rank() if across_ranks else 0
     state = int(seed_sequence(seed, "default generators", rank, *counters).generate_state(1)[0])
     torch.default_generator.manual_seed(state)  # torch.manual_seed formats a stack trace for each idle CUDA build
@@ -99,6 +104,11 @@ def reseed_default_generators(seed: int, *counters: int, across_ranks: bool = Tr
         torch.cuda.manual_seed_all(state)
     elif torch.backends.mps.is_available():
         torch.mps.manual_seed(state)
+    return state
+
+
+def reseed_host_generators(state: int) -> None:
+    """Let the default generators of NumPy and of Python begin with `state`, from `reseed_torch`."""
     np.random.seed(state)
     random.seed(state)
 
@@ -207,8 +217,10 @@ class Draws:
         return collectives.rank() * count if self.across_ranks else 0
 
     def _slice(self, drawn: Tensor, count: int) -> Tensor:
-        first = self._first(count)
-        return self.send(drawn[first : first + count])
+        if len(drawn) > count:
+            first = self._first(count)
+            drawn = drawn[first : first + count]
+        return self.send(drawn)
 
 
 def spherical(first: Tensor, second: Tensor, t: Tensor) -> Tensor:

@@ -51,9 +51,15 @@ class Order:
         self._size, self._seed, self._device = size, seed, device
         self._number = -1
         self._indices = self._mirrored = torch.empty(0)
+        self._latest: tuple[tuple[int, int], tuple[Tensor, Tensor]] | None = None
 
     def at(self, first: int, last: int) -> tuple[Tensor, Tensor]:
         """(n,) int64 sample indices and (n,) bool mirror flags of the places `first` .. `last` - 1."""
+        if self._latest is None or self._latest[0] != (first, last):  # several ask for those of a batch
+            self._latest = (first, last), self._at(first, last)
+        return self._latest[1]
+
+    def _at(self, first: int, last: int) -> tuple[Tensor, Tensor]:
         indices, mirrored = [], []
         while first < last:
             number, start = divmod(first, self._size)

@@ -24,7 +24,9 @@ def discriminator_loss(*, real_logits: Tensor, fake_logits: Tensor, real_target:
     Returns:
         (B,) float32.
     """
-    real = softplus(-real_logits.float()) + (1 - real_target) * real_logits.float()
+    real = softplus(-real_logits.float())
+    if real_target < 1:
+        real = real + (1 - real_target) * real_logits.float()
     return sum_per_sample(real, softplus(fake_logits.float()))
 
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypedDict, TypeVar, Unpack
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
+from torch._utils import _flatten_dense_tensors
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -19,20 +20,89 @@ from gan_lab import collectives
 from gan_lab.augment.base import Augmentation
 from gan_lab.models.averaging import MovingAverage
 from gan_lab.regularizers.base import Phase, Regularizer
-from gan_lab.sampling import Draws, reseed_default_generators
+from gan_lab.sampling import Draws, reseed_host_generators, reseed_torch
 from gan_lab.schedules import Schedule, as_schedule
 
 log = logging.getLogger("gan_lab")
 Part = TypeVar("Part", bound=nn.Module)
+FEW = 2**17  # numbers, copied faster than as many as a network has tensors are asked for their norms
 PLAIN = {bool, float, int, str, type(None)}
 
 
 def total_norm(parameters: Sequence[nn.Parameter]) -> Tensor:
-    """() the norm of all their gradients together (of one dtype, on one device); 0 where there are none."""
+    """() the norm of all their gradients together (of one dtype, on one device); 0 where there are none.
+
+    On the CPU the norms of many tensors are as many calls; those of a small network are faster copied into one.
+    """
     gradients = [p.grad for p in parameters if p.grad is not None]
     if not gradients:
         return parameters[0].new_zeros(())
+    if gradients[0].device.type == "cpu" and sum(map(Tensor.numel, gradients)) <= FEW:
+        together = _flatten_dense_tensors(gradients)
+        return torch.dot(together, together).sqrt()
     return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+
+
+class Records:
+    """Sums of what steps note under a name, and how often.
+
+    A step notes its values as they are; they are added up later, many together and in the order in which they came,
+    since that takes a fraction of the time that it takes between the kernels of a step. The sums are the same.
+
+    Args:
+        totals: name -> (() float32 sum, count) to go on with.
+    """
+
+    WAITING = 256
+
+    def __init__(self, totals: Mapping[str, tuple[Tensor, int]] | None = None) -> None:
+        self._totals = dict(totals or {})
+        self._waiting: list[tuple[str, Tensor]] = []
+
+    def add(self, name: str, value: Tensor) -> None:
+        """Note the mean of `value`, of any shape and without a graph."""
+        value = value.float()
+        self._waiting.append((name, value.mean() if value.ndim else value))
+        if len(self._waiting) == self.WAITING:
+            self.totals()
+
+    def totals(self) -> dict[str, tuple[Tensor, int]]:
+        """Name -> (() float32 sum, count)."""
+        for name, value in self._waiting:
+            total, count = self._totals.get(name, (0.0, 0))
+            self._totals[name] = (total + value, count + 1)
+        self._waiting.clear()
+        return self._totals
+
+    def take(self) -> dict[str, tuple[Tensor, int]]:
+        """As `totals`, which begin anew."""
+        totals, self._totals = self.totals(), {}
+        return totals
+
+
+class Soundness:
+    """Whether the gradients of the steps since the last check were finite, kept on the device."""
+
+    def __init__(self) -> None:
+        self._norms: Tensor | None = None  # their sum: finite as long as every gradient was
+        self._here: Tensor | None = None
+
+    def note(self, norm: Tensor) -> None:
+        """Take in the norm, (), of a step's gradients, averaged over the ranks."""
+        self._norms = norm if self._norms is None else self._norms + norm
+
+    def note_here(self, norm: Tensor) -> None:
+        """Take in this rank's own norm, (), before they are averaged; once one has broken, all ranks' averages have."""
+        sound = torch.isfinite(norm)
+        if self._norms is not None:
+            sound = sound | ~torch.isfinite(self._norms)
+        self._here = sound if self._here is None else self._here & sound
+
+    def take(self) -> tuple[Tensor | None, Tensor | None]:
+        """The sum of norms, and whether this rank's own were finite while all ranks' were; () each, and anew then."""
+        taken = self._norms, self._here
+        self._norms = self._here = None
+        return taken
 
 
 class OneProcess:
@@ -151,11 +221,11 @@ class GenerativeModule(LightningModule):
         self.images_seen = 0
         self.steps = dict.fromkeys(self.groups, 0)
         self.iteration_ended = True
+        self._default_state = 0
         self._images_at_average = 0
-        self._records: dict[str, tuple[Tensor, int]] = {}
+        self._records = Records()
         self._lazy: dict[Regularizer, list[Phase]] = {}
-        self._norms: Tensor | None = None  # their sum since the last check: finite as long as every gradient was
-        self._finite_here: Tensor | None = None
+        self._sound = Soundness()
         self.latest: dict[str, float] = {}
         self.report: Callable[[str, int, int], None] = lambda activity, done, total: None
 
@@ -366,7 +436,7 @@ class GenerativeModule(LightningModule):
                 self._finish_gradients(group, micro_batches, name=regularizer.name)
                 raw.step()
         finally:
-            self._lazy = {}
+            self._lazy.clear()
             for parameter in frozen:
                 parameter.requires_grad_(True)
         self._count(group)
@@ -376,14 +446,11 @@ class GenerativeModule(LightningModule):
         if micro_batches > 1:
             torch._foreach_div_([p.grad for p in self._own[group] if p.grad is not None], micro_batches)
         if collectives.is_distributed():  # once averaged, they tell no more on which rank they broke first
-            sound = torch.isfinite(total_norm(self._own[group]))
-            if self._norms is not None:
-                sound = sound | ~torch.isfinite(self._norms)
-            self._finite_here = sound if self._finite_here is None else self._finite_here & sound
+            self._sound.note_here(total_norm(self._own[group]))
         self._strategy.average_gradients(self._own[group], name or group)
         norm = self._strategy.clip_gradients(self._own[group], self.clip_norm.get(group))
         self.record(f"grad_norm/{name or group}", norm)
-        self._norms = norm if self._norms is None else self._norms + norm
+        self._sound.note(norm)
 
     def _count(self, group: str) -> None:
         self.steps[group] += 1
@@ -399,44 +466,46 @@ class GenerativeModule(LightningModule):
         if group in self._schedulers:
             self._schedulers[group].step()
         self._set_beta2(group, self._optimizers[group].optimizer)
-        self._reseed()
+        self._default_state = self._reseed()
 
-    def _reseed(self) -> None:
-        """After every step, so that a run resumed after any of them goes on as if it had drawn what came before."""
-        reseed_default_generators(self.seed, self.images_seen, sum(self.steps.values()), self.draws.detour)
+    def _reseed(self) -> int:
+        """After every step, so that a run resumed after any of them goes on as if it had drawn what came before.
+
+        The host's generators follow at the end of a training step only: a run is resumed there, and it takes long.
+        """
+        return reseed_torch(self.seed, self.images_seen, sum(self.steps.values()), self.draws.detour)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        reseed_host_generators(self._default_state)
 
     # What is noted for the curves -----------------------------------------------------------------------------
 
     def record(self, name: str, value: Tensor) -> None:
         """Note a value of this step, without waiting for the device; its mean becomes a point of the curve `name`."""
-        value = value.detach().float()
-        value = value.mean() if value.ndim else value
-        total, count = self._records.get(name, (0.0, 0))
-        self._records[name] = (total + value, count + 1)
+        self._records.add(name, value.detach())
 
     def take_records(self) -> dict[str, float]:
         """The means of what was recorded since the last call, over all steps and ranks."""
-        names = list(self._records)
-        if not names:
+        totals = self._records.take()
+        if not totals:
             return {}
-        means = torch.stack([total / count for total, count in self._records.values()])
-        self._records = {}
-        return dict(zip(names, collectives.mean(means).tolist(), strict=True))
+        means = torch.stack([total / count for total, count in totals.values()])
+        return dict(zip(totals, collectives.mean(means).tolist(), strict=True))
 
     def _records_of_all_ranks(self) -> dict[str, Any]:
         """What a resumed rank goes on with: names, totals (ranks, names) and counts of the records so far."""
-        totals = [total for total, _ in self._records.values()]
+        records = self._records.totals()
+        totals = [total for total, _ in records.values()]
         own = torch.stack(totals) if totals else torch.zeros(0, device=self.device)
         return {
-            "names": list(self._records),
+            "names": list(records),
             "totals": collectives.gather(own.unsqueeze(0)).cpu(),
-            "counts": [count for _, count in self._records.values()],
+            "counts": [count for _, count in records.values()],
         }
 
     def check_finite(self) -> None:
         """Raise if any gradient since the last check was not finite; the one place that waits for the device."""
-        norms, self._norms = self._norms, None
-        here, self._finite_here = self._finite_here, None
+        norms, here = self._sound.take()
         if norms is not None and not bool(torch.isfinite(norms)):  # of averages, hence the same on every rank
             sound = collectives.broadcast_object(collectives.gather_objects(here is None or bool(here)))
             ranks = ", ".join(str(rank) for rank, one in enumerate(sound) if not one)
@@ -511,7 +580,7 @@ class GenerativeModule(LightningModule):
             part.check(self)  # type: ignore[operator]
         self._check_sources(getattr(self.trainer, "datamodule", None))
         self.draws.device = self.device
-        self._reseed()
+        reseed_host_generators(self._reseed())
 
     def _check_sources(self, data: Any) -> None:
         """Sources come with the data where the generator is given pictures, and only there."""
@@ -557,9 +626,9 @@ class GenerativeModule(LightningModule):
         self.draws.load_state_dict(counters["draws"])
         names, totals, counts = (counters["records"][key] for key in ("names", "totals", "counts"))
         own = totals[collectives.rank()] if len(totals) == collectives.world() else totals.mean(0)
-        self._records = {
-            name: (total.to(self.device), count) for name, total, count in zip(names, own, counts, strict=True)
-        }
+        self._records = Records(
+            {name: (total.to(self.device), count) for name, total, count in zip(names, own, counts, strict=True)}
+        )
 
     # What other rooms ask for ---------------------------------------------------------------------------------
 

@@ -2,8 +2,10 @@
 
 import logging
 import math
+import random
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from conftest import SMALL
@@ -17,7 +19,7 @@ from gan_lab.augment.instance_noise import InstanceNoise
 from gan_lab.callbacks.stop import Stop
 from gan_lab.layers.normalization import spectrally_normalize
 from gan_lab.models.averaging import MovingAverage
-from gan_lab.models.base import NonFiniteError, correct_for_further_steps, total_norm
+from gan_lab.models.base import FEW, NonFiniteError, Records, correct_for_further_steps, total_norm
 from gan_lab.models.dcgan import DCGAN
 from gan_lab.models.gan import GAN
 from gan_lab.models.hinge_gan import HingeGAN
@@ -27,7 +29,7 @@ from gan_lab.models.wgan import WGAN
 from gan_lab.networks.stylegan2 import StyleGAN2Discriminator
 from gan_lab.regularizers.base import Phase
 from gan_lab.regularizers.r1 import R1, R2
-from gan_lab.sampling import Draws
+from gan_lab.sampling import Draws, reseed_default_generators
 from gan_lab.schedules import Linear, Ramp
 
 OWN_SETTINGS = {
@@ -529,6 +531,29 @@ def test_records_are_means_since_they_were_taken():
     assert module.take_records() == {}
 
 
+def test_records_add_up_alike_however_often_they_are_asked_for():
+    values = torch.randn(3 * Records.WAITING + 7, generator=torch.Generator().manual_seed(0))
+    once, often, total = Records(), Records(), torch.zeros(())
+    for place, value in enumerate(values):
+        total = total + value
+        once.add("a", value)
+        often.add("a", value)
+        if place % 5 == 0:
+            often = Records(often.totals())  # as a resumed run does
+    assert once.totals() == often.totals() == {"a": (total, len(values))}
+
+
+def test_every_default_generator_begins_a_training_step_by_its_counters():
+    def drawn():
+        return torch.rand(3).tolist(), np.random.random(3).tolist(), [random.random() for _ in range(3)]
+
+    module = HingeGAN(**settings())
+    fit(module, images=4)
+    left = drawn()
+    reseed_default_generators(module.seed, module.images_seen, sum(module.steps.values()), 0)
+    assert drawn() == left
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_non_finite_gradients_are_noticed(value):
     module = HingeGAN(**settings(d_lr=0.1, g_lr=0.1))
@@ -557,6 +582,15 @@ def test_the_norm_of_all_gradients_together():
     for parameter, gradient in zip(parameters, ([3.0, 0.0], [[4.0]], 12.0), strict=False):
         parameter.grad = torch.tensor(gradient)
     assert total_norm(parameters) == 13
+
+
+@pytest.mark.parametrize("numbers", [FEW - 5, FEW + 5])
+def test_the_norm_of_few_and_of_many_numbers(numbers):
+    parameters = [nn.Parameter(torch.zeros(shape)) for shape in ((numbers - 4,), (2, 2))]
+    for parameter in parameters:
+        parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(numbers))
+    expected = torch.cat([parameter.grad.double().flatten() for parameter in parameters]).norm()
+    assert total_norm(parameters).item() == pytest.approx(expected.item(), rel=2e-6)
 
 
 def test_plain_attributes_are_assigned_as_torch_assigns_them():
