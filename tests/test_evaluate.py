@@ -21,7 +21,7 @@ from gan_lab.evaluate import score_checkpoint
 from gan_lab.evaluation import generation
 from gan_lab.evaluation.display import draw_curve
 from gan_lab.evaluation.scores import Scores, append_scores, save_pictures
-from gan_lab.evaluation.scoring import settings_by
+from gan_lab.evaluation.scoring import naming_places, settings_by
 from gan_lab.runs.checkpoint import CheckpointError, load_generator
 from gan_lab.runs.records import read_scores, snapshots_of
 
@@ -198,6 +198,47 @@ def test_a_folder_of_several_roots_moves_as_a_whole():
     of_folders = STORED["data"] | {"_target_": "gan_lab.data.unpaired.UnpairedFolders", "root": None, "folder": "there"}
     data, _ = by(STORED | {"data": of_folders}, data_root="here")
     assert data == of_folders | {"folder": "here"}
+
+
+@pytest.mark.parametrize(
+    ("places", "moved"),
+    [
+        ({"root": "old/B", "source_root": "old/A"}, {"root": "here", "source_root": "old/A"}),
+        (
+            {"root": "old", "source_root": "old/A", "test_root": "old"},
+            {"root": "here", "source_root": "here/A", "test_root": "here"},
+        ),
+    ],
+)
+def test_what_lies_in_the_folder_that_has_moved_moves_along(places, moved):
+    stored = STORED["data"] | places
+    data, _ = by(STORED | {"data": stored}, data_root="here")
+    assert data == stored | moved
+    data, _ = by(STORED | {"data": stored}, data_root="here", data={"source_root": "there"})
+    assert data == stored | moved | {"source_root": "there"}
+
+
+@pytest.mark.parametrize(
+    ("root", "moved"), [("there", "here"), ("there/holes", "here/holes"), ("alpha", "alpha"), ("therein", "therein")]
+)
+def test_masks_beside_the_pictures_move_along(root, moved):
+    of_masks = {"_target_": "gan_lab.data.masked.OwnMasks", "root": root, "test_root": None}
+    condition = {"_target_": "gan_lab.data.conditions.Masked", "masks": of_masks}
+    data, _ = by(STORED | {"data": STORED["data"] | {"condition": condition}}, data_root="here")
+    assert data["condition"] == condition | {"masks": of_masks | {"root": moved}}
+
+
+def test_all_places_that_are_gone_are_named_with_their_keys(tmp_path):
+    """Those of the run, and what changes each of them here."""
+    masks = {"masks": {"root": str(tmp_path / "holes"), "test_root": str(tmp_path)}}
+    stored = {"root": str(tmp_path / "B"), "source_root": str(tmp_path / "A"), "condition": masks}
+    with pytest.raises(ValueError) as caught, naming_places(stored, stored | {"root": str(tmp_path)}):
+        raise FileNotFoundError("data.source_root=A does not exist")
+    assert str(caught.value) == (
+        f"data.source_root=A does not exist. The run was trained on data.source_root={tmp_path}/A and "
+        f"data.condition.masks.root={tmp_path}/holes; where the data lies elsewhere now, say +data.source_root=PATH "
+        "+data.condition.masks.root=PATH"
+    )
 
 
 def test_a_chosen_data_set_leaves_the_feature_space():

@@ -13,7 +13,7 @@ from gan_lab import evaluate
 from gan_lab.data.sources import open_source
 from gan_lab.distributed.topology import find_topology
 from gan_lab.evaluation import scoring
-from gan_lab.evaluation.scoring import PreparedEvaluation, naming_data_root
+from gan_lab.evaluation.scoring import PreparedEvaluation, naming_places
 from gan_lab.runs.records import try_writing
 
 
@@ -93,5 +93,5 @@ def test_data_that_lies_elsewhere_now_is_named_by_its_key_here(message, named, m
 def test_a_folder_that_is_not_there_is_such(tmp_path, monkeypatch):
     """The message of data=folder is among those that are told with the key."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=r"data\.root=pics .*data_root=PATH"), naming_data_root({"root": "pics"}):
+    with pytest.raises(ValueError, match=r"data\.root=pics .*data_root=PATH"), naming_places(*2 * [{"root": "pics"}]):
         open_source(Path("pics"))

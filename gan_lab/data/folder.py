@@ -23,7 +23,11 @@ class Folder(DecodedImages):
             for none.
         test_root: another folder or zip, the split `test`, which is not trained on; None for none.
         settings: as `DecodedImages`.
+    Attributes:
+        keys: as a person gives `root` and `test_root`.
     """
+
+    keys: tuple[str, str] = ("data.root", "data.test_root")
 
     def __init__(self, *, root: str, num_classes: int | None, test_root: str | None = None, **settings: Any) -> None:
         super().__init__(num_classes=num_classes or None, **settings)
@@ -34,7 +38,9 @@ class Folder(DecodedImages):
 
     def source(self, split: str) -> Source:
         """See `DecodedImages`."""
-        return open_source(self.root if split == "train" or self.test_root is None else self.test_root)
+        if split == "train" or self.test_root is None:
+            return open_source(self.root, self.keys[0])
+        return open_source(self.test_root, self.keys[1])
 
     def read(self, split: str) -> ReferenceSet:
         """See `ImageData.read`.

@@ -94,6 +94,7 @@ class UnpairedFolders(CroppedFolder):
             test_root=tests["source_test_root"],
             **own,
         )
+        source_data.keys = ("data.source_root", "data.source_test_root")
         self._compared = False
         super().__init__(
             root=str(roots["root"]),

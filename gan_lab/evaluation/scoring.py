@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gan_lab import collectives
 from gan_lab.data.base import Data
+from gan_lab.data.masked import ALPHA
 from gan_lab.distributed.topology import Topology
 from gan_lab.evaluation.display import progress_bar, say
 from gan_lab.evaluation.scores import Scores
@@ -18,6 +19,10 @@ from gan_lab.evaluation.stage import Evaluation
 from gan_lab.runs.checkpoint import LoadedGenerator, build, check, load_generator, target_class
 from gan_lab.runs.settings import plain
 from gan_lab.runs.signatures import check_signatures
+
+# Keys of `data` that say where files lie, those of masks below `condition.masks`.
+ROOTS = ("root", "folder", "test_root", "source_root", "source_test_root")
+ROOTS_OF_MASKS = ("root", "test_root")
 
 
 def refuse(config: DictConfig, kind: str, **usual: Any) -> None:
@@ -84,7 +89,7 @@ def with_changes(settings: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(
                 f"data_root={settings['data_root']}: {data.get('name', 'this data set')} lies in no folder"
             )
-        data["root" if data.get("folder") is None else "folder"] = settings["data_root"]
+        _move(data, settings["data_root"])
     if settings["extractor_weights"] is not None:
         evaluation["extractor"]["weights"] = settings["extractor_weights"]
     for key in ("num_samples", "seed"):
@@ -92,6 +97,35 @@ def with_changes(settings: dict[str, Any]) -> dict[str, Any]:
             evaluation[key] = settings[key]
     check_signatures(settings, *(name for name in ("data", "evaluation") if "_target_" in settings[name]))
     return settings
+
+
+def _main_place(data: Mapping[str, Any]) -> str:
+    """The key that `data_root` changes."""
+    return "root" if data.get("folder") is None else "folder"
+
+
+def _move(data: dict[str, Any], place: str) -> None:
+    """Let the data lie in `place`, and what was given as a folder in the same one, or the same one, move along."""
+    old, masks = data[_main_place(data)], (data.get("condition") or {}).get("masks") or {}
+    for node, keys in ((data, ROOTS), (masks, ROOTS_OF_MASKS)):
+        for key in keys:
+            path = node.get(key)
+            if isinstance(path, str) and isinstance(old, str) and path != ALPHA and Path(path).is_relative_to(old):
+                node[key] = str(Path(place) / Path(path).relative_to(old))
+    data[_main_place(data)] = place
+
+
+def places_of(data: Mapping[str, Any]) -> dict[str, str]:
+    """Where the files of a data set lie: dotted key below `data` -> path."""
+    masks = (data.get("condition") or {}).get("masks") or {}
+    found = {key: data.get(key) for key in ROOTS} | {f"condition.masks.{key}": masks.get(key) for key in ROOTS_OF_MASKS}
+    return {key: path for key, path in found.items() if isinstance(path, str) and path != ALPHA}
+
+
+def _is_there(path: str) -> bool:
+    """Whether this is a file or a folder, or may be one in a zip."""
+    place = Path(path).expanduser()
+    return place.exists() or any(parent.is_file() for parent in place.parents)
 
 
 def use_threads(settings: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
@@ -105,16 +139,32 @@ def use_threads(settings: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def naming_data_root(data: Mapping[str, Any]) -> Iterator[None]:
-    """What is wrong with the place of a stored config's data is told with the key that changes it here."""
+def naming_places(stored: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[None]:
+    """What is wrong with the places of a stored config's data is told with the keys that change them here.
+
+    Args:
+        stored: the node `data` of the run.
+        data: the same with the command's changes. All of its places that are not there are named at once, beside those
+            of the error.
+    """
     try:
         yield
     except (OSError, ValueError) as error:
-        if "root" not in data or "data.root" not in str(error):
+        earlier, now = places_of(stored), places_of(data)
+        named = [key for key in earlier if f"data.{key}" in str(error)]
+        if not named:
             raise
+        gone = [key for key in earlier if key in named or not _is_there(now.get(key, earlier[key]))]
+        trained_on = " and ".join(f"data.{key}={earlier[key]}" for key in gone)
+        relative = any(not Path(earlier[key]).expanduser().is_absolute() for key in gone)
+        seen_from = ", a relative path as seen from the folder in which it was started" if relative else ""
+        remedies = [
+            "data_root=PATH" if key == _main_place(stored) else f"+data.{key}=PATH"
+            for key in sorted(gone, key=lambda key: key != _main_place(stored))
+        ]
         raise ValueError(
-            f"{error}. The run was trained on data.root={data['root']}, a relative path as seen from the folder in "
-            "which it was started; where the data lies elsewhere now, say data_root=PATH"
+            f"{error}. The run was trained on {trained_on}{seen_from}; where the data lies elsewhere now, say "
+            f"{' '.join(remedies)}"
         ) from error
 
 
@@ -151,7 +201,7 @@ class PreparedEvaluation:
         self._licence: str | None = None
         use_threads(settings, stored)
         if data is None:
-            with naming_data_root(stored.get("data") or settings["data"]):  # as it was before any change
+            with naming_places(stored.get("data") or settings["data"], settings["data"]):
                 data = build(settings["data"], self.trust, base=Data)
                 with collectives.first_ranks_first(topology.local_rank):
                     data.prepare_data()

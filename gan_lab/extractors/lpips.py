@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from gan_lab.extractors.base import DamagedWeights, Extractor, MissingWeights, file_sha256
 from gan_lab.extractors.files import hub_path, missing_file, read_state
@@ -20,8 +21,8 @@ EPSILON = 1e-8
 class LPIPS(Extractor):
     """LPIPS v0.1 with VGG16 as backbone (Zhang et al. 2018, section 3.2).
 
-    It makes no features of single images: a metric's probe calls `distances`. The five heads are the file that
-    torchmetrics ships.
+    It makes no features of single images: a metric's probe calls `distances` or `distance_maps`. The five heads are the
+    file that torchmetrics ships.
 
     Args:
         weights: a file of torchvision's `vgg16` state dict; None for where torch.hub keeps the published one.
@@ -90,22 +91,49 @@ class LPIPS(Extractor):
             ValueError: another shape.
             TypeError: not floating point.
         """
+        stages = self._stages(first, second)
+        total = torch.zeros(len(first), device=first.device)
+        for distances in stages:
+            total += distances.mean(dim=(1, 2))
+        return total
+
+    def distance_maps(self, first: Tensor, second: Tensor) -> Tensor:
+        """Where pairs differ: `distances` before the mean over places, each stage's brought to the size of the images.
+
+        By bilinear interpolation (align_corners=False), then added, as by spatial=True of the authors' package. A
+        place's features see some way around it.
+
+        Args:
+            first, second: as of `distances`.
+        Returns:
+            (B, 1, H, W) float32, 0 for equal images.
+        Raises:
+            ValueError, TypeError: as `distances`.
+        """
+        stages = self._stages(first, second)
+        total = torch.zeros(len(first), 1, *first.shape[2:], device=first.device)
+        for distances in stages:
+            total += interpolate(distances[:, None], size=first.shape[2:], mode="bilinear", align_corners=False)
+        return total
+
+    def _stages(self, first: Tensor, second: Tensor) -> list[Tensor]:
+        """The distances at each place of each stage, (B, h, w) float32; see `distances`."""
         if first.shape != second.shape or first.dim() != 4 or first.shape[1] not in (1, 3):
             raise ValueError(f"LPIPS takes two (B, 1 or 3, H, W), got {tuple(first.shape)} and {tuple(second.shape)}")
         if not (first.is_floating_point() and second.is_floating_point()):
             raise TypeError(f"LPIPS takes floating point in [-1, 1], got {first.dtype} and {second.dtype}")
         if min(first.shape[2:]) < 16:
             raise ValueError(f"LPIPS takes images of 16 pixels or more a side, got {tuple(first.shape[2:])}")
+        found = []
         with torch.no_grad(), torch.autocast(first.device.type, enabled=False):
             mean = torch.tensor(MEAN, device=first.device).view(1, 3, 1, 1)
             deviation = torch.tensor(DEVIATION, device=first.device).view(1, 3, 1, 1)
             one, other = ((images.float().expand(-1, 3, -1, -1) - mean) / deviation for images in (first, second))
-            total = torch.zeros(len(first), device=first.device)
             for number, stage in enumerate(self.stages):
                 one, other = stage(one), stage(other)
                 difference = (_unit(one) - _unit(other)).square()
-                total += (difference * getattr(self, f"head{number}")).sum(dim=1).mean(dim=(1, 2))
-            return total
+                found.append((difference * getattr(self, f"head{number}")).sum(dim=1))
+        return found
 
 
 def _unit(values: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Whether a classifier sees in a translator's output the class of its source."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from gan_lab.metrics.base import Block, BlockMetric
 from gan_lab.metrics.moments import finite_matrix
+from gan_lab.metrics.shares import by_share, checked_shares
 
 BEFORE = ("verdict", "label")
 
@@ -18,21 +20,28 @@ class LabelKept(BlockMetric):
     is: grey repeated, colours averaged, resized. An extractor that has not learnt pictures like the sources (outlines,
     say) or like the outputs says little of either.
 
+    With `shares`, "_share_10_20" is the share of outputs that kept their class, of those whose hole takes more than
+    10 % and at most 20 % of the picture, and "_share_10_20_count" their number; where that is 0, there is no value.
+
     Args:
         before: what class a source had: "verdict", the one that the extractor sees in it, right or wrong; "label", the
             one that the data set says ("label_kept_true" in the name), where logits must be of the data's classes.
         extractor: see `BlockMetric`; a classifier.
+        shares: rising edges from 0 to 1, see `gan_lab.metrics.paired.PairedMetric`; None for no such values.
     """
 
     name = "label_kept"
     higher_is_better = True
-    needs = ("logits", "probe")
+    needs: tuple[str, ...] = ("logits", "probe")
     uses_reference = False
     intervals = True
     of_each = True
     minimum = 1
 
-    def __init__(self, *, before: str, extractor: str | None) -> None:
+    def __init__(self, *, before: str, extractor: str | None, shares: Sequence[float] | None = None) -> None:
+        self.shares = checked_shares(shares)
+        if self.shares is not None:
+            self.needs = (*self.needs, "hole_share")
         super().__init__(extractor)
         if before not in BEFORE:
             raise ValueError(f"before must be one of {', '.join(BEFORE)}, got {before!r}")
@@ -44,7 +53,8 @@ class LabelKept(BlockMetric):
     def protocol(self) -> dict[str, Any]:
         """Plain JSON values."""
         before = {"verdict": "highest logit of the source as it is", "label": "label of the data set"}
-        return {"metric": self.name, "before": before[self.before], "after": "highest logit of the output"}
+        settings = {"metric": self.name, "before": before[self.before], "after": "highest logit of the output"}
+        return settings | ({} if self.shares is None else {"shares": self.shares})
 
     @torch.no_grad()
     def probe(self, block: Block) -> Tensor:
@@ -66,7 +76,7 @@ class LabelKept(BlockMetric):
 
     def check(self, *values: Tensor) -> None:
         """Raise ValueError where a label is beyond the logits."""
-        logits, before = values
+        logits, before, *_ = values
         if int(before.max()) >= logits.shape[1]:
             raise ValueError(
                 f"a sample of class {int(before.max())}, and the extractor knows 0 .. {logits.shape[1] - 1}: take an "
@@ -81,4 +91,11 @@ class LabelKept(BlockMetric):
 
     def compute(self) -> dict[str, float]:
         """Of all samples so far."""
-        return {"": self.per_picture().mean().item()}
+        kept = self.per_picture()
+        scores = {"": kept.mean().item()}
+        if self.shares is not None:
+            for name, inside in by_share(self.shares, self.values("hole_share")):
+                if inside.any():
+                    scores[name] = kept[inside].mean().item()
+                scores[f"{name}_count"] = float(inside.sum())
+        return scores

@@ -1,7 +1,6 @@
 """What metrics share that hold a translator's output against its target: which picture, which pixels, one value."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 from gan_lab.data.images import unchanged
 from gan_lab.metrics.base import Block, BlockMetric
 from gan_lab.metrics.moments import finite_matrix
+from gan_lab.metrics.shares import by_share, checked_shares
 
 OF = {  # what is scored -> what a protocol says of it, and what stands in the name
     "output": ("output", ""),
@@ -94,14 +94,9 @@ class PairedMetric(BlockMetric):
         shares: Sequence[float] | None = None,
         extractor: str | None = None,
     ) -> None:
-        if shares is not None:
-            if len(shares) < 2 or not all(0 <= low < high <= 1 for low, high in pairwise(shares)):
-                raise ValueError(
-                    "shares must be 2 or more rising edges from 0 to 1, [0, 0.2, 0.4, 1] for example, got "
-                    f"{list(shares)}; null leaves the values by share out"
-                )
+        self.shares = checked_shares(shares)
+        if self.shares is not None:
             self.needs = (*self.needs, "hole_share")
-        self.shares = None if shares is None else [float(edge) for edge in shares]
         super().__init__(extractor)
         for key, value, known in (("of", of, OF), ("region", region, REGIONS), ("channel", channel, CHANNELS)):
             if value not in known:
@@ -203,13 +198,9 @@ class PairedMetric(BlockMetric):
     def _by_share(self) -> dict[str, float]:
         if self.shares is None:
             return {}
-        values, shares, found = self.per_picture(), self.values("hole_share"), {}
-        for low, high in pairwise(self.shares):
-            inside = (shares > low) & (shares <= high)
-            if low == self.shares[0]:
-                inside |= shares == low
-            inside &= ~values.isnan()
-            name = f"_share_{100 * low:g}_{100 * high:g}"
+        values, found = self.per_picture(), {}
+        for name, of_share in by_share(self.shares, self.values("hole_share")):
+            inside = of_share & ~values.isnan()
             if inside.any():
                 found[name] = values[inside].mean().item()
             found[f"{name}_count"] = float(inside.sum())

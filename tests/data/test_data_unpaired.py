@@ -189,6 +189,14 @@ def test_folders_without_test_pictures_and_any_two_roots(four, tmp_path):
     assert folders(tmp_path / "cache", **roots).identity() != before
 
 
+@pytest.mark.parametrize("key", ["root", "source_root", "test_root", "source_test_root"])
+def test_each_root_that_is_not_there_is_named_by_its_key(key, four, tmp_path):
+    roots = {"root": four / "trainB", "source_root": four / "trainA"}
+    roots |= {"test_root": four / "testB", "source_test_root": four / "testA", key: four / "gone"}
+    with pytest.raises(FileNotFoundError, match=f"^data.{key}={four / 'gone'} does not exist"):
+        folders(tmp_path / "cache", **{name: str(path) for name, path in roots.items()}).prepare_data()
+
+
 def test_the_same_picture_to_train_and_to_test_on_is_warned_of(four, tmp_path, caplog):
     ready(folders(tmp_path / "cache", folder=str(four)))
     assert "trained on, too" not in caplog.text

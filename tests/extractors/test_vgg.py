@@ -57,19 +57,21 @@ def test_features_equal_torch_fidelity(weights):
     assert json.loads(json.dumps(extractor.protocol())) == extractor.protocol()
 
 
-def test_distances_equal_torchmetrics(lpips, weights):
+@pytest.mark.parametrize("spatial", [False, True])
+def test_distances_and_their_maps_equal_torchmetrics(spatial, lpips, weights):
     from torchmetrics.functional.image.lpips import _LPIPS
 
     with torch.random.fork_rng(devices=[]):
-        theirs = _LPIPS(pretrained=True, net="vgg", pnet_rand=True)
+        theirs = _LPIPS(pretrained=True, net="vgg", pnet_rand=True, spatial=spatial)
     slices = [layer for name, part in theirs.net.named_children() if name.startswith("slice") for layer in part]
     state = torch.load(weights, weights_only=True)
     own = {name.removeprefix("features."): value for name, value in state.items() if name.startswith("features.")}
     torch.nn.Sequential(*slices).load_state_dict(own)
     first, second = pairs()
-    expected = theirs(first, second).flatten()
+    expected = theirs(first, second) if spatial else theirs(first, second).flatten()
     assert expected.std() > 1e-5
-    torch.testing.assert_close(lpips.distances(first, second), expected, rtol=1e-5, atol=1e-7)
+    found = (lpips.distance_maps if spatial else lpips.distances)(first, second)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
 
 
 def test_distances(lpips):

@@ -45,6 +45,21 @@ def test_by_hand():
     assert (metric.probe_needs, of_labels.probe_needs) == (("sources",), ("labels",))
 
 
+def test_by_share_of_the_hole_by_hand():
+    metric = LabelKept(before="label", extractor=None, shares=[0, 0.25, 0.5, 1])
+    assert metric.needs == ("logits", "probe", "hole_share")
+    logits, labels = torch.eye(3)[[0, 1, 2, 0]], torch.tensor([0, 1, 0, 0])
+    hole_share = torch.tensor([0.0, 0.25, 0.1, 0.5])
+    metric.check(logits[:2], labels[:2], hole_share[:2])
+    metric.update(logits[:1], labels[:1], hole_share[:1])
+    metric.update(logits[1:], labels[1:], hole_share[1:])
+    bins = {"_share_0_25": pytest.approx(2 / 3), "_share_0_25_count": 3, "_share_25_50": 1, "_share_25_50_count": 1}
+    assert metric.compute() == {"": 0.75, **bins, "_share_50_100_count": 0}
+    without = LabelKept(before="label", extractor=None)
+    assert metric.protocol() == without.protocol() | {"shares": [0, 0.25, 0.5, 1]}
+    assert without.protocol().keys() == {"metric", "before", "after"}
+
+
 def test_an_extractor_brings_sources_to_its_own_channels_and_size():
     colours = torch.randint(256, (4, 3, 40, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     extractor = DigitNet(None)

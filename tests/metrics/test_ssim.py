@@ -13,17 +13,17 @@ def made(**changes) -> StructuralSimilarity:
     return StructuralSimilarity(**{"of": "output", "channel": "rgb", "border": 0} | changes)
 
 
-def by_torchmetrics(output, target) -> list[float]:
-    """Its map of the windows that lie wholly within a picture, which it mirrors at the edge."""
-    values = []
+def maps_by_torchmetrics(output, target) -> list[torch.Tensor]:
+    """Of each pair (1, C, H, W): a window around each pixel of a picture, which it mirrors at the edge."""
+    maps = []
     for pair in zip(output, target, strict=True):
         one, other = (picture[None].double() / 255 for picture in pair)
         oracle = StructuralSimilarityIndexMeasure(
             gaussian_kernel=True, sigma=1.5, k1=0.01, k2=0.03, data_range=1.0, return_full_image=True
         ).set_dtype(torch.float64)
         _, whole = oracle(one, other)
-        values.append(whole[..., 5:-5, 5:-5].mean().item())
-    return values
+        maps.append(whole)
+    return maps
 
 
 @pytest.mark.parametrize(("channels", "height", "width"), [(1, 11, 11), (3, 11, 14), (3, 24, 19)])
@@ -34,12 +34,47 @@ def test_equals_torchmetrics_within_the_picture(channels, height, width):
     output = (target + strengths * noise).clamp(0, 255).to(torch.uint8)
     metric = made()
     result = scored(metric, translated(output[:2], target[:2]), translated(output[2:], target[2:]))
-    expected = by_torchmetrics(output, target)
+    expected = [whole[..., 5:-5, 5:-5].mean().item() for whole in maps_by_torchmetrics(output, target)]
     values = metric.per_picture().tolist()
     assert values == pytest.approx(expected, abs=1e-6)  # its window is float32
     assert values[0] == 1
     assert values == sorted(values, reverse=True)
     assert result == pytest.approx({"": sum(values) / 5, "_worst": values[4]}, abs=1e-12)
+
+
+@pytest.mark.parametrize("region", ["hole", "known"])
+def test_a_region_equals_the_mask_of_torchmetrics_map(region):
+    target = random_pictures(4, 3, 20, 17, seed=0)
+    output = (target + random_pictures(4, 3, 20, 17, seed=1) % 60).clamp(0, 255)
+    masks = torch.zeros(4, 1, 20, 17, dtype=torch.bool)
+    masks[0, :, 6:9, 8:14] = masks[1, :, :2] = masks[1, :, :, 16] = True  # within, and along the picture's edges
+    masks[2] = region == "known"  # which leaves nothing that counts
+    masks[3] = region == "hole"
+    metric = made(region=region)
+    result = scored(metric, translated(output, target, masks=masks))
+    inside = masks if region == "hole" else ~masks
+    maps = maps_by_torchmetrics(output, target)
+    expected = [whole[one[None].expand_as(whole)].mean().item() for whole, one in zip(maps, inside, strict=True)]
+    assert metric.per_picture().tolist() == pytest.approx(expected, abs=1e-6, nan_ok=True)
+    counted = [expected[0], expected[1], expected[3]]
+    scores = {"": sum(counted) / 3, "_worst": min(counted), "_left_out": 1}
+    assert result == pytest.approx(scores, abs=1e-6)
+
+
+def test_a_window_at_the_edge_of_a_hole_sees_what_is_known():
+    target = random_pictures(1, 1, 30, 30, seed=0)
+    output, hole = target.clone(), torch.zeros(1, 1, 30, 30, dtype=torch.bool)
+    output[..., 10:20, 10:20], hole[..., 10:20, 10:20] = 128, True
+    alone = translated(*(pictures[..., 9:20, 9:20] for pictures in (output, target)))
+    of_hole = scored(made(region="hole"), translated(output, target, masks=hole))[""]
+    assert scored(made(), alone)[""] + 0.1 < of_hole < scored(made(), translated(output, target))[""]
+
+
+def test_whole_pictures_are_scored_as_before_there_were_regions():
+    assert made(region="whole").protocol() == made().protocol()
+    assert made().protocol()["window"] == "Gaussian, 11 x 11, sigma 1.5, wholly within the picture"
+    assert made(region="hole").protocol()["window"].endswith("around each pixel, mirrored at the edge")
+    assert made(region="hole", channel="y").name == "ssim_y_hole"
 
 
 def test_plain_pictures_by_hand():
