@@ -65,7 +65,7 @@ def test_several_pictures_are_compressed_at_a_time(monkeypatch):
     monkeypatch.setattr(sample.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
     both, drawn = threading.Barrier(2), []
 
-    def meet(image):
+    def meet(image, info):
         both.wait(timeout=20)
         return bytes(image)
 
