@@ -105,7 +105,7 @@ def test_what_cannot_be_written_is_named(kind, tmp_path, monkeypatch):
 def test_a_picture_that_cannot_be_compressed_is_named(tmp_path, monkeypatch):
     real, done = sample.png_of, []
 
-    def png_of(image):
+    def png_of(image, info):
         done.append(image)
         if len(done) == 3:
             raise MemoryError("no room")
