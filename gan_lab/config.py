@@ -254,6 +254,25 @@ class ExportConfig:
 
 
 @dataclass
+class ShareConfig:
+    """Root of `python -m gan_lab.share`."""
+
+    checkpoint: str = MISSING
+    out: str = MISSING
+    licence: str | None = MISSING
+    title: str | None = MISSING
+    seed: int = MISSING
+    neighbours: bool = MISSING
+    hub: str | None = MISSING
+    hub_private: bool = MISSING
+    direction: str | None = MISSING
+    device: str = MISSING
+    overwrite: bool = MISSING
+    trust: list[str] = MISSING
+    debug: bool = MISSING
+
+
+@dataclass
 class FitExtractorConfig:
     """Root of `python -m gan_lab.fit_extractor`."""
 
@@ -318,6 +337,7 @@ ROOTS = {
     "translate": TranslateConfig,
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
+    "share": ShareConfig,
     "fit_extractor": FitExtractorConfig,
     "import_weights": ImportWeightsConfig,
     "look": LookConfig,

@@ -35,8 +35,9 @@ def main() -> None:
 def run(config: DictConfig) -> None:
     """Write the images that `config` asks for, and a grid of the first ones; or points, and a scatter plot of them."""
     from gan_lab.evaluation.generation import asked
-    from gan_lab.runs.checkpoint import load_generator
+    from gan_lab.runs.checkpoint import load_generator, weights_sha256
     from gan_lab.sampling import check_seed
+    from gan_lab.sharing.marks import Mark
 
     settings = plain(config)
     if settings["format"] not in FORMATS:
@@ -52,6 +53,7 @@ def run(config: DictConfig) -> None:
         refuse_to_replace(others, out, settings["count"])
     device = choose_device(settings["device"])
     loaded = load_generator(settings["checkpoint"], settings["weights"], device=device, trust=settings["trust"])
+    mark = Mark(weights_sha256(loaded.network), settings["seed"])
     loaded = with_sliders(loaded, settings)
     further = {name: settings[name] for name in ("truncation", "standing_statistics")}
     loaded = asked(loaded, **further)
@@ -64,13 +66,13 @@ def run(config: DictConfig) -> None:
     if kind == "points":
         written, picture = write_points(batches, out, loaded, settings["trust"])
     else:
-        written, picture = write(batches, out, settings["format"], settings["count"])
+        written, picture = write(batches, out, settings["format"], settings["count"], mark)
     print(f"{settings['count']} {kind} from {loaded.path} ({loaded.weights}, {loaded.images_seen / 1000:.1f} kimg)")
     print(f"{kind}  {written}\n{picture.stem:<7} {picture}")
     if loaded.licence is not None:
         print(f"licence {loaded.licence}")
     for name, arguments in rows.items():
-        draw_rows(loaded, arguments, out / f"{name}.png", settings["seed"])
+        draw_rows(loaded, arguments, out / f"{name}.png", mark)
         print(f"{name}  {out / f'{name}.png'}")
 
 
@@ -114,8 +116,12 @@ def rows_of(name: str, loaded: Any, seed: int) -> list[dict[str, Any]]:
     return makers[name](loaded, seed)
 
 
-def draw_rows(loaded: Any, rows: list[dict[str, Any]], path: Path, seed: int) -> None:
-    """Write a picture of what the generator makes of these arguments, row by row."""
+def draw_rows(loaded: Any, rows: list[dict[str, Any]], path: Path, mark: Any) -> None:
+    """Write a picture of what the generator makes of these arguments, row by row.
+
+    Args:
+        mark: see `gan_lab.sharing.marks.Mark`.
+    """
     import torch
 
     from gan_lab.data.images import to_uint8
@@ -131,10 +137,10 @@ def draw_rows(loaded: Any, rows: list[dict[str, Any]], path: Path, seed: int) ->
             for column in range(len(next(iter(given.values())))):
                 # One noise in the whole picture, whether or not the generator can be given it: only what a row or a
                 # column stands for changes.
-                reseed_default_generators(seed, across_ranks=False)
+                reseed_default_generators(mark.seed, across_ranks=False)
                 sample = make(**{name: value[column : column + 1] for name, value in given.items()})
                 images.append(to_uint8(sample).cpu())
-    save_png(grid(torch.cat(images), columns=len(images) // len(rows)), path)
+    save_png(grid(torch.cat(images), columns=len(images) // len(rows)), path, mark.info())
 
 
 def images(loaded: Any, *, count: int, seed: int, classes: list[int] | None = None) -> Iterator[Any]:
@@ -236,17 +242,18 @@ def shortened(names: list[str]) -> str:
     return ", ".join([*names[:10], *([f"and {len(names) - 10} more"] if len(names) > 10 else [])])
 
 
-def write(batches: Iterator[Any], out: Path, kind: str, number: int) -> tuple[str, Path]:
+def write(batches: Iterator[Any], out: Path, kind: str, number: int, mark: Any = None) -> tuple[str, Path]:
     """Write all uint8 images in the format `kind`, and grid.png; returns where they are, for a person, and the grid.
 
+    Args:
+        mark: see `gan_lab.sharing.marks.Mark`, in all PNGs; None leaves them without.
     Raises:
         OSError: a file cannot be written; it is named.
     """
     import numpy as np
     from rich.progress import track
-    from torch import cat
 
-    from gan_lab.data.pictures import grid, save_png
+    from gan_lab.data.pictures import save_png
 
     first: list[Any] = []
     picture = out / "grid.png"
@@ -261,11 +268,11 @@ def write(batches: Iterator[Any], out: Path, kind: str, number: int) -> tuple[st
             yield image
 
     def draw_grid() -> None:
-        save_png(grid(cat([image[None] for image in first]), columns=8, padding=PADDING), picture)
+        save_png(sheet_of(first), picture, None if mark is None else mark.info())
 
     shown = partial(track, total=number, description="sampling", transient=True)
     if kind == "png":
-        for name, content in shown(encoded(drawn(), numbered(number))):
+        for name, content in shown(encoded(drawn(), numbered(number), mark)):
             with naming(out / name):
                 (out / name).write_bytes(content)
         return f"{out}/*.png", picture
@@ -277,14 +284,27 @@ def write(batches: Iterator[Any], out: Path, kind: str, number: int) -> tuple[st
                 np.savez(file, images=np.stack(arrays))
         else:
             with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-                for name, content in shown(encoded(drawn(), numbered(number))):
+                for name, content in shown(encoded(drawn(), numbered(number), mark)):
                     archive.writestr(zipfile.ZipInfo(name), content)
     draw_grid()
     return str(target), picture
 
 
-def encoded(images: Iterator[Any], names: Iterator[str]) -> Iterator[tuple[str, bytes]]:
-    """The name and PNG file of each (C, H, W) uint8 image, in order; compressed on all cores, a few ahead."""
+def sheet_of(images: list[Any]) -> Any:
+    """One picture of (C, H, W) uint8 images, eight in a row."""
+    from torch import stack
+
+    from gan_lab.data.pictures import grid
+
+    return grid(stack(images), columns=8, padding=PADDING)
+
+
+def encoded(images: Iterator[Any], names: Iterator[str], mark: Any = None) -> Iterator[tuple[str, bytes]]:
+    """The name and PNG file of each (C, H, W) uint8 image, in order; compressed on all cores, a few ahead.
+
+    Args:
+        mark: see `write`.
+    """
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     waiting: deque[tuple[str, Future[bytes]]] = deque()
     pool = ThreadPoolExecutor(threads)
@@ -295,8 +315,9 @@ def encoded(images: Iterator[Any], names: Iterator[str]) -> Iterator[tuple[str, 
             return name, future.result()
 
     try:
-        for image, name in zip(images, names, strict=True):
-            waiting.append((name, pool.submit(png_of, image)))
+        for index, (image, name) in enumerate(zip(images, names, strict=True)):
+            info = None if mark is None else mark.info(index)
+            waiting.append((name, pool.submit(png_of, image, info)))
             if len(waiting) > max(GRID, 4 * threads):
                 yield finished()
         while waiting:
@@ -305,13 +326,14 @@ def encoded(images: Iterator[Any], names: Iterator[str]) -> Iterator[tuple[str, 
         pool.shutdown(cancel_futures=True)
 
 
-def png_of(image: Any) -> bytes:
-    """The PNG file of a (C, H, W) uint8 image; compression leaves the interpreter's lock."""
+def png_of(image: Any, info: Any = None) -> bytes:
+    """The PNG file of a (C, H, W) uint8 image, with metadata if any; compression leaves the interpreter's lock."""
     import numpy as np
     from PIL import Image
 
     array, buffer = image.permute(1, 2, 0).numpy(), io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array)).save(buffer, format="PNG")
+    picture = Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array))
+    picture.save(buffer, format="PNG", pnginfo=info)
     return buffer.getvalue()
 
 

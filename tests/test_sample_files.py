@@ -65,7 +65,7 @@ def test_several_pictures_are_compressed_at_a_time(monkeypatch):
     monkeypatch.setattr(sample.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
     both, drawn = threading.Barrier(2), []
 
-    def meet(image):
+    def meet(image, info):
         both.wait(timeout=20)
         return bytes(image)
 
@@ -105,7 +105,7 @@ def test_what_cannot_be_written_is_named(kind, tmp_path, monkeypatch):
 def test_a_picture_that_cannot_be_compressed_is_named(tmp_path, monkeypatch):
     real, done = sample.png_of, []
 
-    def png_of(image):
+    def png_of(image, info):
         done.append(image)
         if len(done) == 3:
             raise MemoryError("no room")

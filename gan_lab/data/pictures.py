@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 LARGE_ENOUGH = 600
@@ -69,8 +70,8 @@ def scatter(*, real: Tensor, fake: Tensor, reach: float) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def save_png(picture: np.ndarray, path: Path) -> None:
-    """Write a picture so that a viewer never sees half of it."""
+def save_png(picture: np.ndarray, path: Path, info: PngInfo | None = None) -> None:
+    """Write a picture, with metadata if there are any, so that a viewer never sees half of it."""
     temporary = path.with_name(f".{path.name}")
-    Image.fromarray(picture).save(temporary, format="PNG")
+    Image.fromarray(picture).save(temporary, format="PNG", pnginfo=info)
     os.replace(temporary, path)

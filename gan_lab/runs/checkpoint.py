@@ -1,6 +1,7 @@
 """What a checkpoint holds, how it is written so that it cannot be lost, and how it is read so that it runs no code."""
 
 import contextlib
+import hashlib
 import importlib
 import json
 import os
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from gan_lab import __version__
 from gan_lab.runs.transfer import places_of, take
 
+ALONE = "generator.safetensors"  # in a folder that `export`, `share` or `import_weights` wrote
 FORMAT = 3  # 1 had one rank's records, 2 nothing of what inputs learn
 
 
@@ -93,6 +95,15 @@ def write_snapshot(path: Path, network: nn.Module, about: Mapping[str, Any]) -> 
         path.with_suffix(".json"), lambda file: Path(file).write_text(json.dumps(about, indent=1), encoding="utf-8")
     )
     write_atomically(path, lambda file: save_file(tensors, file, header))
+
+
+def weights_sha256(network: nn.Module) -> str:
+    """Hexadecimal digest of a network's tensors, by name: the same in a checkpoint, a snapshot and a shared folder."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def second_name(path: Path, other: Path) -> None:
@@ -182,6 +193,8 @@ def newest_sound(folder: Path) -> Path | None:
 def find(path: str | Path) -> Path:
     """`path` itself if a file; of a run's folder, its best checkpoint or watched snapshot by score, else its newest.
 
+    Of a folder that holds a generator alone, that.
+
     Raises:
         CheckpointError: there is none.
     """
@@ -196,8 +209,13 @@ def find(path: str | Path) -> Path:
         if chosen == watched:
             chosen = watched.with_suffix(".safetensors")
         found = chosen or newest_sound(path / "checkpoints")
+        if found is None and (path / ALONE).is_file():
+            found = path / ALONE
         if found is None:
-            raise CheckpointError(f"{path} holds no checkpoint (looked in its folder checkpoints/)")
+            raise CheckpointError(
+                f"{path} holds no checkpoint (looked in its folder checkpoints/) and no {ALONE}; give the folder of a "
+                "run that has saved one, or of a shared generator"
+            )
         return found
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint at {path}")
