@@ -407,7 +407,10 @@ def test_two_settings_in_one_folder(command, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["train", "sample", "walk", "directions", "project", "translate", "evaluate", "export", "import_weights", "look"],
+    [
+        *("train", "sample", "walk", "directions", "project", "translate", "evaluate", "export", "demo"),
+        *("import_weights", "look"),
+    ],
 )
 def test_help_lists_every_choice_with_a_line(name, command):
     done = command(name, "--help")
