@@ -212,6 +212,11 @@ class TestInBrowser:
                 opened.wait_for_another("#pictures", earlier)
                 seed = int(opened.page.locator("#seed input").input_value())
                 assert np.array_equal(opened.picture("#pictures"), np.asarray(session.pictures(Request(seed=seed))[0]))
+                earlier = opened.page.locator("#pictures img").first.evaluate("image => image.src")
+                opened.page.get_by_label("number input for smile").fill("2")
+                opened.wait_for_another("#pictures", earlier)
+                moved = session.pictures(Request(seed=seed, strengths={"smile": 2.0}))[0]
+                assert np.array_equal(opened.picture("#pictures"), np.asarray(moved))
                 opened.close()
             with socket.socket() as elsewhere:  # another address of this machine
                 elsewhere.settimeout(1)

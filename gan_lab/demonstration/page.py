@@ -176,7 +176,7 @@ def page_of_samples(session: Samples, neighbours: Neighbours | None, remarks: li
         label.input(**start)
         another.click(lambda: secrets.randbelow(SEEDS), None, seed, **private).then(**start)
         for slider in moved:
-            slider.release(move, [request, chosen, *moved], seen, trigger_mode="always_last", **private)
+            slider.input(move, [request, chosen, *moved], seen, trigger_mode="always_last", **private)
         level.click(lambda: [0] * len(strengths), None, strengths, **private).then(
             move, [request, chosen, *moved], seen, **private
         )
