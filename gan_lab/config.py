@@ -273,6 +273,25 @@ class ShareConfig:
 
 
 @dataclass
+class DemoConfig:
+    """Root of `python -m gan_lab.demo`."""
+
+    checkpoint: str = MISSING
+    port: int = MISSING
+    count: int = MISSING
+    sliders_file: str | None = MISSING
+    neighbours: bool = MISSING
+    direction: str | None = MISSING
+    fill: int | None = MISSING
+    tile_size: int = MISSING
+    max_megapixels: float = MISSING
+    weights: str = MISSING
+    device: str = MISSING
+    trust: list[str] = MISSING
+    debug: bool = MISSING
+
+
+@dataclass
 class FitExtractorConfig:
     """Root of `python -m gan_lab.fit_extractor`."""
 
@@ -338,6 +357,7 @@ ROOTS = {
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
     "share": ShareConfig,
+    "demo": DemoConfig,
     "fit_extractor": FitExtractorConfig,
     "import_weights": ImportWeightsConfig,
     "look": LookConfig,

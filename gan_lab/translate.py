@@ -87,7 +87,7 @@ class Job:
     def __init__(self, settings: dict[str, Any]) -> None:
         from gan_lab.runs.checkpoint import load_generator
         from gan_lab.sampling import check_seed
-        from gan_lab.translation.applying import Translating
+        from gan_lab.translation.applying import Translating, fill_of, labels_of
         from gan_lab.translation.reading import by_stem, pictures_at
 
         self.out, self.settings = Path(settings["out"]), settings
@@ -109,14 +109,14 @@ class Job:
             trust=settings["trust"],
             **direction,
         )
-        self.labels = self._labels()
+        self.labels = labels_of(self.loaded)
         self.translating = Translating(
             self.loaded,
             seed=check_seed("seed", settings["seed"]),
             tile=settings["tile"] == "auto",
             tile_size=settings["tile_size"],
             max_megapixels=settings["max_megapixels"],
-            fill=self._fill(),
+            fill=fill_of(self.loaded, settings["fill"]),
             label_maps=self.labels is not None,
         )
         self._check_masks()
@@ -139,30 +139,6 @@ class Job:
             "fill": self.translating.fill,
         }
         self._sources_of: dict[str, str] = {}
-
-    def _fill(self) -> int | None:
-        """The level that holes of sources have, as in training unless another is asked for."""
-        fill, masked = self.settings["fill"], getattr(self.loaded.inputs, "masked", False)
-        if not masked:
-            if fill is not None:
-                raise ValueError(f"fill={fill} is of holes, and this network is given none; leave it out")
-            return None
-        if fill is None:
-            fill = (self.loaded.config["data"].get("condition") or {}).get("fill")
-        if fill is None:
-            raise ValueError("the run's data does not say what level its holes had; give it: fill=LEVEL, 0 to 255")
-        if not 0 <= fill <= 255:
-            raise ValueError(f"fill must be from 0 to 255, got {fill}")
-        return fill
-
-    def _labels(self) -> Any:
-        """What ids of sources mean, as in training; None where they are no label maps."""
-        from gan_lab.data.label_maps import as_labels
-
-        data = self.loaded.config["data"]
-        labels = as_labels(data.get("source_labels"), data.get("unlabelled_ids") or [])
-        # The other way, of a model that goes either, pictures are the sources.
-        return None if labels and self.loaded.inputs.condition_shape[0] != labels.planes else labels
 
     def _check_masks(self) -> None:
         masks = self.settings["masks"]
@@ -232,6 +208,7 @@ class Job:
     def _made(self, content: bytes, mask: bytes | None) -> tuple[Any, list[str]]:
         """The picture that is made of a source, as an image of Pillow, and remarks."""
         from gan_lab.data.holes import hole_of_alpha, hole_of_mask
+        from gan_lab.translation.applying import explained
         from gan_lab.translation.reading import image_of, read_label_map, read_picture, shrunk_hole
 
         translating = self.translating
@@ -295,14 +272,6 @@ def write(image: Any, target: Path, made_of: str) -> None:
             image.save(file, format="PNG", pnginfo=info)
             file.flush()
             os.fsync(file.fileno())
-
-
-def explained(error: BaseException) -> str:
-    """Why a picture could not be made, with a remedy where memory was short."""
-    text = str(error) or type(error).__name__
-    if isinstance(error, MemoryError) or "out of memory" in text.lower():
-        return f"out of memory; lower max_megapixels or tile_size, or set size=train ({text.splitlines()[0]})"
-    return text
 
 
 def sha256(content: bytes) -> str:

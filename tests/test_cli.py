@@ -408,7 +408,7 @@ def test_two_settings_in_one_folder(command, tmp_path):
 MAKING = ["train", "sample", "walk", "directions", "project", "translate"]
 
 
-@pytest.mark.parametrize("name", [*MAKING, "evaluate", "export", "share", "import_weights", "look"])
+@pytest.mark.parametrize("name", [*MAKING, "evaluate", "export", "share", "demo", "import_weights", "look"])
 def test_help_lists_every_choice_with_a_line(name, command):
     done = command(name, "--help")
     assert done.code == 0

@@ -311,9 +311,7 @@ class ImageData(Data):
         """See `Data`."""
         whole_split = self.training_set()
         self._count_classes(whole_split)
-        samples = whole_split if self.limit is None else whole_split.part(None, self.limit)
-        if self.subset is not None:
-            samples = random_subset(whole_split, self.subset, self.subset_seed)
+        samples = self.trained_on()
         if collectives.rank() == 0:
             of_all = "" if len(samples) == len(whole_split) else f" of {len(whole_split)}"
             log.info("training on %s%s %s", len(samples), of_all, self.contents())
@@ -334,6 +332,13 @@ class ImageData(Data):
     def training_set(self) -> ReferenceSet:
         """All that is trained on, but for `limit` and `subset`."""
         return self.reference("train")
+
+    def trained_on(self) -> ReferenceSet:
+        """What is left of `training_set` after `limit` and `subset`."""
+        samples = self.training_set()
+        if self.subset is not None:
+            return random_subset(samples, self.subset, self.subset_seed)
+        return samples if self.limit is None else samples.part(None, self.limit)
 
     def open_sources(self, targets: "ImageData") -> RealStream:
         """The images of this set as sources for those of another, with the seed and the batches of that one."""

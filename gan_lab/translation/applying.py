@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from gan_lab.data.images import from_uint8, to_uint8
-from gan_lab.data.label_maps import planes_of
+from gan_lab.data.label_maps import Labels, as_labels, planes_of
 from gan_lab.evaluation.isolation import scoring_mode
 from gan_lab.runs.checkpoint import LoadedGenerator
 from gan_lab.sampling import Draws, reseed_default_generators
@@ -216,6 +216,40 @@ class Translating:
         last = min(side, rounded_up(part.stop + margin, self.multiple))
         first = max(0, part.start - margin) // self.multiple * self.multiple
         return range(max(0, min(first, last - self.smallest)), max(last, self.smallest))
+
+
+def fill_of(loaded: LoadedGenerator, asked: int | None) -> int | None:
+    """The level that holes of sources have, as in training unless another is asked for; None where there are none.
+
+    Raises:
+        ValueError: a level out of range, none that is known, or one for a network that is given no holes.
+    """
+    if not getattr(loaded.inputs, "masked", False):
+        if asked is not None:
+            raise ValueError(f"fill={asked} is of holes, and this network is given none; leave it out")
+        return None
+    fill = (loaded.config["data"].get("condition") or {}).get("fill") if asked is None else asked
+    if fill is None:
+        raise ValueError("the run's data does not say what level its holes had; give it: fill=LEVEL, 0 to 255")
+    if not 0 <= fill <= 255:
+        raise ValueError(f"fill must be from 0 to 255, got {fill}")
+    return fill
+
+
+def labels_of(loaded: LoadedGenerator) -> Labels | None:
+    """What ids of sources mean, as in training; None where they are no label maps."""
+    data = loaded.config["data"]
+    labels = as_labels(data.get("source_labels"), data.get("unlabelled_ids") or [])
+    # The other way, of a model that goes either, pictures are the sources.
+    return None if labels and loaded.inputs.condition_shape[0] != labels.planes else labels
+
+
+def explained(error: BaseException) -> str:
+    """Why a picture could not be made, with a remedy where memory was short."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, MemoryError) or "out of memory" in text.lower():
+        return f"out of memory; lower max_megapixels or tile_size, or set size=train ({text.splitlines()[0]})"
+    return text
 
 
 def _mega(box: Box) -> str:

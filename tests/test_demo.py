@@ -1,0 +1,267 @@
+"""`python -m gan_lab.demo`: what it refuses and says, and the page of both kinds of networks in a real browser."""
+
+import importlib.util
+import io
+import os
+import shutil
+import socket
+import sys
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from hand_translators import NEGATIVE, TRUST, write_translator
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from PIL import Image
+from test_latent_commands import snapshot  # noqa: F401
+from tiny_generators import generator
+
+from gan_lab import demo
+from gan_lab.config import register
+from gan_lab.latents.sliders import Slider, place_of, write
+from gan_lab.runs.checkpoint import load_generator
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+SETTINGS = {
+    "sliders_file": None,
+    "neighbours": True,
+    "direction": None,
+    "fill": None,
+    "count": 6,
+    "tile_size": 512,
+    "max_megapixels": 4,
+    "trust": ["hand_translators"],
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["count=51"], "count must be from 1 to 50, got 51"),
+        (["direction=AtoB"], "direction=AtoB is none of"),
+        (["fill=3"], "fill=3 is of holes, and this generator is given none; leave it out"),
+        (["sliders_file=nowhere.json"], "there are no sliders at nowhere.json"),
+        (["host=0.0.0.0"], "unknown key host"),
+        (["share=true"], "unknown key share"),
+    ],
+)
+def test_what_is_refused(words, said, snapshot, here):  # noqa: F811
+    refused = here("demo", "checkpoint=g.safetensors", "device=cpu", *words)
+    assert refused.code == 1
+    assert said in refused.output
+
+
+def test_a_translator_refuses_sliders(here, tmp_path):
+    write_translator(tmp_path / "g.safetensors", NEGATIVE)
+    refused = here("demo", "checkpoint=g.safetensors", "device=cpu", TRUST, "sliders_file=x.json")
+    assert refused.code == 1
+    assert "sliders_file=x.json is of a generator with latents" in refused.output
+
+
+def test_without_the_extra(snapshot, here, monkeypatch):  # noqa: F811
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    monkeypatch.delitem(sys.modules, "gan_lab.demonstration.page", raising=False)
+    refused = here("demo", "checkpoint=g.safetensors", "device=cpu")
+    assert refused.code == 1
+    assert "python -m gan_lab.demo needs: pip install 'gan-lab-platform[demo]'" in refused.output
+
+
+class Shown:
+    """What stands in for the module of pages: nothing is served, and Ctrl-C is pressed at once."""
+
+    def serving(self, build, port):
+        return nullcontext(f"http://127.0.0.1:{port}/")
+
+
+def test_what_it_says(snapshot, here, monkeypatch):  # noqa: F811
+    """Sliders of other weights are told, and all else works; so is data that is not there."""
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "page", Shown)
+    monkeypatch.setattr(demo, "wait", interrupted)
+    other = generator("styles")
+    other.network.w_average.add_(1)
+    write(snapshot / "sliders.json", other, {"smile": Slider(torch.ones(8), None, {})}, replacing=False)
+    done = here("demo", "checkpoint=g.safetensors", "device=cpu", "port=7999")
+    assert done.code == 0, done.output
+    for said in (
+        "No sliders: the sliders in sliders.json are of other weights",
+        "No nearest training pictures: the run's settings are not with its data",
+        "page of g.safetensors (ema, 1.0 kimg)",
+        "open    http://127.0.0.1:7999/",
+        "ended",
+    ):
+        assert said in done.output, said
+
+
+def test_sliders_beside_the_checkpoint_are_found(snapshot):  # noqa: F811
+    loaded = load_generator(snapshot / "g.safetensors")
+    assert demo.sliders_of(loaded, None)[0] == {}
+    write(place_of(loaded), loaded, {"smile": Slider(torch.ones(8), None, {})}, replacing=False)
+    assert list(demo.sliders_of(loaded, None)[0]) == ["smile"]
+
+
+@cache
+def composed(*words: str) -> dict:
+    """The stored config of a run's data, with nothing else."""
+    register()
+    with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
+        config = compose("train", list(words))
+    return {"data": OmegaConf.to_container(config.data, resolve=True)}
+
+
+def test_training_pictures_of_a_run_are_found():
+    """Those that were trained on, of data that needs no file."""
+    found, remarks = demo.neighbours_of(
+        replace(generator("styles"), config=composed("data=digits", "data.image_size=16", "data.limit=20")), []
+    )
+    assert remarks == []
+    assert len(found.samples) == 20
+    assert found.nearest(found.picture(7), 1) == [(7, 0.0)]
+
+
+def test_training_pictures_that_are_gone(tmp_path):
+    config = composed("data=folder", f"data.root={tmp_path / 'gone'}", "data.image_size=16")
+    found, (remark,) = demo.neighbours_of(replace(generator("styles"), config=config), [])
+    assert found is None
+    assert remark.startswith("No nearest training pictures: ")
+    assert "gone" in remark
+
+
+# in a browser ----------------------------------------------------------------------------------------------------
+
+in_browser = [
+    pytest.mark.browser,
+    pytest.mark.skipif(importlib.util.find_spec("gradio") is None, reason="Gradio is missing: pip install '.[demo]'"),
+    pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="Playwright is missing: pip install it"),
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is missing: apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Opened:
+    """A page in the browser, and what it complained of or asked of others."""
+
+    def __init__(self, chromium, address: str, width: int) -> None:
+        self.page = chromium.new_page(viewport={"width": width, "height": 900})
+        self.complaints: list[str] = []
+        self.page.on("console", lambda told: self.complaints.append(told.text) if told.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda asked: self._note(asked.url, address))
+        self.page.goto(address)
+
+    def _note(self, url: str, address: str) -> None:
+        if not url.startswith((address, "data:", "blob:")):
+            self.complaints.append(url)
+
+    def picture(self, selector: str) -> np.ndarray:
+        """The levels of the picture that is shown."""
+        place = self.page.locator(f"{selector} img").first.get_attribute("src")
+        with Image.open(io.BytesIO(self.page.request.get(place).body())) as image:
+            return np.asarray(image)
+
+    def wait_for_another(self, selector: str, earlier: str) -> None:
+        self.page.wait_for_function(
+            "([place, earlier]) => { const image = document.querySelector(place + ' img');"
+            " return image && image.complete && image.src !== earlier; }",
+            arg=[selector, earlier],
+        )
+
+    def close(self) -> None:
+        assert self.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        self.page.close()
+        assert self.complaints == []
+
+
+class TestInBrowser:
+    pytestmark = in_browser
+
+    def test_a_generator(self, chromium, tmp_path):
+        from gan_lab.demonstration.page import serving
+        from gan_lab.demonstration.samples import Request, Samples
+
+        sliders = {"smile": Slider(torch.ones(8), None, {})}
+        session = Samples(generator("styles"), count=6, sliders=sliders)
+        build = lambda folder: demo.page().page_of_samples(session, None, ["<b>a remark</b>"], folder)  # noqa: E731
+        before = dict(os.environ)
+        with serving(build, 0) as address:
+            for width in (1280, 390):
+                opened = Opened(chromium, address, width)
+                opened.page.wait_for_selector("#pictures img")
+                assert np.array_equal(opened.picture("#pictures"), np.asarray(session.pictures(Request(seed=0))[0]))
+                assert opened.page.get_by_text("<b>a remark</b>").is_visible()
+                earlier = opened.page.locator("#pictures img").first.evaluate("image => image.src")
+                opened.page.click("button#another")
+                opened.wait_for_another("#pictures", earlier)
+                seed = int(opened.page.locator("#seed input").input_value())
+                assert np.array_equal(opened.picture("#pictures"), np.asarray(session.pictures(Request(seed=seed))[0]))
+                earlier = opened.page.locator("#pictures img").first.evaluate("image => image.src")
+                opened.page.get_by_label("number input for smile").fill("2")
+                opened.wait_for_another("#pictures", earlier)
+                moved = session.pictures(Request(seed=seed, strengths={"smile": 2.0}))[0]
+                assert np.array_equal(opened.picture("#pictures"), np.asarray(moved))
+                opened.close()
+            with socket.socket() as elsewhere:  # another address of this machine
+                elsewhere.settimeout(1)
+                assert elsewhere.connect_ex(("127.0.0.2", int(address.rstrip("/").rpartition(":")[2]))) != 0
+            folder = Path(os.environ["GRADIO_TEMP_DIR"])
+            assert folder.is_dir()
+        assert not folder.exists()
+        assert os.environ == before
+
+    def test_a_hole_is_drawn_and_filled(self, chromium, tmp_path):
+        from gan_lab.demonstration.page import serving
+
+        write_translator(tmp_path / "g.safetensors", NEGATIVE, masked=True)
+        pixels = np.random.default_rng(0).integers(0, 100, (120, 160, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "mine.png")
+        loaded = load_generator(tmp_path / "g.safetensors", trust=["hand_translators"])
+        with serving(demo.translations(loaded, SETTINGS), 0) as address:
+            opened = Opened(chromium, address, 1280)
+            opened.page.locator("#source input[type=file]").set_input_files(tmp_path / "mine.png")
+            opened.page.wait_for_selector("#editor canvas")
+            opened.page.wait_for_timeout(1000)  # until the editor has laid the picture out, which it does not tell
+            box = opened.page.locator("#editor canvas").first.bounding_box()
+            middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+            opened.page.mouse.move(*middle)
+            opened.page.mouse.down()
+            opened.page.mouse.move(middle[0] + 5, middle[1], steps=3)
+            opened.page.mouse.up()
+            opened.page.click("button#go")
+            opened.page.wait_for_selector("#result img")
+            made = opened.picture("#result")
+            hole = (made != pixels).any(axis=2)
+            assert (made[hole] == 128).all()
+            assert hole[60, 80]
+            assert 0 < hole.mean() < 0.2, "and the rest is as it was"
+            opened.close()
+
+
+def test_a_port_that_is_taken():
+    pytest.importorskip("gradio")
+    from gan_lab.demonstration.page import free_port
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(ValueError, match=r"port=\d+ cannot be had .*port=0"):
+            free_port(taken.getsockname()[1])
+    with pytest.raises(ValueError, match="port must be from 0 to 65535, got 65536"):
+        free_port(65536)
