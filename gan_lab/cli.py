@@ -23,8 +23,14 @@ from gan_lab.terminal import prepare_process
 OURS = "GAN_LAB_FULL_ERROR_IS_OURS"
 
 
-def run_command(name: str, task: Callable[[DictConfig], Any]) -> None:
-    """Run `task` with the config that `conf/<name>.yaml` and the command line make; exit code 1 on any failure."""
+def run_command(
+    name: str, task: Callable[[DictConfig], Any], completed: Callable[[list[str]], list[str]] | None = None
+) -> None:
+    """Run `task` with the config that `conf/<name>.yaml` and the command line make; exit code 1 on any failure.
+
+    Args:
+        completed: makes of the words of the command line, overrides before options, those that are composed.
+    """
     prepare_process()
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(help_text(name))
@@ -64,6 +70,8 @@ def run_command(name: str, task: Callable[[DictConfig], Any]) -> None:
     guarded.__module__ = f"gan_lab.{name}"
     try:
         sys.argv[1:], asked_for = read_words(sys.argv[1:], Path(folder) / f"{name}.yaml")
+        if completed is not None:
+            sys.argv[1:] = completed(sys.argv[1:])
         if asked_for:  # as if it stood in the environment, so that processes started from here know it, too
             wants_traceback = True
             os.environ.pop(OURS, None)

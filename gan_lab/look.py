@@ -43,10 +43,9 @@ def run(config: DictConfig) -> None:
     findings = findings_of(looked, size, data["center_crop"])
     plan = None
     if looked.readable:
-        once = len(looked.readable) - sum(len(group) - 1 for group in looked.groups)
         plan = plan_for(
             data["root"],
-            count=once,
+            count=looked.once,
             image_size=size,
             channels=data["channels"],
             center_crop=data["center_crop"],

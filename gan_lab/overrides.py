@@ -150,3 +150,14 @@ def check_group(override: Override, groups: dict[str, Any], folder: Path) -> Non
 def with_name(form: str, value: Any) -> str:
     """The form of an override with the name of what was asked for."""
     return form.replace("NAME", value) if isinstance(value, str) else form
+
+
+def values_of(words: Sequence[str]) -> dict[str, Any]:
+    """Key -> value of overrides that the grammar allows; a later one of the same key counts."""
+    parser = OverridesParser.create()
+    return {key_of(word): parser.parse_override(word).value() for word in words}
+
+
+def key_of(word: str) -> str:
+    """What an override sets; `group@package` where it is a choice for a place of its own."""
+    return word.partition("=")[0].lstrip("+~")

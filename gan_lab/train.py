@@ -33,7 +33,17 @@ PRECISIONS = ("32-true", "32", "64-true", "64", "bf16-mixed", "bf16-true", "bf16
 def main() -> None:
     """The command."""
     signals.note(REQUEUEING)  # by default they kill, and a time limit may fall into the start
-    run_command("train", run)
+    run_command("train", run, completed)
+
+
+def completed(words: list[str]) -> list[str]:
+    """With what experiment=own_pictures chooses by a look at the pictures; rank 0 says it."""
+    from gan_lab.inspection.choosing import chosen_for
+
+    chosen = chosen_for(words)
+    if chosen.text and rank_among_others() in (None, 0):
+        print(chosen.text, file=sys.stderr, flush=True)
+    return chosen.words
 
 
 def run(config: DictConfig) -> float | None:
@@ -97,6 +107,7 @@ def run_as_rank(settings: dict[str, Any], note: Callable[..., None]) -> float | 
     from hydra.core.hydra_config import HydraConfig
 
     from gan_lab import collectives
+    from gan_lab.inspection.choosing import chosen_among
     from gan_lab.runs.provenance import origin
 
     settings = agreed(settings)
@@ -118,6 +129,8 @@ def run_as_rank(settings: dict[str, Any], note: Callable[..., None]) -> float | 
             if "origin" not in about:
                 about["origin"] = origin(settings["trainer"]["accelerator"])
                 about["origin"]["choices"] = choices_of(HydraConfig.get().runtime.choices)
+                if chosen := chosen_among(HydraConfig.get().overrides.task):
+                    about["chosen"] = chosen
             about["ended"] = False  # before anything is built: a watcher started now waits for what is to come
             if collectives.rank() == 0:
                 replace_text(folder / "run.json", json.dumps(about, indent=1))

@@ -89,6 +89,19 @@ class Plan(NamedTuple):
     remarks: tuple[str, ...]
 
     @property
+    def choices(self) -> tuple[str, ...]:
+        """The words that choose algorithm, network, batch and length; the others say how pictures are read."""
+        setting = self.way.settings[self.image_size]
+        return (
+            f"data.batch_size={setting.batch_size}",
+            f"model={self.way.model}",
+            f"network={setting.network}",
+            *setting.words,
+            *self.way.words,
+            f"total_kimg={self.way.total_kimg}",
+        )
+
+    @property
     def command(self) -> str:
         """As it is typed in a shell."""
         return " ".join(["python -m gan_lab.train", *(shlex.quote(word) for word in self.words)])
@@ -107,7 +120,14 @@ def size_for(shorter_sides: Sequence[int]) -> int:
 
 
 def plan_for(
-    root: str, *, count: int, image_size: int, channels: int, center_crop: bool, skipping: bool
+    root: str,
+    *,
+    count: int,
+    image_size: int,
+    channels: int,
+    center_crop: bool,
+    skipping: bool,
+    model: str | None = None,
 ) -> Plan | None:
     """The training that suits so many pictures; None where there is no network of the size.
 
@@ -118,8 +138,10 @@ def plan_for(
         channels: 1, 3 or 4.
         center_crop: what sticks out is cut off; otherwise pictures are squeezed.
         skipping: whether some files cannot be read, and are to be left out.
+        model: a choice of conf/model that is settled already; None for the one that suits.
     """
-    way = next((way for way in WAYS if count <= way.most and image_size in way.settings), None)
+    ways = [way for way in WAYS if image_size in way.settings and model in (None, way.model)]
+    way = next((way for way in ways if count <= way.most), None)
     if way is None:
         return None
     setting = way.settings[image_size]

@@ -65,6 +65,11 @@ class Looked(NamedTuple):
     whites: dict[str, int]
     groups: list[list[Seen]]
 
+    @property
+    def once(self) -> int:
+        """How many pictures there are, of which some lie there twice."""
+        return len(self.readable) - sum(len(group) - 1 for group in self.groups)
+
     def counts(self, what: str) -> dict[str, int]:
         """How many readable files have which `format`, `mode` or `bits`, the most frequent first."""
         found = Counter(str(getattr(seen.decoded, what)) for seen in self.readable)

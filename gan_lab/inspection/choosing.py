@@ -1,0 +1,168 @@
+"""What `experiment=own_pictures` chooses by a look at the pictures, as words of the command line."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gan_lab.inspection.plan import WAYS, plan_for, size_for
+from gan_lab.overrides import key_of, values_of
+from gan_lab.runs.records import read_json
+
+RECIPE = "own_pictures"
+ENOUGH_TO_HOLD_OUT = 200  # pictures, from which on some are kept for scores
+HELD_OUT = 0.1  # share of them
+MOST_HELD_OUT = 1000
+SUBSET = "evaluation.metrics.kid.subset_size"
+LARGEST_SUBSET = 1000  # of KID, as in its paper
+SPLITTING = ("data.limit", "data.subset", "evaluation.reference", "evaluation")  # a person's own split or scores
+OF_PLAN = ("data.image_size", "data.batch_size", "model", "network", "total_kimg")
+WHY = {
+    "data.image_size": "pixels a side; no more than a quarter of the pictures is enlarged",
+    "data.on_bad": "some files cannot be read, and are left out: gan-lab-look names them",
+    "data.limit": "the last pictures in the order of their names are not trained on",
+    "data.batch_size": "pictures of a step; data.micro_batch_size=N needs less memory, and gives nearly the same",
+    "model": "the algorithm, by the number of pictures",
+    "network": "what has this size",
+    "total_kimg": "the length in thousands of pictures that D sees; it ends before, see stop.patience_kimg",
+    "evaluation.reference": "which pictures samples are compared with; their KID decides which generator is the best",
+    SUBSET: "no more than there are to compare with",
+}
+
+
+class Chosen(NamedTuple):
+    """The command line with what was chosen.
+
+    Attributes:
+        words: of it, overrides before options.
+        text: what was chosen and why, for people; empty where nothing was.
+    """
+
+    words: list[str]
+    text: str
+
+
+def chosen_for(words: Sequence[str]) -> Chosen:
+    """The words of a training command, with those that suit the pictures of `data.root` before a person's own.
+
+    Nothing is looked at unless `experiment=own_pictures` is among them, nor where all of size, batch, model, network
+    and length are. What a person gives is not chosen. A run in `run_dir` goes on with what was chosen for it.
+
+    Raises:
+        ValueError, OSError: there are no pictures to choose by, or nothing fits.
+    """
+    overrides = list(takewhile(lambda word: not word.startswith("-"), words))
+    options = list(words[len(overrides) :])
+    given = values_of(overrides)
+    if given.get("experiment") != RECIPE or all(key in given for key in OF_PLAN):
+        return Chosen(list(words), "")
+    stored = stored_words(given)
+    about, proposed = ("as when this run began", stored) if stored else look_and_choose(given)
+    kept = [word for word in proposed if key_of(word) not in given]
+    return Chosen([*kept, *overrides, *options], as_text(about, kept))
+
+
+def stored_words(given: Mapping[str, Any]) -> list[str]:
+    """What was chosen for the run that lies in `run_dir`; none where none does, or it is to begin anew."""
+    place = given.get("run_dir")
+    if not isinstance(place, str) or given.get("overwrite") is True:
+        return []
+    return list((read_json(Path(place).expanduser() / "run.json") or {}).get("chosen", []))
+
+
+def look_and_choose(given: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """What there is, in a line, and all words that suit it."""
+    from gan_lab.data.image_files import MODES
+    from gan_lab.data.sources import names_in, open_source
+    from gan_lab.inspection.survey import look_at
+
+    root = given.get("data.root")
+    if root is None:
+        raise ValueError(f"experiment={RECIPE} needs your pictures: data.root=PATH of a folder or zip")
+    if not isinstance(root, str):
+        raise ValueError(f"experiment={RECIPE} chooses by one folder or zip, data.root=PATH, got {root}")
+    channels, center_crop = given.get("data.channels", 3), given.get("data.center_crop", True)
+    if channels not in MODES:
+        raise ValueError(f"data.channels must be one of {', '.join(map(str, MODES))}, got {channels}")
+    source = open_source(Path(root).expanduser().absolute())
+    looked = look_at(source, names_in(source), channels)
+    if not looked.readable:
+        raise ValueError(f"{source.place} has no picture that can be read: gan-lab-look data.root=... says why")
+    size = size_given(given) or size_for([one.shorter for one in looked.readable])
+    split = split_words(len(looked.readable), given)
+    reading = [f"data.image_size={size}", *(["data.on_bad=skip"] if looked.unreadable else []), *split]
+    plan = plan_for(
+        root,
+        count=looked.once,
+        image_size=size,
+        channels=channels,
+        center_crop=center_crop is True,
+        skipping=bool(looked.unreadable),
+        model=given.get("model"),
+    )
+    seen = f"{looked.once} pictures" + (f", and {len(looked.unreadable)} unreadable" if looked.unreadable else "")
+    if plan is None:
+        refuse_unsettled(given, size)
+        return f"{seen}; nothing but their size is known for model={given['model']}", reading
+    return f"{seen}: {plan.way.why}", [*reading, *plan.choices]
+
+
+def size_given(given: Mapping[str, Any]) -> int | None:
+    """`data.image_size` of the command line; None to choose one."""
+    size = given.get("data.image_size")
+    if isinstance(size, list) and len(size) == 2 and size[0] == size[1]:
+        size = size[0]
+    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
+        raise ValueError(f"experiment={RECIPE} is for square pictures: data.image_size=64, say, got {size}")
+    return size
+
+
+def refuse_unsettled(given: Mapping[str, Any], size: int) -> None:
+    """Where no plan fits, a person has to choose.
+
+    Raises:
+        ValueError: model and network are not both given.
+    """
+    if "model" in given and "network" in given:
+        return
+    sizes = sorted({size for way in WAYS for size in way.settings if given.get("model") in (None, way.model)})
+    known = f"; known are data.image_size={', '.join(map(str, sizes))}" if sizes else ""
+    what = f"model={given['model']}" if "model" in given else "an algorithm"
+    raise ValueError(
+        f"experiment={RECIPE} knows no settings of {what} for data.image_size={size}{known}. Give another size, or "
+        "model=... and network=... (and data.batch_size, total_kimg)"
+    )
+
+
+def split_words(count: int, given: Mapping[str, Any]) -> list[str]:
+    """Which pictures are kept for scores, unless a person splits them: a tenth, where there are enough."""
+    if any(key in given for key in SPLITTING):
+        return []
+    if given.get("data.test_root") is not None:
+        return ["evaluation.reference=test"]
+    held = min(round(HELD_OUT * count), MOST_HELD_OUT) if count >= ENOUGH_TO_HOLD_OUT else 0
+    if not held:
+        return [f"{SUBSET}={min(count, LARGEST_SUBSET)}"]
+    kept = count - held
+    return [f"data.limit={kept}", f"evaluation.reference='train[{kept}:]'", f"{SUBSET}={held}"]
+
+
+def chosen_among(words: Sequence[str]) -> list[str]:
+    """Of the words of a run of the recipe, those of keys that it chooses; none of other runs."""
+    if values_of(words).get("experiment") != RECIPE:
+        return []
+    plans = [word for way in WAYS for setting in way.settings.values() for word in (*setting.words, *way.words)]
+    keys = {*OF_PLAN, *WHY, *map(key_of, plans)}
+    return [word for word in words if key_of(word) in keys]
+
+
+def as_text(about: str, words: Sequence[str]) -> str:
+    """For people: what was chosen, why, and how it is changed."""
+    lines = [f"experiment={RECIPE} has chosen ({about}):"]
+    for word in words:
+        why = WHY.get(key_of(word), "goes with the model")
+        typed = word if shlex.quote(word) == word else f'"{word}"'
+        lines.append(f"  {typed:<46} {why}")
+    lines.append("  To change one, give it another value on the command line; the run's config.yaml has them all.")
+    return "\n".join(lines)
