@@ -248,8 +248,11 @@ class ExportConfig:
     weights: str = MISSING
     direction: str | None = MISSING
     onnx: bool = MISSING
+    page: bool = MISSING
+    runtime: str | None = MISSING
     tolerance: float = MISSING
     trust: list[str] = MISSING
+    paths: Paths = MISSING
     debug: bool = MISSING
 
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from PIL import Image
 from runs.test_checkpoint import Evil
 from tiny import LabelPainter, labelled_inputs
 
-from gan_lab.export import export_onnx
 from gan_lab.runs.checkpoint import FORMAT, CheckpointError, LoadedGenerator, load_generator
 from gan_lab.runs.records import read_scores
 from gan_lab.sample import images
@@ -251,12 +249,6 @@ def test_export(command, trained, tmp_path):
     ours, theirs = load_generator(newest(trained)), load_generator(tmp_path / "exports" / "generator.safetensors")
     latents = torch.linspace(-1, 1, 200).view(2, 100)
     assert torch.equal(ours.network(latents=latents), theirs.network(latents=latents))
-
-
-def test_a_generator_that_draws_noise_has_no_onnx(tmp_path):
-    noisy = SimpleNamespace(network=SimpleNamespace(noise_size=3))
-    with pytest.raises(ValueError, match="onnx=true does not suit SimpleNamespace, which draws noise"):
-        export_onnx(noisy, tmp_path / "x.onnx", 1e-5)
 
 
 def test_export_to_onnx(here, trained, tmp_path):

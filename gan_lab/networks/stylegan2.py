@@ -151,14 +151,14 @@ class SynthesisNetwork(nn.Module):
         if w.ndim == 2:
             w = w.unsqueeze(1).expand(-1, self.num_layers, -1)
         if noise is None and self.constant_noise is not None:
-            noise = self.constant_noise.expand(len(w), -1)
+            noise = self.constant_noise.expand(w.shape[0], -1)
         elif noise is None:
-            noise = torch.randn(len(w), self.noise_size, device=w.device, dtype=w.dtype)
+            noise = torch.randn(w.shape[0], self.noise_size, device=w.device, dtype=w.dtype)
         noises = [
             values.unflatten(1, (1, *sides))
             for values, sides in zip(noise.split([math.prod(s) for s in self._sides], 1), self._sides, strict=True)
         ]
-        features = self.constant.expand(len(w), -1, -1, -1)
+        features = self.constant.expand(w.shape[0], -1, -1, -1)
         image: Tensor | None = None
         for layer, convolution in enumerate(self.convolutions):
             features = convolution(features, w[:, layer], noises[layer])

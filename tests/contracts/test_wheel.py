@@ -69,6 +69,8 @@ def test_it_has_nothing_else(names):
     code = [name for name in ours if not name.startswith(("gan_lab/conf/", "gan_lab/experiments/"))]
     assert sorted(name for name in code if not name.endswith(".py")) == [
         "gan_lab/comparison/page.html.jinja",
+        "gan_lab/exporting/page.html.jinja",
+        "gan_lab/exporting/page.js",
         "gan_lab/extractors/digitnet.safetensors",
         "gan_lab/inspection/page.html.jinja",
     ]

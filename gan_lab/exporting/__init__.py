@@ -1,0 +1,1 @@
+"""A trained generator for use elsewhere: as ONNX, and as a page with the generator inside."""
