@@ -22,9 +22,10 @@ COMMAND = re.compile(r"(?:python -m gan_lab\.|\bgan-lab-(?!platform))([\w-]+)([^
 WITH_OPTIONS = {"compare": compare.parse, "report": report.parse}
 
 
-def commands() -> list[tuple[str, str]]:
-    """(name, arguments) of every command in the documents; a name's bare name in the text is none."""
-    found = [match.groups() for path in GUIDES for match in COMMAND.finditer(path.read_text())]
+def commands(paths: list[Path]) -> list[tuple[str, str]]:
+    """(name, arguments) of every command in these documents; a command's bare name in the text is none."""
+    texts = [path.read_text().replace("\\\n", " ") for path in paths]
+    found = [match.groups() for text in texts for match in COMMAND.finditer(text)]
     found = [
         (name.replace("-", "_"), rest.strip())
         for name, rest in found
@@ -52,7 +53,7 @@ def swept(override) -> list:
     return [sweep.start, sweep.end] if override.is_interval_sweep() else list(override.sweep_string_iterator())
 
 
-@pytest.mark.parametrize(("name", "arguments"), commands())
+@pytest.mark.parametrize(("name", "arguments"), commands(GUIDES))
 def test_every_command_composes(name, arguments):
     if name in WITH_OPTIONS:
         assert WITH_OPTIONS[name](shlex.split(arguments))
@@ -62,10 +63,10 @@ def test_every_command_composes(name, arguments):
 
 @pytest.mark.slow
 def test_every_command_of_a_record_composes():
-    found = {match.groups() for path in RECORDS for match in COMMAND.finditer(path.read_text()) if match[2].strip()}
+    found = commands(RECORDS)
     assert len(found) > 80
-    for name, arguments in sorted(found):
-        assert composed(name, arguments.strip()), arguments
+    for name, arguments in found:
+        assert composed(name, arguments), arguments
 
 
 def test_a_sweep_is_every_combination():
