@@ -6,7 +6,7 @@ CAN_SERVE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_in
 PYTHON ?= $(strip $(shell for p in $(CANDIDATES); do $$p -c '$(CAN_SERVE)' >/dev/null 2>&1 && echo $$p && break; done))
 PY := .venv/bin/python
 
-.PHONY: help demo test test-slow test-slurm check clean
+.PHONY: help demo test test-slow test-slurm check docs clean
 
 help:
 	@echo 'make demo       train a conditional R3GAN on handwritten digits in minutes (set-up and data included); write a report'
@@ -14,6 +14,7 @@ help:
 	@echo 'make test-slow  the tests that take minutes each'
 	@echo 'make test-slurm the tests that start a SLURM cluster of their own'
 	@echo 'make check      formatting, lint and types'
+	@echo 'make docs       the documentation as a site that needs no network: build/site/index.html'
 	@echo 'make clean      remove .venv, caches and build outputs; runs/ and data/ stay'
 
 .venv/.installed: pyproject.toml
@@ -22,7 +23,7 @@ help:
 	  echo "Install one (on Debian and Ubuntu: apt install python3 python3-venv), or name it: make PYTHON=/path/to/python" >&2; \
 	  exit 1; }
 	$(PYTHON) -m venv --clear .venv
-	$(PY) -m pip install -e '.[dev,onnx,slurm,sweep,tensorboard,transformers]'
+	$(PY) -m pip install -e '.[dev,docs,onnx,slurm,sweep,tensorboard,transformers]'
 	@touch $@
 
 demo: .venv/.installed
@@ -44,6 +45,10 @@ check: .venv/.installed
 	$(PY) -m ruff check
 	$(PY) -m mypy
 
+docs: .venv/.installed
+	$(PY) -m sphinx -q -W --keep-going -j 2 -c docs -d build/doctrees . build/site
+	@echo 'build/site/index.html'
+
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
-	find gan_lab tests benchmarks -type d -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist docs/reference *.egg-info
+	find docs gan_lab tests benchmarks -type d -name __pycache__ -prune -exec rm -rf {} +

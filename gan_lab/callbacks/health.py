@@ -91,25 +91,26 @@ class Health(TickCallback):
     synchronized layers have messages for all of them. Of data that are no images there is no look, which is said once.
     The values stand in the next row of metrics.csv:
 
-    `d_accuracy_real`, `_held_out`, `_fake`: shares on the right side of the model's `boundary`; a critic has none.
-    `logit_gap`, `logit_gap_held_out`: mean logit of training reals minus that of fakes, and of held-out reals: the
-        test split, or what `data.limit` leaves out. Without either there is no column of held-out reals.
-    `duplicates`: share of samples with another one nearer than `near` times the median distance of reals to their
-        nearest, or equal; at 32x32 pixels. Equally many reals. (After the birthday test of Arora and Zhang 2018, where
-        people look at the nearest pairs.)
-    `spread`: mean over pixels of the standard deviation over samples, relative to that of reals.
-    `source_distance`: of translators, mean absolute difference of samples and their sources, relative to that of the
-        targets; NaN where a source is no picture of the target's kind, or all are their targets.
-    `target_correlation`: of translators, that of the values of samples and their targets, all of them at once; NaN
-        where either are of one level. Not where sources come of another set, and have no targets.
-    `cycle_gap`, `cycle_gap_back`: of models that translate either way, by how much more what comes of a source there
-        and back is off where what lies between was given slight noise, relative to the distance of another source; of
-        sources, and of targets. A generator that hides its source in its samples has a large one (Chu et al. 2017,
-        "CycleGAN, a Master of Steganography"). NaN where all are equal.
-    `leak_mirrored`, `leak_turned`, `leak_tinted`: share of samples that look like reals changed so, where an
-        augmentation does that and the data does not: 0 where it is not certain, NaN where reals do not tell, see
-        `gan_lab.callbacks.leaks`. Told of only while p is 0.2 or more.
-    `modes`: classes found among samples by the evaluation's extractor, where that is a cheap classifier of the data's.
+    - `d_accuracy_real`, `_held_out`, `_fake`: shares on the right side of the model's `boundary`; a critic has none.
+    - `logit_gap`, `logit_gap_held_out`: mean logit of training reals minus that of fakes, and of held-out reals: the
+      test split, or what `data.limit` leaves out. Without either there is no column of held-out reals.
+    - `duplicates`: share of samples with another one nearer than `near` times the median distance of reals to their
+      nearest, or equal; at 32x32 pixels. Equally many reals. (After the birthday test of Arora and Zhang 2018, where
+      people look at the nearest pairs.)
+    - `spread`: mean over pixels of the standard deviation over samples, relative to that of reals.
+    - `source_distance`: of translators, mean absolute difference of samples and their sources, relative to that of the
+      targets; NaN where a source is no picture of the target's kind, or all are their targets.
+    - `target_correlation`: of translators, that of the values of samples and their targets, all of them at once; NaN
+      where either are of one level. Not where sources come of another set, and have no targets.
+    - `cycle_gap`, `cycle_gap_back`: of models that translate either way, by how much more what comes of a source there
+      and back is off where what lies between was given slight noise, relative to the distance of another source; of
+      sources, and of targets. A generator that hides its source in its samples has a large one (Chu et al. 2017,
+      "CycleGAN, a Master of Steganography"). NaN where all are equal.
+    - `leak_mirrored`, `leak_turned`, `leak_tinted`: share of samples that look like reals changed so, where an
+      augmentation does that and the data does not: 0 where it is not certain, NaN where reals do not tell, see
+      `gan_lab.callbacks.leaks`. Told of only while p is 0.2 or more.
+    - `modes`: classes found among samples by the evaluation's extractor, where that is a cheap classifier of the
+      data's.
 
     Args:
         every_kimg: from one look to the next, in thousands of images; None for the end alone.

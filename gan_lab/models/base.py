@@ -129,21 +129,22 @@ class OneProcess:
 class Plumbing(TypedDict):
     """The settings that every model takes, whatever its algorithm.
 
-    optimizers: per group of networks a callable from parameters to an optimizer (`_partial_: true` in YAML).
-    schedules: per group a factor on its learning rate as a function of images seen; groups left out stay constant.
-    beta2: per group Adam's second beta, or a schedule of it; groups left out keep their optimizer's.
-    clip_norm: per group the largest gradient norm, more than 0; groups left out are not clipped.
-    freeze: what is not trained (Mo et al. 2020: FreezeD): names of parts of networks, such as discriminator.stages.0,
-        or how many layers of one from the image on, such as discriminator:10.
-    ema_half_life_kimg: half-life of the averaged networks in thousands of images, or a schedule of it; None for no
-        average.
-    ema_warmup: see `MovingAverage`.
-    augment: by name, in their order, what D sees reals and fakes through: see `gan_lab.augment.base`; None for one that
-        a recipe leaves out.
-    regularizers: by name, further terms of a phase's loss: see `gan_lab.regularizers.base`; None likewise.
-    batch_size: global batch of reals, 1 or more.
-    micro_batch_size: global size of the micro-batches in which gradients are accumulated; None for one, the batch.
-    seed: the run's seed, 0 or more.
+    Attributes:
+        optimizers: per group of networks a callable from parameters to an optimizer (`_partial_: true` in YAML).
+        schedules: per group a factor on its learning rate as a function of images seen; groups left out stay constant.
+        beta2: per group Adam's second beta, or a schedule of it; groups left out keep their optimizer's.
+        clip_norm: per group the largest gradient norm, more than 0; groups left out are not clipped.
+        freeze: what is not trained (Mo et al. 2020: FreezeD): names of parts of networks, such as
+            discriminator.stages.0, or how many layers of one from the image on, such as discriminator:10.
+        ema_half_life_kimg: half-life of the averaged networks in thousands of images, or a schedule of it; None for no
+            average.
+        ema_warmup: see `MovingAverage`.
+        augment: by name, in their order, what D sees reals and fakes through: see `gan_lab.augment.base`; None for one
+            that a recipe leaves out.
+        regularizers: by name, further terms of a phase's loss: see `gan_lab.regularizers.base`; None likewise.
+        batch_size: global batch of reals, 1 or more.
+        micro_batch_size: global size of the micro-batches in which gradients are accumulated; None for one, the batch.
+        seed: the run's seed, 0 or more.
     """
 
     optimizers: Mapping[str, Callable[..., Optimizer]]

@@ -12,8 +12,8 @@ from gan_lab.regularizers.r1 import r1_penalty
 class ConditionalR3GAN(ConditionalGANModule, R3GAN):
     """R3GAN (Huang et al. 2024) as trained on labelled data: each fake is of the class of the real it is paired with.
 
-    D, every batch: -mean[log sigmoid(D(x, y) - D(G(z, y), y))]
-        + gamma/2 * (mean[|grad D(x, y)|^2] + mean[|grad D(G(z, y), y)|^2]), slopes in the sample alone.
+    D, every batch: -mean[log sigmoid(D(x, y) - D(G(z, y), y))] +
+    gamma/2 * (mean[|grad D(x, y)|^2] + mean[|grad D(G(z, y), y)|^2]), slopes in the sample alone.
     G, every n_critic-th batch: -mean[log sigmoid(D(G(z, y), y) - D(x, y))], with fresh reals and their labels.
 
     Fakes are thus of classes as frequent as in the data, whatever `label_distribution` says, which is the law of the

@@ -567,7 +567,7 @@ def test_real_runs(command, tmp_path):
 
 
 def test_the_documented_commands_parse():
-    found = re.findall(r"^gan-lab-compare ([^#\n]*)", (ROOT / "docs" / "runs.md").read_text(), re.MULTILINE)
+    found = re.findall(r"^gan-lab-compare ([^#\n]*)", (ROOT / "docs" / "comparing.md").read_text(), re.MULTILINE)
     assert len(found) >= 3
     for words in found:
         compare.parse(words.split())

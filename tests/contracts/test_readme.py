@@ -4,28 +4,33 @@ import re
 import shlex
 import subprocess
 from itertools import product
+from pathlib import Path
 
 import pytest
 from conftest import ROOT, SMALL
+from documents import GUIDES, RECORDS, links
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from gan_lab import compare, report
 from gan_lab.config import register
 from gan_lab.runs.settings import plain
 
-PAGES = sorted((ROOT / "docs").glob("*.md"))
-DOCUMENTS = [
-    ROOT / name for name in ("README.md", "CONTRIBUTING.md", "slurm/README.md", "experiments/README.md")
-] + PAGES
 EXAMPLES = ("my_gan", "my_distance")  # of CONTRIBUTING.md, which has a test of its own
 FLAGS = {"--multirun", "--resolve", "--help"}
-COMMAND = re.compile(r"python -m gan_lab\.(\w+)([^`\n#]*)")
+COMMAND = re.compile(r"(?:python -m gan_lab\.|\bgan-lab-(?!platform))([\w-]+)([^`\n#]*)")
+WITH_OPTIONS = {"compare": compare.parse, "report": report.parse}
 
 
-def commands() -> list[tuple[str, str]]:
-    """(name, arguments) of every command in the documents; a name's bare name in the text is none."""
-    found = [match.groups() for path in DOCUMENTS for match in COMMAND.finditer(path.read_text())]
-    found = [(name, rest.strip()) for name, rest in found if not any(example in rest for example in EXAMPLES)]
+def commands(paths: list[Path]) -> list[tuple[str, str]]:
+    """(name, arguments) of every command in these documents; a command's bare name in the text is none."""
+    texts = [path.read_text().replace("\\\n", " ") for path in paths]
+    found = [match.groups() for text in texts for match in COMMAND.finditer(text)]
+    found = [
+        (name.replace("-", "_"), rest.strip())
+        for name, rest in found
+        if not any(example in rest for example in EXAMPLES)
+    ]
     return sorted({(name, rest) for name, rest in found if rest})
 
 
@@ -48,9 +53,20 @@ def swept(override) -> list:
     return [sweep.start, sweep.end] if override.is_interval_sweep() else list(override.sweep_string_iterator())
 
 
-@pytest.mark.parametrize(("name", "arguments"), commands())
+@pytest.mark.parametrize(("name", "arguments"), commands(GUIDES))
 def test_every_command_composes(name, arguments):
-    assert composed(name, arguments)
+    if name in WITH_OPTIONS:
+        assert WITH_OPTIONS[name](shlex.split(arguments))
+    else:
+        assert composed("train" if name == "doctor" else name, arguments)
+
+
+@pytest.mark.slow
+def test_every_command_of_a_record_composes():
+    found = commands(RECORDS)
+    assert len(found) > 80
+    for name, arguments in found:
+        assert composed(name, arguments), arguments
 
 
 def test_a_sweep_is_every_combination():
@@ -76,7 +92,7 @@ def test_a_generator_is_loaded_as_documented(command, tmp_path):
 
 def test_every_make_target_exists():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for path in DOCUMENTS:
+    for path in GUIDES:
         blocks = re.findall(r"^```sh\n(.*?)^```$|`([^`\n]+)`", path.read_text(), re.MULTILINE | re.DOTALL)
         wanted = re.findall(r"^make ([a-z-]+)", "\n".join("".join(pair) for pair in blocks), re.MULTILINE)
         assert set(wanted) <= targets, path
@@ -95,20 +111,11 @@ def test_no_document_installs_somebody_elses_package():
     assert not wrong.search("pip install 'gan-lab-platform[onnx]'")
 
 
-LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
-
-
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_links_lead_somewhere(path):
-    assert [link for link in LINK.findall(path.read_text()) if not (path.parent / link).exists()] == []
-
-
 def test_every_page_is_linked_from_the_readme():
-    linked = {(ROOT / link).resolve() for link in LINK.findall((ROOT / "README.md").read_text())}
-    reached = linked | {
-        (page.parent / link).resolve()
-        for page in linked
-        if page.suffix == ".md"
-        for link in LINK.findall(page.read_text())
-    }
-    assert [page.name for page in PAGES if page not in reached] == []
+    linked = led_to(ROOT / "README.md")
+    reached = linked.union(*(led_to(page) for page in linked if page.suffix == ".md"))
+    assert [page for page in GUIDES[1:] if page not in reached] == []
+
+
+def led_to(page: Path) -> set[Path]:
+    return {(page.parent / link.partition("#")[0]).resolve() for link in links(page) if not link.startswith("http")}
