@@ -146,7 +146,7 @@ def neighbours_of(loaded: Any, trust: list[str]) -> tuple[Any, list[str]]:
     """The training pictures of a run, or None and why they are not at hand."""
     from hydra.errors import HydraException
 
-    from gan_lab.demonstration.neighbours import training_pictures
+    from gan_lab.demonstration.training import training_pictures
 
     try:
         return training_pictures(loaded.config, trust), []

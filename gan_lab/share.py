@@ -50,7 +50,8 @@ def run(config: DictConfig) -> None:
     if settings["neighbours"] and found.neighbours is None:
         raise ValueError(
             f"neighbours=true: the run of {loaded.path} has drawn no nearest training pictures of these weights; "
-            "+metric@evaluation.metrics.memorization=memorization draws them in training, or leave it out"
+            "+metric@evaluation.metrics.memorization=memorization draws them in training, as experiment=own_pictures "
+            "does; or leave it out"
         )
     kept, kind = shareable(loaded.config), kind_of(loaded)
     mark = Mark(weights_sha256(loaded.network), settings["seed"])

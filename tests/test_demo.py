@@ -124,8 +124,8 @@ def test_training_pictures_of_a_run_are_found():
         replace(generator("styles"), config=composed("data=digits", "data.image_size=16", "data.limit=20")), []
     )
     assert remarks == []
-    assert len(found.samples) == 20
-    assert found.nearest(found.picture(7), 1) == [(7, 0.0)]
+    assert len(found.images) == 20
+    assert found.nearest(torch.from_numpy(found.images[7:8].copy()), 1) == [[(7, 0.0, False)]]
 
 
 def test_training_pictures_that_are_gone(tmp_path):

@@ -59,6 +59,10 @@ class CropsOfFolder(Folder):
         """See `DecodedImages`: height and width are each picture's own."""
         return (self.channels,)
 
+    def hint(self, sizes: Mapping[str, int]) -> str:
+        """See `DecodedImages`: windows have their pixels, however large the pictures are."""
+        return ""
+
     def writer(self, folder: Path) -> UnequalWriter:
         """See `DecodedImages`."""
         return UnequalWriter(folder)

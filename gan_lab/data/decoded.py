@@ -172,7 +172,13 @@ class DecodedImages(ImageData):
         self.class_names = images.class_names
         if collectives.rank() == 0:
             report(found, facts)
+            if hint := self.hint(facts["sizes"]):
+                log.warning("%s: %s", found.place, hint)
         return images
+
+    def hint(self, sizes: Mapping[str, int]) -> str:
+        """What a person should know of these sizes, "WIDTHxHEIGHT" -> how many, besides how they are read; else ""."""
+        return ""
 
     def _decode_once(self, split: str) -> Found:
         if split not in self._decoded:

@@ -1,5 +1,7 @@
 """A person's own pictures: a folder, or a zip, of images."""
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,8 @@ from gan_lab.data.decoded import DecodedImages
 from gan_lab.data.labelling import Classes, classes_of
 from gan_lab.data.reference import ReferenceSet
 from gan_lab.data.sources import Source, open_source
+
+SIZE_UNLESS_GIVEN = (32, 32)  # in conf/data/folder.yaml
 
 
 class Folder(DecodedImages):
@@ -58,6 +62,16 @@ class Folder(DecodedImages):
                     "subfolders, or set data.num_classes=0"
                 )
         return images
+
+    def hint(self, sizes: Mapping[str, int]) -> str:
+        """See `DecodedImages`: of pictures much larger than the size that is taken where none is given."""
+        shorter = sorted(min(map(int, size.split("x"))) for size, count in sizes.items() for _ in range(count))
+        if self.image_size != SIZE_UNLESS_GIVEN or shorter[len(shorter) // 2] < 2 * SIZE_UNLESS_GIVEN[0]:
+            return ""
+        return (
+            "seen at 32x32, the size where none is given, and half of them have at least twice as many pixels a side: "
+            f"gan-lab-look {self.keys[0]}={shlex.quote(str(self.root))} names a size, data.image_size=64 asks for it"
+        )
 
     def identity(self) -> str:
         """See `Data`: of both, where there is a test set."""

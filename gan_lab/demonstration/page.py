@@ -22,10 +22,11 @@ os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": 
 import gradio as gr
 
 from gan_lab.data.pictures import LARGE_ENOUGH, enlarged
-from gan_lab.demonstration.neighbours import Neighbours
 from gan_lab.demonstration.samples import MOST_FRAMES, Request, Samples, Step, Truncation
+from gan_lab.demonstration.training import nearest_to
 from gan_lab.demonstration.translations import Translations
 from gan_lab.latents.animation import save
+from gan_lab.metrics.picture_neighbors import PictureNeighbors
 from gan_lab.runs.checkpoint import LoadedGenerator
 
 HOST = "127.0.0.1"
@@ -51,7 +52,9 @@ footer { display: none !important; }
 """
 
 
-def page_of_samples(session: Samples, neighbours: Neighbours | None, remarks: list[str], folder: Path) -> gr.Blocks:
+def page_of_samples(
+    session: Samples, neighbours: PictureNeighbors | None, remarks: list[str], folder: Path
+) -> gr.Blocks:
     """The page of a generator of latents.
 
     Args:
@@ -154,8 +157,8 @@ def page_of_samples(session: Samples, neighbours: Neighbours | None, remarks: li
             made, rows = session.pictures(asked), []
             for number in sorted(picks)[:SAMPLES_WITH_NEIGHBOURS] or [0]:
                 rows.append((made[number], f"picture {number}"))
-                for place, distance in neighbours.nearest(made[number], NEAREST):
-                    rows.append((neighbours.picture(place), f"{place}: {distance:.1f}"))
+                for picture, near in nearest_to(made[number], neighbours, NEAREST):
+                    rows.append((picture, f"{near.number}: {near.distance:.1f}"))
             return gr.update(visible=True), rows
 
         def press(picks: list[int], event: gr.SelectData) -> tuple[Any, Any]:

@@ -53,7 +53,15 @@ def fetched() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         asked = [npm, "pack", f"{PACKAGE}@{VERSION}", "--ignore-scripts", "--pack-destination", folder]
         try:
-            subprocess.run(asked, check=True, capture_output=True, text=True, timeout=NPM_SECONDS, cwd=folder)
+            subprocess.run(
+                asked,
+                check=True,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=NPM_SECONDS,
+                cwd=folder,
+            )
         except (OSError, subprocess.SubprocessError) as error:
             said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
             raise RuntimeError(

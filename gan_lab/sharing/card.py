@@ -58,7 +58,11 @@ def evaluated(run: Path | None, images_seen: int, weights: str) -> Evaluated:
         return not isinstance(fakes, dict) or fakes.get("weights", weights) == weights
 
     hashes = {name: hash_ for name, hash_ in line.get("protocols", {}).items() if is_of_these(hash_)}
-    pictures = (path / f"neighbours_{images_seen:012d}.png" for path in (run / "pictures", run / "watch" / "pictures"))
+    pictures = (
+        folder / "pictures" / f"{name}_{images_seen:012d}.png"
+        for name in ("neighbours", "neighbours_pixels")  # of the metric, in its features, and of the callback
+        for folder in (run, run / "watch")
+    )
     return Evaluated(
         scores={name: value for name, value in line.get("scores", {}).items() if name in hashes},
         hashes=hashes,

@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from gan_lab.callbacks.neighbours import beside_nearest, points_of
+from gan_lab.callbacks.neighbours import beside_nearest
+from gan_lab.metrics.picture_neighbors import PictureNeighbors
 
 
 def levels(*values):
@@ -16,14 +17,14 @@ def levels(*values):
 
 def test_the_nearest_come_first():
     images = levels(10, 200, 120, 90)
-    rows = beside_nearest(torch.from_numpy(levels(100, 190)), images, points_of(images, flip=False), 2)
+    rows = beside_nearest(torch.from_numpy(levels(100, 190)), PictureNeighbors(images, mirrored=False), 2)
     assert rows[:, :, 0, 0, 31].tolist() == [[100, 90, 120], [190, 200, 120]]
 
 
 def test_mirrored_ones_are_found_and_drawn_mirrored_where_training_shows_them():
     images = levels(200, 30)
     sample = torch.from_numpy(levels(200)).flip(-1)
-    alone = beside_nearest(sample, images, points_of(images, flip=False), 1)
-    both = beside_nearest(sample, images, points_of(images, flip=True), 5)
+    alone = beside_nearest(sample, PictureNeighbors(images, mirrored=False), 1)
+    both = beside_nearest(sample, PictureNeighbors(images, mirrored=True), 5)
     assert alone[0, 1, 0, 0, [0, 31]].tolist() == [0, 30]
     assert both[0, :, 0, 0, [0, 31]].tolist() == [[200, 0], [200, 0], [30, 0]]  # each image once

@@ -183,6 +183,14 @@ def test_modes_are_converted_and_reported(tmp_path, caplog):
     assert images_of(folder(root, tmp_path, channels=1))[:, 0, 4, 4].tolist()[1:3] == [255, 100]
 
 
+@pytest.mark.parametrize(("side", "image_size", "told"), [(64, 32, True), (63, 32, False), (64, [48, 48], False)])
+def test_pictures_much_larger_than_what_is_taken_without_a_word_are_told_of(side, image_size, told, tmp_path, caplog):
+    write_image_folder(tmp_path / "pictures", count=3, size=(side, side + 8))
+    folder(tmp_path / "pictures", tmp_path, image_size=image_size).reference("train")
+    assert ("data.image_size=64 asks for it" in caplog.text) is told
+    assert (f"gan-lab-look data.root={tmp_path / 'pictures'}" in caplog.text) is told
+
+
 def test_odd_sizes_are_brought_to_one_and_reported(tmp_path, caplog):
     root = tmp_path / "pictures"
     write_image_folder(root, count=3)

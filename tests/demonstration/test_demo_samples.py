@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 from tiny_generators import generator
 
-from gan_lab.demonstration.neighbours import Neighbours
 from gan_lab.demonstration.samples import Request, Samples, Step, Truncation
+from gan_lab.demonstration.training import nearest_to
 from gan_lab.evaluation.generation import asked
 from gan_lab.latents.sliders import Slider, read, shifted, write
 from gan_lab.latents.space import space_of
+from gan_lab.metrics.picture_neighbors import PictureNeighbors
 from gan_lab.networks.stylegan2 import StyleGAN2Generator
 from gan_lab.sample import images
 from gan_lab.sampling import LabelledInputs, LatentInputs
@@ -194,22 +195,16 @@ def test_how_many_are_shown():
             Samples(generator("latents"), count=count, sliders={})
 
 
-class Stored:
-    """A reference set of 3 pictures of 32x32: black, a gradient to the right, white."""
-
+def test_nearest_training_pictures():
+    """Of 3 of 32x32: black, a gradient to the right, white."""
     images = np.stack([np.zeros((1, 32, 32)), np.tile(np.arange(32) * 8, (1, 32, 1)), np.full((1, 32, 32), 255)])
     images = images.astype(np.uint8)
-
-    def blocks(self, size):
-        return (torch.from_numpy(self.images[first : first + size]) for first in range(0, 3, size))
-
-
-def test_nearest_training_pictures():
-    plain, mirrored = (Neighbours(Stored(), mirrored=flag) for flag in (False, True))
+    plain, mirrored = (PictureNeighbors(images, mirrored=flag) for flag in (False, True))
     grey = Image.fromarray(np.full((32, 32), 200, np.uint8))
-    assert plain.nearest(grey, 2)[0] == (2, 55.0)
-    assert len(plain.nearest(grey, 5)) == 3
-    gradient = Image.fromarray(Stored.images[1, 0, :, ::-1].copy())
-    assert plain.nearest(gradient, 1)[0][1] > 50
-    assert mirrored.nearest(gradient, 1)[0] == (1, 0.0)
-    assert np.array_equal(np.asarray(plain.picture(1)), Stored.images[1, 0])
+    assert nearest_to(grey, plain, 2)[0][1] == (2, 55.0, False)
+    assert len(nearest_to(grey, plain, 5)) == 3
+    gradient = Image.fromarray(images[1, 0, :, ::-1].copy())
+    assert nearest_to(gradient, plain, 1)[0][1].distance > 50
+    ((picture, near),) = nearest_to(gradient, mirrored, 1)
+    assert near == (1, 0.0, True)
+    assert np.array_equal(np.asarray(picture), np.asarray(gradient))

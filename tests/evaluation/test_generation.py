@@ -14,6 +14,7 @@ from gan_lab.networks.stylegan2 import StyleGAN2Generator
 from gan_lab.runs.checkpoint import LoadedGenerator
 from gan_lab.sample import draw_rows
 from gan_lab.sampling import CodedInputs, Draws, LabelledInputs, LatentInputs
+from gan_lab.sharing.marks import Mark
 
 
 class Normed(nn.Module):
@@ -229,7 +230,7 @@ class OwnNoise(nn.Module):
 def strip(network, tmp_path, monkeypatch):
     """(rows, columns, H, W) pixels of a strip whose latents stand still, as the command draws it."""
     monkeypatch.setattr(LatentInputs, "between", lambda self, first, second, t: first)
-    draw_rows(loaded(network), interpolations(loaded(network), seed=2), tmp_path / "strip.png", seed=2)
+    draw_rows(loaded(network), interpolations(loaded(network), seed=2), tmp_path / "strip.png", Mark("", 2))
     page = torch.from_numpy(np.array(Image.open(tmp_path / "strip.png"))).float()
     height, width = ((side - 2) // count for side, count in zip(page.shape[:2], (8, 9), strict=True))
     return page[2:, 2:].unfold(0, height - 2, height).unfold(1, width - 2, width)
