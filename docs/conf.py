@@ -36,6 +36,7 @@ exclude_patterns = [
 myst_heading_anchors = 4
 
 # Each thing once, where it is defined.
+autodoc_mock_imports = ["gradio"]  # the extra demo, which the documentation does not need
 autodoc_default_options = {"members": True, "show-inheritance": True, "ignore-module-all": True}
 autodoc_inherit_docstrings = False  # those of other libraries are written for other tools
 autodoc_member_order = "bysource"
