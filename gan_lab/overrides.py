@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Override
+from hydra.core.override_parser.types import ChoiceSweep, Override, Sweep
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
@@ -156,6 +156,11 @@ def values_of(words: Sequence[str]) -> dict[str, Any]:
     """Key -> value of overrides that the grammar allows; a later one of the same key counts."""
     parser = OverridesParser.create()
     return {key_of(word): parser.parse_override(word).value() for word in words}
+
+
+def is_sweep(value: Any) -> bool:
+    """Whether a value of `values_of` stands for several, as a,b,c does."""
+    return isinstance(value, Sweep)
 
 
 def key_of(word: str) -> str:

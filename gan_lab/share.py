@@ -31,9 +31,10 @@ def run(config: DictConfig) -> None:
     """
     from gan_lab.data.pictures import save_png
     from gan_lab.runs.checkpoint import describe, load_generator, weights_sha256, write_snapshot
+    from gan_lab.runs.records import read_json
     from gan_lab.sampling import check_seed
     from gan_lab.sharing import hub
-    from gan_lab.sharing.card import card, evaluated, licence_for
+    from gan_lab.sharing.card import card, evaluated, known_from, licence_for
     from gan_lab.sharing.config import shareable
     from gan_lab.sharing.marks import Mark
 
@@ -46,12 +47,17 @@ def run(config: DictConfig) -> None:
     device = choose_device(settings["device"])
     loaded = load_generator(settings["checkpoint"], device=device, trust=settings["trust"], **direction)
     licence = licence_for(settings["licence"], loaded.licence)
-    found = evaluated(run_of(loaded, settings["trust"]), loaded.images_seen, loaded.weights)
+    earlier_card = read_json(loaded.path.with_suffix(".json")) or {}
+    shared_before = "scores" in earlier_card
+    found = (
+        known_from(earlier_card)
+        if shared_before
+        else evaluated(run_of(loaded, settings["trust"]), loaded.images_seen, loaded.weights)
+    )
     if settings["neighbours"] and found.neighbours is None:
         raise ValueError(
             f"neighbours=true: the run of {loaded.path} has drawn no nearest training pictures of these weights; "
-            "+metric@evaluation.metrics.memorization=memorization draws them in training, as experiment=own_pictures "
-            "does; or leave it out"
+            "callbacks.neighbours of experiment=own_pictures draws them in training; leave it out here"
         )
     kept, kind = shareable(loaded.config), kind_of(loaded)
     mark = Mark(weights_sha256(loaded.network), settings["seed"])
@@ -65,6 +71,7 @@ def run(config: DictConfig) -> None:
         "scores": found.scores,
         "score_protocols": found.hashes,
         "protocols": found.protocols,
+        "started_from_others": earlier_card.get("started_from_others", loaded.config.get("init_from") is not None),
     }
     with_grid = kind in ("latents", "labels")
     sheet = (
@@ -81,7 +88,6 @@ def run(config: DictConfig) -> None:
         kind=kind,
         grid=with_grid,
         neighbours=settings["neighbours"],
-        started_from_others=loaded.config.get("init_from") is not None,
     )
     made_folder(out)
     for path in earlier:
@@ -97,7 +103,7 @@ def run(config: DictConfig) -> None:
     print(f"{loaded.path} ({loaded.weights}, {loaded.images_seen / 1000:.1f} kimg)\nlicence {licence}")
     print(f"card    {out / 'README.md'}\nfiles   {', '.join([*digests, MANIFEST])} in {out}")
     if api is not None:
-        where = hub.push(api, out, [*digests, MANIFEST], settings["hub"], private=settings["hub_private"])
+        where = hub.push(api, out, [*digests, MANIFEST], settings["hub"], private=settings["hub_private"], earlier=OWN)
         print(f"hub     {where}")
 
 

@@ -171,7 +171,8 @@ def test_training_pictures_only_where_asked_for(run, here, tmp_path):
     assert "has drawn no nearest training pictures" in refused.output
     assert not (tmp_path / "shared").exists()
     (run / "pictures").mkdir()
-    Image.new("L", (4, 4), 7).save(run / "pictures" / "neighbours_000000001000.png")
+    Image.new("L", (4, 4), 9).save(run / "pictures" / "neighbours_000000001000.png")  # of what it is scored against
+    Image.new("L", (4, 4), 7).save(run / "pictures" / "neighbours_pixels_000000001000.png")
     assert here("share", *SHARE, "out=without", LICENCE).code == 0
     assert not (tmp_path / "without" / "neighbours.png").exists()
     assert here("share", *SHARE, "out=shared", LICENCE, "neighbours=true").code == 0
@@ -179,6 +180,47 @@ def test_training_pictures_only_where_asked_for(run, here, tmp_path):
     assert "neighbours.png" in json.loads((tmp_path / "shared" / "manifest.json").read_text())["sha256"]
     assert "(neighbours.png)" in card_of(tmp_path / "shared")[1]
     assert "(neighbours.png)" not in card_of(tmp_path / "without")[1]
+    (run / "scores.jsonl").unlink()  # a run that is not scored draws them, too
+    assert here("share", *SHARE, "out=unscored", LICENCE, "neighbours=true").code == 0
+    assert "no score says whether" in card_of(tmp_path / "unscored")[1]
+    assert "(neighbours.png)" in card_of(tmp_path / "unscored")[1]
+
+
+def test_scores_against_other_pictures_say_nothing_of_copies(run, here, tmp_path):
+    held_out = (run / "protocols.json").read_text().replace('"split": "train"', '"split": "train[1000:]"')
+    (run / "protocols.json").write_text(held_out)
+    assert here("share", *SHARE, "out=shared", LICENCE).code == 0
+    text = card_of(tmp_path / "shared")[1]
+    assert "in all pixels" not in text
+    assert "no score says whether" in text
+    assert "| authpct_net500 | 61 |" in text
+
+
+def test_sharing_what_was_shared_keeps_what_is_known(run, here, tmp_path):
+    assert here("share", *SHARE, "out=shared", LICENCE).code == 0
+    assert here("share", "checkpoint=shared", "out=again", "device=cpu").code == 0
+    for name in ("README.md", "generator.json"):
+        assert (tmp_path / "again" / name).read_text() == (tmp_path / "shared" / name).read_text()
+
+
+def test_weights_of_others_are_not_called_trained_here(tmp_path, here):
+    about = describe({"model": config_at(tmp_path)["model"]})
+    about |= {"images_seen": 0, "network": "generator", "weights": "ema", "inputs": {}, "licence": KNOWN["nvidia"]}
+    (tmp_path / "imported").mkdir()
+    write_snapshot(tmp_path / "imported" / "generator.safetensors", generator("latents").network, about)
+    assert here("share", "checkpoint=imported", "out=shared", "device=cpu").code == 0
+    text = card_of(tmp_path / "shared")[1]
+    assert "whose weights were trained elsewhere" in text
+    assert "images seen in training" not in text
+
+
+def test_fewer_pictures_than_the_set_has(run, here, tmp_path):
+    path = run / "checkpoints" / "000000001000.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["config"]["data"]["limit"] = 100
+    torch.save(checkpoint, path)
+    assert here("share", *SHARE, "out=shared", LICENCE).code == 0
+    assert "- pictures: 100\n" in card_of(tmp_path / "shared")[1]
 
 
 def test_what_lies_there_already(run, here, tmp_path):
@@ -228,7 +270,6 @@ def test_a_licence_goes_on_from_a_shared_folder(run, here, tmp_path):
     assert f"what is made of them keeps it: {KNOWN['nvidia']}" in refused.output
     assert here("share", "checkpoint=one", "device=cpu", "out=two").code == 0
     assert load_generator(tmp_path / "two").licence == KNOWN["nvidia"]
-    assert "None are known of these weights" in card_of(tmp_path / "two")[1]
     assert "Not measured" in card_of(tmp_path / "two")[1]
 
 
@@ -295,9 +336,13 @@ def test_no_place_of_this_machine_is_left():
     config = config_at("/home/me") | {"trainer": {"x": "/home/me"}}
     config["data"]["source_data"] = {"download": True, "root": "/home/me/data", "folder": "train"}
     config["model"]["perceptual"] = {"weights": "C:\\Users\\me\\net.pth", "levels": ["~/x/y", 3, None]}
+    config["data"]["condition"] = {"masks": {"root": "/home/me/masks", "test_root": "alpha"}}
     kept = shareable(config)
     assert set(kept) == {"model", "data", "evaluation"}
-    assert kept["data"]["root"] == kept["data"]["test_root"] == "FOLDER"
+    assert (kept["data"]["root"], kept["data"]["test_root"]) == ("FOLDER", "FOLDER_test_root")
+    assert kept["data"]["condition"]["masks"] == {"root": "FOLDER_condition_masks_root", "test_root": "alpha"}
+    unpaired = shareable({"data": {"folder": "/home/me/a", "root": "/home/me/b", "path": "user/name"}})["data"]
+    assert unpaired == {"folder": "FOLDER", "root": "FOLDER_root", "path": "user/name"}
     assert kept["data"]["source_data"] == {"download": True, "root": "data", "folder": "train"}
     assert kept["data"]["cache_dir"] == "cache"
     assert kept["evaluation"]["extractor"]["weights"] == "net.pth"
@@ -311,11 +356,14 @@ def test_no_place_of_this_machine_is_left():
 class StandIn:
     """Takes what the Hub would be sent."""
 
-    def __init__(self, broken: str | None = None) -> None:
-        self.calls, self.broken = [], broken
+    def __init__(self, broken: str | None = None, private: bool = True) -> None:
+        self.calls, self.broken, self.private = [], broken, private
 
     def create_repo(self, repository, **given):
         self.calls.append(("create_repo", repository, given))
+
+    def repo_info(self, repository, **given):
+        return SimpleNamespace(private=self.private)
 
     def upload_folder(self, **given):
         if self.broken is not None:
@@ -348,6 +396,11 @@ def test_a_folder_on_the_hub(run, here, tmp_path, monkeypatch):
     assert sent["repo_id"] == "me/gulls"
     assert "notes.txt" not in sent["allow_patterns"]
     assert {"README.md", "generator.safetensors", "manifest.json"} <= set(sent["allow_patterns"])
+    assert "neighbours.png" in sent["delete_patterns"], "of an earlier upload"
+    assert not set(sent["delete_patterns"]) & set(sent["allow_patterns"])
+    with pytest.raises(ValueError, match="is there and public: hub_private=false"):
+        push(public := StandIn(private=False), "shared", ["README.md"], "me/gulls", private=True)
+    assert [call[0] for call in public.calls] == ["create_repo"]
     with pytest.raises(OSError, match=r"hub=me/gulls: no room. shared is whole"):
         push(StandIn("no room"), "shared", ["README.md"], "me/gulls", private=True)
     for name in ("gulls", "me/", "me/gulls/more", "me/../x", "https://huggingface.co/me/gulls"):

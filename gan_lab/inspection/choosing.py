@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gan_lab.inspection.plan import WAYS, plan_for, size_for
-from gan_lab.overrides import key_of, values_of
+from gan_lab.overrides import is_sweep, key_of, values_of
 from gan_lab.runs.records import read_json
 
 RECIPE = "own_pictures"
@@ -46,8 +46,9 @@ class Chosen(NamedTuple):
 def chosen_for(words: Sequence[str]) -> Chosen:
     """The words of a training command, with those that suit the pictures of `data.root` before a person's own.
 
-    Nothing is looked at unless `experiment=own_pictures` is among them, nor where all of size, batch, model, network
-    and length are. What a person gives is not chosen. A run in `run_dir` goes on with what was chosen for it.
+    Nothing is looked at unless `experiment=own_pictures` is among them, nor where all of size, batch, model, network,
+    length and split are, as in the words of the ranks and jobs that another process starts. What a person gives is not
+    chosen. A run in `run_dir` goes on with what was chosen for it.
 
     Raises:
         ValueError, OSError: there are no pictures to choose by, or nothing fits.
@@ -55,12 +56,17 @@ def chosen_for(words: Sequence[str]) -> Chosen:
     overrides = list(takewhile(lambda word: not word.startswith("-"), words))
     options = list(words[len(overrides) :])
     given = values_of(overrides)
-    if given.get("experiment") != RECIPE or all(key in given for key in OF_PLAN):
+    if given.get("experiment") != RECIPE or (all(key in given for key in OF_PLAN) and is_split(given)):
         return Chosen(list(words), "")
     stored = stored_words(given)
     about, proposed = ("as when this run began", stored) if stored else look_and_choose(given)
     kept = [word for word in proposed if key_of(word) not in given]
-    return Chosen([*kept, *overrides, *options], as_text(about, kept))
+    return Chosen([*kept, *overrides, *options], as_text(about, kept) if kept else "")
+
+
+def is_split(given: Mapping[str, Any]) -> bool:
+    """Whether the command line says which pictures are kept for scores."""
+    return any(key in given for key in (*SPLITTING, "data.test_root", SUBSET))
 
 
 def stored_words(given: Mapping[str, Any]) -> list[str]:
@@ -77,6 +83,12 @@ def look_and_choose(given: Mapping[str, Any]) -> tuple[str, list[str]]:
     from gan_lab.data.sources import names_in, open_source
     from gan_lab.inspection.survey import look_at
 
+    for key in ("data.root", "data.image_size", "data.channels", "data.center_crop", "model"):
+        if is_sweep(given.get(key)):
+            raise ValueError(
+                f"experiment={RECIPE} chooses by one value of {key}, and this sweep has several; one command each, "
+                "or sweep over other keys"
+            )
     root = given.get("data.root")
     if root is None:
         raise ValueError(f"experiment={RECIPE} needs your pictures: data.root=PATH of a folder or zip")

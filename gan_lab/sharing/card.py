@@ -46,9 +46,13 @@ def evaluated(run: Path | None, images_seen: int, weights: str) -> Evaluated:
     """
     if run is None:
         return Evaluated()
+    picture = (
+        f"neighbours_pixels_{images_seen:012d}.png"  # of the callback: a metric's shows what it was scored against
+    )
+    drawn = run / "pictures" / picture if (run / "pictures" / picture).is_file() else None
     line = next((line for line in scores_of(run) if line["images_seen"] == images_seen), None)
     if line is None:
-        return Evaluated()
+        return Evaluated(neighbours=drawn)
     known: dict[str, Any] = {}
     for folder in (run / "watch", run):
         known |= read_json(folder / "protocols.json") or {}
@@ -58,17 +62,17 @@ def evaluated(run: Path | None, images_seen: int, weights: str) -> Evaluated:
         return not isinstance(fakes, dict) or fakes.get("weights", weights) == weights
 
     hashes = {name: hash_ for name, hash_ in line.get("protocols", {}).items() if is_of_these(hash_)}
-    pictures = (
-        folder / "pictures" / f"{name}_{images_seen:012d}.png"
-        for name in ("neighbours", "neighbours_pixels")  # of the metric, in its features, and of the callback
-        for folder in (run, run / "watch")
-    )
     return Evaluated(
         scores={name: value for name, value in line.get("scores", {}).items() if name in hashes},
         hashes=hashes,
         protocols={hash_: known[hash_] for hash_ in sorted(set(hashes.values())) if hash_ in known},
-        neighbours=next((path for path in pictures if path.is_file()), None),
+        neighbours=drawn,
     )
+
+
+def known_from(about: Mapping[str, Any]) -> Evaluated:
+    """What generator.json of a folder that was shared before says."""
+    return Evaluated(about["scores"], about["score_protocols"], about["protocols"])
 
 
 def licence_for(asked: str | None, inherited: str | None) -> str:
@@ -113,7 +117,6 @@ def card(
     kind: str,
     grid: bool,
     neighbours: bool,
-    started_from_others: bool,
 ) -> str:
     """README.md of a shared generator.
 
@@ -125,13 +128,12 @@ def card(
         found: see `evaluated`.
         kind: "latents", "labels", "pictures" or "points": what it makes pictures of, or that it makes points.
         grid, neighbours: whether these pictures lie beside it.
-        started_from_others: whether the training began from other weights.
     """
     model = str(config["model"]["_target_"]).rsplit(".", 1)[-1]
     parts = [
         f"---\n{yaml.safe_dump(front_matter(licence, kind, model), sort_keys=False, allow_unicode=True)}---",
         f"# {plain_text(title)}",
-        f"A generator trained with {SOFTWARE}: {plain_text(model)}, of {training(about, started_from_others)}.",
+        f"A generator {origin(about, plain_text(model), imported=not config.get('data'))}.",
     ]
     if grid:
         parts.append("![samples](grid.png)")
@@ -168,11 +170,14 @@ def front_matter(licence: str, kind: str, model: str) -> dict[str, Any]:
     return matter | {"tags": list(dict.fromkeys(["gan", "gan_lab", model.lower(), *further]))}
 
 
-def training(about: Mapping[str, Any], started_from_others: bool) -> str:
-    """How long it was trained, and which weights these are."""
+def origin(about: Mapping[str, Any], model: str, *, imported: bool) -> str:
+    """Who trained it, how long, and which weights these are."""
+    if imported and not about["images_seen"]:
+        return f"whose weights were trained elsewhere, and imported with {SOFTWARE} for its {model}"
     kind = "averaged" if about["weights"] == "ema" else "as they were, since the recipe averages none,"
-    began = ", from other weights on" if started_from_others else ""
-    return f"{about['images_seen'] / 1000:g} thousand images seen in training{began}; its weights {kind}".rstrip(",")
+    began = ", from other weights on" if about["started_from_others"] else ""
+    length = f"{about['images_seen'] / 1000:g} thousand images seen in training{began}"
+    return f"trained with {SOFTWARE}: {model}, of {length}; its weights {kind}".rstrip(",")
 
 
 def loading(kind: str) -> str:
@@ -194,8 +199,9 @@ def data_lines(config: Mapping[str, Any], found: Evaluated) -> list[str]:
     data = config.get("data") or {}
     trained = found.reference("train")
     lines = [f"- name: {plain_text(str(data.get('name', 'not known')))}"]
-    if "count" in trained:
-        lines.append(f"- pictures: {trained['count']:,}")
+    fewer = data.get("limit") or data.get("subset")
+    if "count" in trained or fewer:
+        lines.append(f"- pictures: {min(filter(None, (trained.get('count'), fewer))):,}")
     if data.get("sample_shape"):
         channels, *size = data["sample_shape"]
         lines.append(f"- size: {'x'.join(map(str, size))}, {channels} channels" if size else f"- size: {channels}")
@@ -225,11 +231,12 @@ def score_lines(found: Evaluated) -> Iterator[str]:
 
 
 def copies_lines(found: Evaluated, neighbours: bool) -> list[str]:
-    """What is known of samples that are training pictures."""
+    """What is known of samples that are training pictures; scores against others say nothing of them."""
     copies = {
         name: value
         for name, value in found.scores.items()
-        if name.startswith("authpct") and found.protocols.get(found.hashes[name], {}).get("reference")
+        if name.startswith("authpct")
+        and (found.protocols.get(found.hashes[name], {}).get("reference") or {}).get("split") == "train"
     }
     lines = []
     for name, value in copies.items():
@@ -242,10 +249,11 @@ def copies_lines(found: Evaluated, neighbours: bool) -> list[str]:
         else:
             said = f"{value:.4g} % are farther from their nearest picture than that is from its own nearest other"
         lines.append(f"- {plain_text(name)}: {said} ({plain_text(against)})")
+    pictures = ["![samples and the training pictures nearest to them](neighbours.png)"] if neighbours else []
     if not lines:
-        return ["Not measured: nothing is known of whether samples are copies of training pictures."]
+        return ["Not measured: no score says whether samples are copies of training pictures.", *pictures]
     said = "They say how near samples are to the training pictures, and prove no absence of copies."
-    return ["\n".join(lines), said, *(["![nearest training pictures](neighbours.png)"] if neighbours else [])]
+    return ["\n".join(lines), said, *pictures]
 
 
 def plain_text(text: str) -> str:

@@ -1,11 +1,15 @@
 """A shared folder on the Hub, https://huggingface.co, under the name of a person or an organization."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]{0,94}[A-Za-z0-9])?/[A-Za-z0-9](?:[\w.-]{0,94}[A-Za-z0-9])?", re.ASCII)
+
+
+class PublicRepositoryError(Exception):
+    """A repository that everybody can see, where a private one is asked for."""
 
 
 def hub_for(repository: str) -> Any:
@@ -30,26 +34,40 @@ def hub_for(repository: str) -> Any:
     return huggingface_hub.HfApi()
 
 
-def push(api: Any, folder: Path, names: Iterable[str], repository: str, *, private: bool) -> str:
+def push(
+    api: Any, folder: Path, names: Collection[str], repository: str, *, private: bool, earlier: Iterable[str] = ()
+) -> str:
     """Upload these files of a folder in one commit, into a repository that is made where it is missing.
+
+    Files of an earlier upload that are not among them go; the repository's history keeps them.
 
     Args:
         api: a `huggingface_hub.HfApi`.
-        private: of a repository that is made here; one that is there stays as it is.
+        earlier: names of files that an earlier upload may have left there.
+        private: nobody else may see it; a repository that is there and public is then refused.
     Returns:
         where it is now.
     Raises:
         OSError: it could not be done; the folder is whole.
+        ValueError: the repository is public, and `private` asks for another.
     """
     try:
         api.create_repo(repository, repo_type="model", private=private, exist_ok=True)
+        is_public = api.repo_info(repository, repo_type="model").private is False
+        if private and is_public:
+            raise PublicRepositoryError
         api.upload_folder(
             folder_path=folder,
             repo_id=repository,
             repo_type="model",
             allow_patterns=sorted(names),
+            delete_patterns=sorted(set(earlier).difference(names)),
             commit_message="Generator of gan_lab",
         )
+    except PublicRepositoryError:
+        raise ValueError(
+            f"hub={repository} is there and public: hub_private=false uploads into it, another name makes a private one"
+        ) from None
     except Exception as error:  # of the network, the library or the Hub
         raise OSError(
             f"hub={repository}: {str(error).strip() or type(error).__name__}. {folder} is whole; once that is mended, "

@@ -112,3 +112,18 @@ def test_what_cannot_be_chosen_is_refused(root, word, message):
 def test_pictures_are_needed():
     with pytest.raises(ValueError, match=r"data.root=PATH"):
         chosen_for(["experiment=own_pictures"])
+
+
+def test_a_full_command_without_a_split_is_split(root):
+    words = [
+        *("experiment=own_pictures", f"data.root={root}", "data.image_size=32", "data.batch_size=8"),
+        *("model=dcgan", "network=dcgan", "total_kimg=1"),
+    ]
+    assert chosen_for([*words, "data.limit=3"]).words == [*words, "data.limit=3"]
+    assert chosen_for(words).words != words
+
+
+@pytest.mark.parametrize("word", ["data.image_size=32,64", "model=gan,r3gan", "data.root=a,b", "data.channels=1,3"])
+def test_one_look_is_for_one_value(word, root):
+    with pytest.raises(ValueError, match=f"chooses by one value of {word.partition('=')[0]}"):
+        chosen_for(["experiment=own_pictures", f"data.root={root}", word])
