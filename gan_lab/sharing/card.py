@@ -46,9 +46,7 @@ def evaluated(run: Path | None, images_seen: int, weights: str) -> Evaluated:
     """
     if run is None:
         return Evaluated()
-    picture = (
-        f"neighbours_pixels_{images_seen:012d}.png"  # of the callback: a metric's shows what it was scored against
-    )
+    picture = f"neighbours_pixels_{images_seen:012d}.png"  # of the callback; a metric draws what it compares with
     drawn = run / "pictures" / picture if (run / "pictures" / picture).is_file() else None
     line = next((line for line in scores_of(run) if line["images_seen"] == images_seen), None)
     if line is None:
