@@ -1,5 +1,6 @@
 """What all tests share: one thread, a cache of their own, and runs of the train command in processes of their own."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -14,6 +15,13 @@ pytest_plugins = ["in_process", "ranks"]
 ROOT = Path(__file__).resolve().parent.parent
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
 parsed_once.install()
+
+
+def pytest_collection_finish() -> None:
+    """What libraries and tests have loaded is no garbage: collections pass over it, and are rarer."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,9 +1,10 @@
-"""Config files are parsed once per process: Hydra reads some thirty of them for each command that it composes."""
+"""Config files and interpolations are parsed once per process: Hydra reads some thirty files for each command."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, _utils, base, grammar_parser
 
 _parse = OmegaConf.load
 _known: dict[str, Any] = {}
@@ -25,3 +26,6 @@ def load(file: Any) -> DictConfig | ListConfig:
 
 def install() -> None:
     OmegaConf.load = staticmethod(load)
+    parse = functools.cache(grammar_parser.parse)  # its trees are only read
+    for module in (grammar_parser, _utils, base):
+        module.parse = parse

@@ -1,5 +1,7 @@
 """Loaded once by the fork server, so that each command under test starts at once: what they all import and read."""
 
+import gc
+
 import parsed_once
 import pytorch_lightning  # noqa: F401
 import sklearn.datasets  # noqa: F401
@@ -32,3 +34,6 @@ torch.set_num_threads(1)
 parsed_once.install()
 with initialize_config_dir(version_base="1.3", config_dir=register()):  # reads the plugins, too
     compose("train", ["model.generator.width=4"])
+
+# What is loaded stays: collections in the forked processes neither visit it nor copy its pages.
+gc.freeze()
