@@ -22,6 +22,7 @@ help:
 	  echo "gan_lab needs Python 3.11, 3.12 or 3.13 with venv. Tried: $(or $(PYTHON),$(CANDIDATES))." >&2; \
 	  echo "Install one (on Debian and Ubuntu: apt install python3 python3-venv), or name it: make PYTHON=/path/to/python" >&2; \
 	  exit 1; }
+	@test ! -L .venv || { echo '.venv is a link, and what it names would be cleared: remove the link, or run in its place.' >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	$(PY) -m pip install -e '.[dev,docs,onnx,slurm,sweep,tensorboard,transformers]'
 	@touch $@
