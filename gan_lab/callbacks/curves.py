@@ -52,8 +52,9 @@ def draw(folder: Path) -> Path | None:
         if len(scored.lines) > 1:
             scored.legend()
     else:
-        scored.set_title("not scored")
-    for axis in axes.flat:
+        scored.set_axis_off()
+        scored.text(0.5, 0.5, "not scored", ha="center", va="center")
+    for axis in axes.flat[: None if scores else 3]:
         axis.set_xlabel("kimg")
         axis.grid(alpha=0.3)
     path = folder / "curves.png"

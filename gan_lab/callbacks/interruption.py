@@ -5,7 +5,7 @@ from typing import Any
 from pytorch_lightning import Callback, Trainer
 
 from gan_lab import collectives
-from gan_lab.callbacks.base import callbacks_of
+from gan_lab.callbacks.base import callbacks_of, is_first_rank
 from gan_lab.callbacks.checkpointing import Checkpointing
 from gan_lab.distributed.preemption import ENDING, RANKING, signals
 
@@ -23,7 +23,9 @@ class Interruption(Callback):
         self.received: int | None = None
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        signals.note(RANKING)
+        signals.note(
+            RANKING, "stopping after this step, and saving; a second Ctrl-C ends at once" if is_first_rank() else ""
+        )
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if collectives.is_distributed() and batch_idx % AGREE_EVERY:

@@ -63,7 +63,7 @@ class Progress(Callback):
         rate = done / elapsed if elapsed > 0 and done else 0.0
         left = _duration((total - seen) / rate) if rate else "?"
         print(
-            f"{seen / 1000:.1f} of {total / 1000:g} kimg, {rate:.0f} images/s, {left} left  {_notes(pl_module.latest)}",
+            f"{seen / 1000:.1f} of {total / 1000:g} kimg, {_rate(rate)}, {left} left  {_notes(pl_module.latest)}",
             flush=True,
         )
 
@@ -86,8 +86,7 @@ class ImagesColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        rate = f"{speed:,.0f} images/s" if speed else "– images/s"
-        return Text(f"{task.completed / 1000:.1f}/{(task.total or 0) / 1000:g} kimg  {rate}")
+        return Text(f"{task.completed / 1000:.1f}/{(task.total or 0) / 1000:g} kimg  {_rate(speed or 0.0)}")
 
 
 def _notes(latest: dict[str, float]) -> str:
@@ -95,7 +94,16 @@ def _notes(latest: dict[str, float]) -> str:
     return "  ".join(f"{name.removeprefix('eval/')} {value:.3g}" for name, value in shown.items())
 
 
+def _rate(images: float) -> str:
+    """Of a second: whole ones, or two digits of few."""
+    if not images:
+        return "– images/s"
+    return f"{images:,.0f} images/s" if images >= 10 else f"{images:.2g} images/s"
+
+
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(max(0, int(seconds)), 60)  # the last batch may go beyond the end
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+    days, hours = divmod(hours, 24)
+    clock = f"{hours}:{minutes:02d}:{rest:02d}" if hours or days else f"{minutes}:{rest:02d}"
+    return f"{days} days {clock}" if days > 1 else f"1 day {clock}" if days else clock

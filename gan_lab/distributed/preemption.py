@@ -1,5 +1,6 @@
 """Signals that ask a run to end: noted, never acted on in the handler; and a job's way back into SLURM's queue."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -29,12 +30,13 @@ class Signals:
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._saying: bytes = b""
         self._earlier: dict[int, Any] = {}
         self._process = os.getpid()
 
-    def note(self, numbers: Sequence[int]) -> None:
-        """Note these signals from now on."""
-        self._process = os.getpid()
+    def note(self, numbers: Sequence[int], saying: str = "") -> None:
+        """Note these signals from now on, and answer the first with a line, if there is one."""
+        self._process, self._saying = os.getpid(), saying.encode()
         for number in heeded(numbers):
             before = signal.signal(number, self._handle)
             self._earlier.setdefault(number, before)
@@ -50,6 +52,9 @@ class Signals:
         if again or os.getpid() != self._process:  # the second Ctrl-C; or a loader's worker, which inherits handlers
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+        if self.received is None and self._saying:
+            with contextlib.suppress(OSError):  # a terminal that has closed; `print` is not for handlers
+                os.write(2, b"\n" + self._saying + b"\n")
         self.received = max(number, self.received or number, key=RANKING.index)
 
 

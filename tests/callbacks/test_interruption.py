@@ -36,6 +36,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(number, code, forkserver, c
     process.join(60)
     assert process.exitcode == code, output.read_text()
     said = output.read_text()
+    assert said.count("stopping after this step, and saving") == 1
     assert f"stopped by signal {int(number)} at 0.1 kimg, all saved; the same command goes on" in said
     assert "Traceback" not in said
     saved = torch.load(tmp_path / "run" / "checkpoints" / "000000000112.ckpt", weights_only=True)

@@ -12,7 +12,7 @@ from gan_lab.callbacks.evaluation import Evaluate
 from gan_lab.callbacks.metrics import MetricsFile
 from gan_lab.models.hinge_gan import HingeGAN
 
-LINE = re.compile(r"0\.0 of 0\.02 kimg, \d+ images/s, \d+:\d\d left  loss/d 4  loss/g -2  fd9 [\d.]+")
+LINE = re.compile(r"0\.0 of 0\.02 kimg, [\d.,]+ images/s, \d+:\d\d left  loss/d 4  loss/g -2  fd9 [\d.]+")
 
 
 def watched(folder):
@@ -53,10 +53,18 @@ def test_a_bar_on_a_terminal(tmp_path, monkeypatch):
 
 def test_durations():
     assert [progress._duration(seconds) for seconds in (5, 65, 3605.9, -1.0)] == ["0:05", "1:05", "1:00:05", "0:00"]
+    assert progress._duration(86_400 + 61) == "1 day 0:01:01"
+    assert progress._duration(46 * 86_400 + 3 * 3600) == "46 days 3:00:00"
+
+
+def test_slow_runs_have_a_rate_too():
+    assert [progress._rate(images) for images in (0.0, 0.2666, 3.14, 10.0, 12345.6)] == [
+        *("– images/s", "0.27 images/s", "3.1 images/s", "10 images/s", "12,346 images/s")
+    ]
 
 
 def test_a_run_into_a_file_says_how_far_it_is(command):
     small = [option for option in SMALL if not option.startswith("evaluation.")]
     done = command("train", *small, "evaluation=none", "total_kimg=0.032", "run_dir=run")
-    assert re.search(r"0\.0 of 0\.032 kimg, \d+ images/s", done.output), done.output
+    assert re.search(r"0\.0 of 0\.032 kimg, [\d.,]+ images/s", done.output), done.output
     assert "\x1b" not in done.output, "no escape codes in a file"
