@@ -1,6 +1,6 @@
 """What every format gives, and what formats share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,12 @@ class Imported:
         state: of the generator, by gan_lab's keys.
         further: what else is known of its origin, plain JSON values.
         network: the choice of `network=` that is nearest, for training on.
+        discriminator: settings of the one that goes with the generator, for training on; None where the nearest network
+            and the generator's settings say enough.
+        discriminator_state: of that, by gan_lab's keys; None where no file has it.
+        averaged_styles: how many latents the mean of w is to be taken of, since no file has it; 0 where one has.
+        averaged: whether the generator is the moving average of the trained one.
+        left_behind: what was not taken.
     """
 
     format: str
@@ -27,6 +33,11 @@ class Imported:
     state: dict[str, Tensor]
     further: dict[str, Any]
     network: str
+    discriminator: dict[str, Any] | None = None
+    discriminator_state: dict[str, Tensor] | None = None
+    averaged_styles: int = 0
+    averaged: bool = True
+    left_behind: list[str] = field(default_factory=list)
 
 
 def whole(value: Any, name: str, path: Path, lowest: int = 0) -> int:
