@@ -186,7 +186,7 @@ def training_words(imported: Any) -> list[str]:
     for key, value in (imported.discriminator or {}).items():
         if key not in ("_target_", "sample_shape"):
             words.append(setting("discriminator", key, value))
-    return words
+    return words + imported.further_words
 
 
 def setting(network: str, key: str, value: Any) -> str:

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from gan_lab.importing import rosinality
+from gan_lab.importing import mimicry, rosinality, studiogan
 from gan_lab.importing.imported import Imported
 from gan_lab.importing.pickles import RefusedFile, shown
 from gan_lab.importing.saved import read_saved
 
-ROSINALITY = "rosinality's StyleGAN2"
+FAMILIES: dict[str, Any] = {"rosinality's StyleGAN2": rosinality, "StudioGAN": studiogan, "Mimicry": mimicry}
 
 
 def networks(path: Path, beside: Path | None, noise: str) -> Imported:
@@ -23,9 +23,16 @@ def networks(path: Path, beside: Path | None, noise: str) -> Imported:
     """
     content = read_saved(path)
     family = family_of(content, path)
-    if beside is not None and family == ROSINALITY:
-        raise ValueError(f"{path} is of {ROSINALITY}, which has both networks in one file; leave discriminator= out")
-    return rosinality.networks(content, path, noise)
+    if FAMILIES[family] is rosinality:
+        if beside is not None:
+            raise ValueError(f"{path} is of {family}, which has both networks in one file; leave discriminator= out")
+        return rosinality.networks(content, path, noise)
+    if noise != "random":
+        raise ValueError(f"noise=constant is of StyleGAN2, and {path} is of {family} without noise; leave it out")
+    further = None if beside is None else read_saved(beside)
+    if beside is not None and further is not None and (other := family_of(further, beside)) != family:
+        raise RefusedFile(f"{beside} was refused: it is of {other}, and {path} is of {family}")
+    return FAMILIES[family].networks(content, path, further, beside)
 
 
 def family_of(content: dict[Any, Any], path: Path) -> str:
@@ -34,7 +41,7 @@ def family_of(content: dict[Any, Any], path: Path) -> str:
     Raises:
         RefusedFile: of none, or of several.
     """
-    found = [name for name, known in {ROSINALITY: rosinality.is_of(content)}.items() if known]
+    found = [name for name, family in FAMILIES.items() if family.is_of(content)]
     if len(found) == 1:
         return found[0]
     held = ", ".join(shown(key) for key in list(content)[:8]) or "nothing"

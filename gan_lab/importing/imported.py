@@ -1,5 +1,6 @@
 """What every format gives, and what formats share."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import torch
 from torch import Tensor
 
 from gan_lab.importing.pickles import RefusedFile, shown
+
+EPSILON = 1e-5  # that batch normalization adds to the variance here
 
 
 @dataclass
@@ -26,6 +29,7 @@ class Imported:
         averaged_styles: how many latents the mean of w is to be taken of, since no file has it; 0 where one has.
         averaged: whether the generator is the moving average of the trained one.
         left_behind: what was not taken.
+        further_words: for the command line that trains on, where no network of conf/ has both kinds.
     """
 
     format: str
@@ -38,6 +42,7 @@ class Imported:
     averaged_styles: int = 0
     averaged: bool = True
     left_behind: list[str] = field(default_factory=list)
+    further_words: list[str] = field(default_factory=list)
 
 
 def whole(value: Any, name: str, path: Path, lowest: int = 0) -> int:
@@ -49,6 +54,28 @@ def whole(value: Any, name: str, path: Path, lowest: int = 0) -> int:
     if type(value) is not int or not lowest <= value <= 2**20:
         raise RefusedFile(f"{path} was refused: its {name} must be a whole number from {lowest} on, not {shown(value)}")
     return value
+
+
+def normalized(left: Any, theirs: str, ours: str, *, affine: bool, epsilon: float) -> dict[str, Tensor]:
+    """A batch normalization's tensors by gan_lab's keys.
+
+    Args:
+        left: `gan_lab.importing.saved.Tensors`.
+        theirs, ours: the layer's name.
+        affine: whether it has a scale and an offset.
+        epsilon: what it adds to the variance. What that is more than gan_lab's stands in the variance here, so that
+            the layer computes the same once trained.
+    """
+    names = ("running_mean", "running_var", "num_batches_tracked", *(("weight", "bias") if affine else ()))
+    found = {f"{ours}.{name}": left.take(f"{theirs}.{name}") for name in names}
+    found[f"{ours}.running_var"] += epsilon - EPSILON
+    return found
+
+
+def as_multiples(channels: list[int]) -> tuple[int, list[int]]:
+    """Channels of stages as a width, and multiples of it."""
+    width = math.gcd(*channels)
+    return width, [each // width for each in channels]
 
 
 def check_filter(kernel: Tensor, name: str, path: Path) -> None:

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from gan_lab.importing.pickles import (
-    DICTS,
     MOST_TENSORS,
     PARAMETERS,
     SETS,
@@ -52,7 +51,6 @@ NAMES = {
     ),
 }
 USUAL = "no file of rosinality's StyleGAN2, StudioGAN or Mimicry needs that, and loading it could run code"
-assert "collections.OrderedDict" in DICTS
 
 
 class _Left:
@@ -79,7 +77,8 @@ def read_saved(path: Path) -> dict[str, Any]:
     """
     size = size_of(path)
     try:
-        zipped = zipfile.is_zipfile(path)
+        with open(path, "rb") as file:
+            zipped = file.read(2) == b"PK"
         structure = _look_through_zip(path, size) if zipped else _look_through_legacy(path)
         if not isinstance(structure, dict):
             raise RefusedFile(f"{path} was refused: it holds {shown(structure)}, and not a dict of networks")
@@ -107,7 +106,8 @@ def _look_through_zip(path: Path, size: int) -> Any:
             entry for entry in entries if entry.filename.count("/") == 1 and entry.filename.endswith("/data.pkl")
         ]
         if len(pickles) != 1:
-            raise RefusedFile(f"{path} is a zip file, but none that torch.save writes: it has no data.pkl")
+            count = len(pickles) or "no"
+            raise RefusedFile(f"{path} is a zip file, but none that torch.save writes: it has {count} data.pkl")
         sums = sum(entry.file_size for entry in entries)
         if len(entries) > MOST_ENTRIES or sums > size or any(entry.compress_type for entry in entries):
             raise RefusedFile(
@@ -155,6 +155,10 @@ class Tensors:
     def keys(self) -> list[str]:
         """Of what was not taken yet."""
         return list(self._left)
+
+    def has(self, beginning: str) -> bool:
+        """Whether a tensor's key begins so."""
+        return any(key.startswith(beginning) for key in self._left)
 
     def take(self, key: str, dimensions: int | None = None) -> Tensor:
         """The float32 tensor of a key.
