@@ -156,6 +156,8 @@ def test_mimicry_s_networks_compute_what_the_reference_does(size, tmp_path):
         foreign.mimicry_generator(channels, grid=grid),
         foreign.mimicry_discriminator(judged, halvings),
     )
+    if size in (48, 128):  # as the release has it, by torch's spectral normalization
+        discriminator = foreign.mimicry_discriminator(judged, halvings, spectral="studiogan")
     file = foreign.mimicry_file(tmp_path / "netG_100_steps.pth", tensors)
     beside = foreign.mimicry_file(tmp_path / "netD_100_steps.pth", discriminator)
     generator, judge, found = both_networks(file, beside)
@@ -321,3 +323,90 @@ def test_a_discriminator_of_another_size_is_refused(tmp_path):
     state = foreign.rosinality_generator(stylegan2_weights(latent=5, w=5))
     foreign.rosinality_file(tmp_path / "x.pt", state, foreign.rosinality_discriminator((4, 8)))
     assert "settings and its tensors disagree" in refusal(tmp_path / "x.pt")
+
+
+# file=, discriminator=: the networks' tensors by keys that are changed, None for left out; what is said
+CHANGED = {
+    "deep": ("studiogan", {"blocks.0.0.conv2d4.weight": torch.ones(1)}, "StudioGAN's big_resnet_deep"),
+    "deep_conv": ("studiogan", {"blocks.0.0.deconv0.weight": torch.ones(1)}, "StudioGAN's deep_conv"),
+    "stylegan2": ("studiogan", {"mapping.w_avg": torch.ones(1)}, "StudioGAN's stylegan2"),
+    "left over": ("studiogan", {"info_mix.weight": torch.ones(1)}, "has 'info_mix.weight', which gan_lab's has not"),
+    "no vector": ("studiogan", {"linear0.weight_u": None}, "the generator has no linear0.weight_u"),
+    "no block": ("studiogan", {"blocks.2.0.conv2d1.bias": None}, "the generator has no blocks.2.0.conv2d1.bias"),
+    "infinite": ("studiogan", {"conv2d5.bias": torch.full((3,), torch.inf)}, "values that are not finite"),
+    "wrong grid": ("studiogan", {"linear0.bias": torch.ones(100)}, "disagree"),
+    "huge": ("studiogan", {"conv2d5.bias": torch.zeros(1).expand(2**40)}, "more than the file"),
+    "mixed": ("studiogan", {"linear0.weight_orig": None, "l1.weight": torch.ones(1)}, "it holds a discriminator"),
+    "SAGAN": ("mimicry", {"l1.sn_u": torch.ones(1, 1)}, "Mimicry's SAGAN"),
+    "other size": (
+        "mimicry",
+        {"l1.bias": torch.ones(8 * 25), "l1.weight": torch.ones(200, 5)},
+        "a grid of 5x5 3 times",
+    ),
+    "attention": ("mimicry", {"attn_block.theta.weight": torch.ones(1)}, "has 'attn_block.theta.weight'"),
+    "no block of it": ("mimicry", {"block3.c1.weight": None}, "the generator has no b3.running_mean"),
+    "widths": ("mimicry", {"block3.b1.weight": torch.ones(3)}, "settings and its tensors disagree"),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGED)
+def test_a_generator_of_other_layers_is_refused(kind, tmp_path):
+    library, changes, said = CHANGED[kind]
+    made = (
+        foreign.studiogan_generator((8, 8, 8, 8), 6) if library == "studiogan" else foreign.mimicry_generator((8,) * 4)
+    )
+    state = {key: value for key, value in (made | changes).items() if value is not None}
+    getattr(foreign, f"{library}_file")(tmp_path / "x.pth", state)
+    assert said in refusal(tmp_path / "x.pth")
+
+
+def test_networks_that_gan_lab_does_not_compute_are_refused_by_name(tmp_path):
+    write, made = foreign.studiogan_file, foreign.studiogan_generator
+    write(tmp_path / "x.pth", made((8, 8, 8, 8), 6, spectral=False, attention=1))
+    assert "attention without spectral normalization" in refusal(tmp_path / "x.pth")
+    write(tmp_path / "x.pth", made((8, 8, 8, 8), 12, kind="big_resnet", classes=4, spectral=False))
+    assert "its big_resnet has no spectral normalization" in refusal(tmp_path / "x.pth")
+
+
+def test_a_discriminator_that_does_not_fit_is_refused(tmp_path):
+    studiogan = foreign.studiogan_file(tmp_path / "G.pth", foreign.studiogan_generator((8, 8, 8, 8), 6))
+    mimicry = foreign.mimicry_file(tmp_path / "netG.pth", foreign.mimicry_generator((8, 8, 8, 8)))
+    judge = foreign.studiogan_discriminator((8, 8, 8, 8), 2)
+    beside = foreign.studiogan_file(tmp_path / "D.pth", judge)
+
+    def told(file, other):
+        with pytest.raises(ValueError) as caught:
+            both_networks(file, other)
+        return str(caught.value)
+
+    assert "give the generator's checkpoint as file=" in told(beside, studiogan)
+    assert "it holds no discriminator" in told(studiogan, studiogan)
+    assert "D.pth was refused: it is of StudioGAN, and" in told(mimicry, beside)
+    batch = {key.replace("weight_orig", "weight"): value for key, value in judge.items()}
+    assert "has batch normalization" in told(studiogan, foreign.studiogan_file(tmp_path / "D.pth", batch))
+    larger = foreign.studiogan_discriminator((8, 8, 8, 8, 8), 4)
+    assert "disagree" in told(studiogan, foreign.studiogan_file(tmp_path / "D.pth", larger))
+    plain = foreign.mimicry_discriminator((8, 8, 8, 8), 2, spectral=None)
+    assert "DCGAN's" in told(mimicry, foreign.mimicry_file(tmp_path / "netD.pth", plain))
+    rosinality = foreign.rosinality_file(
+        tmp_path / "x.pt", foreign.rosinality_generator(stylegan2_weights(latent=5, w=5))
+    )
+    assert "leave discriminator= out" in told(rosinality, beside)
+    with pytest.raises(ValueError, match="noise=constant is of StyleGAN2"):
+        both_networks(mimicry, noise="constant")
+
+
+def test_a_file_of_two_libraries_is_refused(tmp_path):
+    made = {"state_dict": foreign.studiogan_generator((8, 8, 8, 8), 6)}
+    torch.save(made | {"model_state_dict": foreign.mimicry_generator((8, 8, 8, 8))}, tmp_path / "x.pth")
+    assert "it has the keys of StudioGAN and of Mimicry" in refusal(tmp_path / "x.pth")
+
+
+def test_the_command_says_a_refusal_in_one_message(here, tmp_path):
+    foreign.archive(tmp_path / "x.pt", foreign.pickled(CALLS["os.system"][0](str(tmp_path / "mark"))))
+    done = here("import_weights", "file=x.pt", "licence=own")
+    assert done.code == 1
+    assert done.output.count("Error:") == 1
+    assert "Traceback" not in done.output
+    assert not (tmp_path / "mark").exists()
+    assert not (tmp_path / "imported").exists()

@@ -72,6 +72,22 @@ def normalized(left: Any, theirs: str, ours: str, *, affine: bool, epsilon: floa
     return found
 
 
+def spectral(left: Any, theirs: str, ours: str, *, bias: bool, transposed: bool = False) -> dict[str, Tensor]:
+    """A layer that torch's `spectral_norm` divides by its largest singular value, by gan_lab's keys.
+
+    Args:
+        left, theirs, ours: see `normalized`.
+        bias: whether it has one.
+        transposed: whether gan_lab's weight is the transpose.
+    """
+    weight, u, v = (left.take(f"{theirs}.weight_{kind}") for kind in ("orig", "u", "v"))
+    if transposed:
+        weight, u, v = weight.T.contiguous(), v, u
+    found = {f"{ours}.bias": left.take(f"{theirs}.bias", 1)} if bias else {}
+    ours = f"{ours}.parametrizations.weight"
+    return found | {f"{ours}.original": weight, f"{ours}.0._u": u, f"{ours}.0._v": v}
+
+
 def as_multiples(channels: list[int]) -> tuple[int, list[int]]:
     """Channels of stages as a width, and multiples of it."""
     width = math.gcd(*channels)

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from gan_lab.importing.imported import EPSILON, Imported, as_multiples, normalized
+from gan_lab.importing.imported import EPSILON, Imported, as_multiples, normalized, spectral
 from gan_lab.importing.pickles import RefusedFile
 from gan_lab.importing.saved import Tensors
 
@@ -29,7 +29,7 @@ def networks(content: dict[str, Any], path: Path, beside: dict[str, Any] | None,
         RefusedFile: layers that `gan_lab.networks.resnet` has not.
     """
     left = Tensors(content["model_state_dict"], "the generator", path)
-    if "l1.weight" not in left:
+    if not left.has("l1.weight"):
         raise RefusedFile(
             f"{path} was refused: it holds no generator of Mimicry, which begins with l1; a discriminator's checkpoint "
             "goes into discriminator=, beside that of its generator"
@@ -46,7 +46,7 @@ def networks(content: dict[str, Any], path: Path, beside: dict[str, Any] | None,
 
 def _generator(left: Tensors) -> Imported:
     path = left.path
-    if "l1.sn_u" in left:
+    if "l1.sn_u" in left or "l1.weight_orig" in left:
         raise RefusedFile(
             f"{path} was refused: it is of Mimicry's SAGAN, whose generator doubles bilinearly and has spectral "
             "normalization; gan_lab's SAGAN doubles to the nearest"
@@ -113,7 +113,7 @@ def _discriminator(left: Tensors, shape: list[int]) -> tuple[dict[str, Tensor], 
     names = _blocks(left)
     if not names:
         raise RefusedFile(f"{path} was refused: it holds no discriminator of Mimicry, which begins with block1")
-    if f"{names[0]}.c1.sn_u" not in left:
+    if f"{names[0]}.c1.sn_u" not in left and f"{names[0]}.c1.weight_orig" not in left:
         raise RefusedFile(
             f"{path} was refused: its discriminator has no spectral normalization; it is DCGAN's, which sums its last "
             "features over the picture, or WGAN-GP's, which takes their mean, and nothing in it says which; leave "
@@ -128,16 +128,16 @@ def _discriminator(left: Tensors, shape: list[int]) -> tuple[dict[str, Tensor], 
         if not number:
             places |= {"c1": "residual.0", "c2": "residual.2"}
         for name, place in places.items():
-            if name != "c_sc" or f"{theirs}.c_sc.weight" in left:
+            if name != "c_sc" or left.has(f"{theirs}.c_sc."):
                 state |= _normalized_layer(left, f"{theirs}.{name}", f"{ours}.{place}")
         channels.append(len(state[f"{ours}.{places['c2']}.bias"]))
-    last = next((key for key in (f"l{len(names) + 1}", "l5", "l6", "linear") if f"{key}.weight" in left), "l")
+    last = next((key for key in ("l5", "l6", "l7", "linear") if left.has(f"{key}.")), f"l{len(names) + 1}")
     state |= _normalized_layer(left, last, "output")
     conditioning: dict[str, Any] = {}
     heads = sorted({key.split(".")[0] for key in left.drop(*HEADS)})
     if "l_y.bias" in left:  # SSGAN's of rotations
         heads += sorted({key.split(".")[0] for key in left.drop("l_y.")})
-    elif "l_y.weight" in left:
+    elif left.has("l_y."):
         state |= _normalized_layer(left, "l_y", "embedding", bias=False)
         classes = len(state["embedding.parametrizations.weight.original"])
         conditioning = {"conditioning": "projection", "num_classes": classes}
@@ -148,14 +148,19 @@ def _discriminator(left: Tensors, shape: list[int]) -> tuple[dict[str, Tensor], 
 
 def _blocks(left: Tensors) -> list[str]:
     """Names of the discriminator's blocks, in their order."""
-    found = [f"block{number}" for number in range(1, 9) if f"block{number}.c1.weight" in left]
+    found = [f"block{number}" for number in range(1, 9) if left.has(f"block{number}.c1.")]
     for part in ("local_feat_blocks", "global_feat_blocks"):
-        found += [f"{part}.{number}" for number in range(8) if f"{part}.{number}.c1.weight" in left]
+        found += [f"{part}.{number}" for number in range(8) if left.has(f"{part}.{number}.c1.")]
     return found
 
 
 def _normalized_layer(left: Tensors, theirs: str, ours: str, *, bias: bool = True) -> dict[str, Tensor]:
-    """A spectrally normalized layer, whose every forward there begins with a power iteration that is done here."""
+    """A spectrally normalized layer, of torch's kind (Mimicry 0.1.16) or of Mimicry's own.
+
+    That one's every forward begins with a power iteration, which is done here once.
+    """
+    if f"{theirs}.weight_orig" in left:
+        return spectral(left, theirs, ours, bias=bias)
     weight, u = left.take(f"{theirs}.weight"), left.take(f"{theirs}.sn_u", 2)[0]
     left.drop(f"{theirs}.sn_sigma")
     if u.shape != weight.shape[:1]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gan_lab.importing.imported import Imported, as_multiples, normalized
+from gan_lab.importing.imported import Imported, as_multiples, normalized, spectral
 from gan_lab.importing.pickles import RefusedFile
 from gan_lab.importing.saved import Tensors
 
@@ -79,8 +79,8 @@ def _refuse_others(left: Tensors) -> None:
 
 def _generator(left: Tensors) -> Imported:
     path, state = left.path, {}
-    spectral, shared = "linear0.weight_orig" in left, "shared.weight" in left
-    state |= weighted(left, "linear0", "stem.0", spectral)
+    spectrally, shared = "linear0.weight_orig" in left, "shared.weight" in left
+    state |= weighted(left, "linear0", "stem.0", spectrally)
     stem = next(value for key, value in state.items() if key.endswith(("weight", "original")))
     channels, attention, blocks, classes, condition_dim = [len(stem) // GRID**2], 0, 0, 0, 0
     for index in count():
@@ -92,18 +92,18 @@ def _generator(left: Tensors) -> Imported:
                 raise RefusedFile(f"{path} was refused: the generator has more than one attention; gan_lab's have one")
             attention = blocks
             ours = f"stages.{blocks - 1}.1" if shared else f"blocks.{index}"
-            state |= _attention(left, theirs, ours, spectral)
+            state |= _attention(left, theirs, ours, spectrally)
             continue
         ours = f"stages.{blocks}.0" if shared else f"blocks.{index}"
         for name, place in (("conv2d0", "shortcut.0"), ("conv2d1", "residual.3"), ("conv2d2", "residual.6")):
-            state |= weighted(left, f"{theirs}.{name}", f"{ours}.{place}", spectral)
+            state |= weighted(left, f"{theirs}.{name}", f"{ours}.{place}", spectrally)
         for name, place in (("bn1", "residual.0"), ("bn2", "residual.4")):
-            further, condition_dim = _conditional(left, f"{theirs}.{name}", f"{ours}.{place}", spectral, shared)
+            further, condition_dim = _conditional(left, f"{theirs}.{name}", f"{ours}.{place}", spectrally, shared)
             state |= further
         channels.append(len(state[f"{ours}.shortcut.0.bias"]))
         blocks += 1
     state |= normalized(left, "bn4", "output.0", affine=True, epsilon=EPSILON)
-    state |= weighted(left, "conv2d5", "output.2", spectral)
+    state |= weighted(left, "conv2d5", "output.2", spectrally)
     if blocks not in BLOCKS:
         raise RefusedFile(f"{path} was refused: the generator has {blocks} blocks, and StudioGAN's have 3 to 7")
     width, multipliers = as_multiples(channels)
@@ -118,8 +118,8 @@ def _generator(left: Tensors) -> Imported:
     }
     model: dict[str, Any] = {"_target_": "gan_lab.models.sngan.SNGAN"}
     if shared:
-        if not spectral or not condition_dim:
-            lacks = "classes in its batch normalization" if spectral else "spectral normalization"
+        if not spectrally or not condition_dim:
+            lacks = "classes in its batch normalization" if spectrally else "spectral normalization"
             raise RefusedFile(f"{path} was refused: its big_resnet has no {lacks}; BigGAN's generator here has both")
         embedding = left.take("shared.weight", 2)
         state["classes.weight"] = embedding
@@ -132,7 +132,7 @@ def _generator(left: Tensors) -> Imported:
         )
     else:
         classes = condition_dim
-        if spectral:
+        if spectrally:
             settings |= {"_target_": "gan_lab.networks.sagan.SAGANGenerator", "attention": attention}
         elif attention:
             raise RefusedFile(
@@ -143,7 +143,7 @@ def _generator(left: Tensors) -> Imported:
         if classes:
             settings |= {"conditioning": "linear_batch_norm", "num_classes": classes}
             model = {"_target_": "gan_lab.models.conditional.ConditionalGANModule"}
-        network = {32: "sagan", 64: "sagan64"}.get(size, "sagan128") if spectral else "resnet"
+        network = {32: "sagan", 64: "sagan64"}.get(size, "sagan128") if spectrally else "resnet"
     left.finish()
     settings["latent_dim"] = latent_dim
     model |= {"latent_dim": latent_dim, **LATENTS}
@@ -152,20 +152,22 @@ def _generator(left: Tensors) -> Imported:
     return Imported(f"StudioGAN ({backbone})", model | {"generator": settings}, state, {}, network)
 
 
-def _conditional(left: Tensors, theirs: str, ours: str, spectral: bool, shared: bool) -> tuple[dict[str, Tensor], int]:
+def _conditional(
+    left: Tensors, theirs: str, ours: str, spectrally: bool, shared: bool
+) -> tuple[dict[str, Tensor], int]:
     """A block's batch normalization, and the length of what its scales are linear in; 0 of one that is free of that."""
-    suffix = "weight_orig" if spectral else "weight"
+    suffix = "weight_orig" if spectrally else "weight"
     inside = ours if shared else f"{ours}.normalization"
     if f"{theirs}.gain.{suffix}" in left:
         state = normalized(left, f"{theirs}.bn", f"{inside}.normalization", affine=False, epsilon=EPSILON)
         for name, place in (("gain", "scale"), ("bias", "offset")):
-            state |= weighted(left, f"{theirs}.{name}", f"{inside}.{place}", spectral, bias=False)
+            state |= weighted(left, f"{theirs}.{name}", f"{inside}.{place}", spectrally, bias=False)
     elif (
         f"{theirs}.embed0.{suffix}" in left
     ):  # of earlier versions: tables of classes, which are those layers' transposes
         state = normalized(left, f"{theirs}.bn", f"{inside}.normalization", affine=False, epsilon=EPSILON)
         for name, place in (("embed0", "scale"), ("embed1", "offset")):
-            state |= weighted(left, f"{theirs}.{name}", f"{inside}.{place}", spectral, bias=False, transposed=True)
+            state |= weighted(left, f"{theirs}.{name}", f"{inside}.{place}", spectrally, bias=False, transposed=True)
     else:
         return normalized(left, theirs, ours, affine=True, epsilon=EPSILON), 0
     scale = state.get(f"{inside}.scale.weight", state.get(f"{inside}.scale.parametrizations.weight.original"))
@@ -173,26 +175,22 @@ def _conditional(left: Tensors, theirs: str, ours: str, spectral: bool, shared: 
     return state, scale.shape[-1]
 
 
-def _attention(left: Tensors, theirs: str, ours: str, spectral: bool) -> dict[str, Tensor]:
+def _attention(left: Tensors, theirs: str, ours: str, spectrally: bool) -> dict[str, Tensor]:
     state = {f"{ours}.gamma": left.take(f"{theirs}.sigma", 1).reshape(-1)[0]}
     for name, letter in ATTENTION.items():
-        state |= weighted(left, f"{theirs}.conv1x1_{letter}", f"{ours}.{name}", spectral, bias=False)
+        state |= weighted(left, f"{theirs}.conv1x1_{letter}", f"{ours}.{name}", spectrally, bias=False)
     return state
 
 
 def weighted(
-    left: Tensors, theirs: str, ours: str, spectral: bool, *, bias: bool = True, transposed: bool = False
+    left: Tensors, theirs: str, ours: str, normalizes: bool, *, bias: bool = True, transposed: bool = False
 ) -> dict[str, Tensor]:
     """A layer's weight, spectrally normalized or not, and its bias, by gan_lab's keys."""
+    if normalizes:
+        return spectral(left, theirs, ours, bias=bias, transposed=transposed)
+    weight = left.take(f"{theirs}.weight")
     state = {f"{ours}.bias": left.take(f"{theirs}.bias", 1)} if bias else {}
-    if not spectral:
-        weight = left.take(f"{theirs}.weight")
-        return state | {f"{ours}.weight": weight.T.contiguous() if transposed else weight}
-    weight, u, v = (left.take(f"{theirs}.weight_{kind}") for kind in ("orig", "u", "v"))
-    if transposed:
-        weight, u, v = weight.T.contiguous(), v, u
-    ours = f"{ours}.parametrizations.weight"
-    return state | {f"{ours}.original": weight, f"{ours}.0._u": u, f"{ours}.0._v": v}
+    return state | {f"{ours}.weight": weight.T.contiguous() if transposed else weight}
 
 
 def _discriminator(left: Tensors, shape: list[int]) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
