@@ -186,7 +186,13 @@ def training_words(imported: Any) -> list[str]:
     for key, value in (imported.discriminator or {}).items():
         if key not in ("_target_", "sample_shape"):
             words.append(setting("discriminator", key, value))
-    return words + imported.further_words
+    replaced = [key_of(each) for each in imported.further_words]
+    return [each for each in words if key_of(each) not in replaced] + imported.further_words
+
+
+def key_of(override: str) -> str:
+    """The key that a word of a command line sets."""
+    return override.lstrip("+~").split("=")[0]
 
 
 def setting(network: str, key: str, value: Any) -> str:

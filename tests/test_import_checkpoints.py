@@ -13,7 +13,7 @@ from generated_data import write_image_folder
 from safetensors.torch import load_file
 
 from gan_lab.checkpoint import load_generator
-from gan_lab.import_weights import imported_networks, loaded
+from gan_lab.import_weights import imported_networks, loaded, training_words
 from gan_lab.importing.pickles import RefusedFile
 from gan_lab.runs.checkpoint import licence_of
 
@@ -59,7 +59,7 @@ def test_rosinality_s_networks_compute_what_the_reference_does(legacy, tmp_path)
     assert found.averaged_styles == 0
 
 
-def test_rosinality_s_file_goes_into_sampling_training_and_export(here, tmp_path):
+def test_rosinality_s_networks_start_a_run(here, tmp_path):
     """A file without the mean of styles, which is then taken of latents; both networks start a run."""
     tensors = stylegan2_weights(latent=5, w=5)
     generator, discriminator = foreign.rosinality_generator(tensors), foreign.rosinality_discriminator()
@@ -72,7 +72,6 @@ def test_rosinality_s_file_goes_into_sampling_training_and_export(here, tmp_path
     torch.testing.assert_close(loaded_again.network.w_average, mean, atol=0.1, rtol=0)
     about = json.loads((tmp_path / "net" / "generator.json").read_text())
     assert about["imported"]["format"] == "StyleGAN2 (rosinality)"
-    assert here("sample", "checkpoint=net", "count=2").code == 0
 
     write_image_folder(tmp_path / "FOLDER", count=16, size=(16, 16))
     (line,) = (line for line in done.output.splitlines() if line.startswith("training on: "))
@@ -85,8 +84,18 @@ def test_rosinality_s_file_goes_into_sampling_training_and_export(here, tmp_path
     assert licence_of(tmp_path / "net" / "networks.safetensors").startswith("MIT")
     assert licence_of(tmp_path / "run").startswith("MIT")
     assert "discriminator.head.1.weight" in load_file(tmp_path / "net" / "networks.safetensors")
-    exported = here("export", "checkpoint=net", "out=exported")
-    assert exported.code == 0, exported.output
+
+
+def test_what_trains_on_a_residual_generator_and_studiogan_s_discriminator_composes(here, tmp_path):
+    """The two are of different networks of conf/."""
+    made = foreign.studiogan_generator((8, 8, 8, 8), 6, spectral=False)
+    file = foreign.studiogan_file(tmp_path / "G.pth", made)
+    beside = foreign.studiogan_file(tmp_path / "D.pth", foreign.studiogan_discriminator((8, 8, 8, 8), 2, attention=1))
+    words = training_words(imported_networks(file, beside, "random"))
+    done = here("train", *words, "--cfg", "job")
+    assert done.code == 0, done.output
+    assert "_target_: gan_lab.networks.resnet.ResNetGenerator" in done.output
+    assert "_target_: gan_lab.networks.sagan.SAGANDiscriminator" in done.output
 
 
 # StudioGAN --------------------------------------------------------------------------------------------------------

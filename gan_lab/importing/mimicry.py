@@ -52,7 +52,8 @@ def _generator(left: Tensors) -> Imported:
             "normalization; gan_lab's SAGAN doubles to the nearest"
         )
     state = {"stem.0.weight": left.take("l1.weight", 2), "stem.0.bias": left.take("l1.bias", 1)}
-    channels, classes = [], 0
+    channels: list[int] = []
+    classes = 0
     for block in count(2):
         theirs, ours = f"block{block}", f"blocks.{block - 2}"
         if f"{theirs}.c1.weight" not in left:
@@ -70,9 +71,9 @@ def _generator(left: Tensors) -> Imported:
                 state |= normalized(left, f"{theirs}.{name}.bn", inner, affine=False, epsilon=EPSILON)
             else:
                 state |= normalized(left, f"{theirs}.{name}", f"{ours}.{place}", affine=True, epsilon=EPSILON)
-        inputs = state[f"{ours}.residual.3.weight"].shape[1]
+        first = state[f"{ours}.residual.3.weight"].shape[1]
         channels += (
-            [len(state[f"{ours}.residual.6.bias"])] if channels else [inputs, len(state[f"{ours}.residual.6.bias"])]
+            [len(state[f"{ours}.residual.6.bias"])] if channels else [first, len(state[f"{ours}.residual.6.bias"])]
         )
     blocks = max(0, len(channels) - 1)
     state |= normalized(left, f"b{blocks + 2}", "output.0", affine=True, epsilon=EPSILON)

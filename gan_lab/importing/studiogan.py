@@ -64,7 +64,11 @@ def networks(content: dict[str, Any], path: Path, beside: dict[str, Any] | None,
         if plain:
             target = found.model["generator"]["_target_"]
             found.network = "sagan"
-            found.further_words = [f"model.generator._target_={target}", "~model.generator.attention"]
+            found.further_words = [
+                f"model.generator._target_={target}",
+                "+model.generator.normalization=batch",
+                "~model.generator.attention",
+            ]
     return found
 
 
@@ -78,7 +82,8 @@ def _refuse_others(left: Tensors) -> None:
 
 
 def _generator(left: Tensors) -> Imported:
-    path, state = left.path, {}
+    path = left.path
+    state: dict[str, Tensor] = {}
     spectrally, shared = "linear0.weight_orig" in left, "shared.weight" in left
     state |= weighted(left, "linear0", "stem.0", spectrally)
     stem = next(value for key, value in state.items() if key.endswith(("weight", "original")))
@@ -194,7 +199,9 @@ def weighted(
 
 
 def _discriminator(left: Tensors, shape: list[int]) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
-    path, state = left.path, {}
+    path = left.path
+    state: dict[str, Tensor] = {}
+    channels: list[int] = []
     if "linear1.weight_orig" not in left:
         reason = (
             "its discriminator has batch normalization, and no spectral one"
@@ -202,7 +209,7 @@ def _discriminator(left: Tensors, shape: list[int]) -> tuple[dict[str, Tensor], 
             else "it holds no discriminator"
         )
         raise RefusedFile(f"{path} was refused: {reason}; leave discriminator= out")
-    channels, attention = [], 0
+    attention = 0
     for index in count():
         theirs, ours = f"blocks.{index}.0", f"blocks.{index}"
         if not left.has(f"{theirs}."):
