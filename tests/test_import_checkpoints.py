@@ -344,6 +344,7 @@ CHANGED = {
     "no block": ("studiogan", {"blocks.2.0.conv2d1.bias": None}, "the generator has no blocks.2.0.conv2d1.bias"),
     "infinite": ("studiogan", {"conv2d5.bias": torch.full((3,), torch.inf)}, "values that are not finite"),
     "wrong grid": ("studiogan", {"linear0.bias": torch.ones(100)}, "disagree"),
+    "scalar": ("studiogan", {"linear0.weight_orig": torch.ones(())}, "linear0.weight_orig has the shape []"),
     "huge": ("studiogan", {"conv2d5.bias": torch.zeros(1).expand(2**40)}, "more than the file"),
     "mixed": ("studiogan", {"linear0.weight_orig": None, "l1.weight": torch.ones(1)}, "it holds a discriminator"),
     "SAGAN": ("mimicry", {"l1.sn_u": torch.ones(1, 1)}, "Mimicry's SAGAN"),

@@ -80,9 +80,10 @@ def spectral(left: Any, theirs: str, ours: str, *, bias: bool, transposed: bool 
         bias: whether it has one.
         transposed: whether gan_lab's weight is the transpose.
     """
-    weight, u, v = (left.take(f"{theirs}.weight_{kind}") for kind in ("orig", "u", "v"))
+    weight = left.take_weight(f"{theirs}.weight_orig")
+    u, v = (left.take(f"{theirs}.weight_{kind}", 1) for kind in ("u", "v"))
     if transposed:
-        weight, u, v = weight.T.contiguous(), v, u
+        weight, u, v = weight.transpose(0, 1).contiguous(), v, u
     found = {f"{ours}.bias": left.take(f"{theirs}.bias", 1)} if bias else {}
     ours = f"{ours}.parametrizations.weight"
     return found | {f"{ours}.original": weight, f"{ours}.0._u": u, f"{ours}.0._v": v}

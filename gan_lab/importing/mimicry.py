@@ -65,7 +65,7 @@ def _generator(left: Tensors) -> Imported:
             if f"{theirs}.{name}.embed.weight" in left:
                 table = left.take(f"{theirs}.{name}.embed.weight", 2)
                 classes, inside = len(table), f"{ours}.{place}"
-                scale, offset = table.chunk(2, 1) if table.shape[1] > 1 else (table, table)
+                scale, offset = table.tensor_split(2, 1)
                 state |= {f"{inside}.scale.weight": scale, f"{inside}.offset.weight": offset}
                 inner = f"{inside}.normalization"
                 state |= normalized(left, f"{theirs}.{name}.bn", inner, affine=False, epsilon=EPSILON)
@@ -162,7 +162,7 @@ def _normalized_layer(left: Tensors, theirs: str, ours: str, *, bias: bool = Tru
     """
     if f"{theirs}.weight_orig" in left:
         return spectral(left, theirs, ours, bias=bias)
-    weight, u = left.take(f"{theirs}.weight"), left.take(f"{theirs}.sn_u", 2)[0]
+    weight, u = left.take_weight(f"{theirs}.weight"), left.take(f"{theirs}.sn_u", 2)[0]
     left.drop(f"{theirs}.sn_sigma")
     if u.shape != weight.shape[:1]:
         raise RefusedFile(f"{left.path} was refused: {left.what}'s {theirs}.sn_u does not fit its weight")

@@ -183,6 +183,14 @@ class Tensors:
             raise RefusedFile(f"{self.path} was refused: {self.what}'s {key} has values that are not finite")
         return found
 
+    def take_weight(self, key: str) -> Tensor:
+        """That of a linear layer, an embedding or a convolution, which has two dimensions or four; see `take`."""
+        found = self.take(key)
+        if found.ndim not in (2, 4) or not found.numel():
+            shape = shown(list(found.shape))
+            raise RefusedFile(f"{self.path} was refused: {self.what}'s {key} has the shape {shape}")
+        return found
+
     def drop(self, *beginnings: str) -> list[str]:
         """Leave behind what begins so; the keys."""
         dropped = [key for key in self._left if key.startswith(beginnings)]

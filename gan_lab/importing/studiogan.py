@@ -193,9 +193,9 @@ def weighted(
     """A layer's weight, spectrally normalized or not, and its bias, by gan_lab's keys."""
     if normalizes:
         return spectral(left, theirs, ours, bias=bias, transposed=transposed)
-    weight = left.take(f"{theirs}.weight")
+    weight = left.take_weight(f"{theirs}.weight")
     state = {f"{ours}.bias": left.take(f"{theirs}.bias", 1)} if bias else {}
-    return state | {f"{ours}.weight": weight.T.contiguous() if transposed else weight}
+    return state | {f"{ours}.weight": weight.transpose(0, 1).contiguous() if transposed else weight}
 
 
 def _discriminator(left: Tensors, shape: list[int]) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
