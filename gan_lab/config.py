@@ -320,6 +320,7 @@ class ImportWeightsConfig:
     """Root of `python -m gan_lab.import_weights`."""
 
     file: str = MISSING
+    discriminator: str | None = MISSING
     licence: str | None = MISSING
     noise: str = MISSING
     out: str = MISSING

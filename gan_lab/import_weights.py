@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
 from gan_lab.cli import made_folder, run_command
@@ -18,51 +19,110 @@ def main() -> None:
 
 
 def run(config: DictConfig) -> None:
-    """Write generator.safetensors and generator.json into `out`, and say how to go on."""
+    """Write generator.safetensors and generator.json into `out`, and say how to go on.
+
+    Where there is a discriminator, networks.safetensors holds both, for `init_from`.
+    """
+    import torch
+    from safetensors.torch import save_file
     from torch import nn
 
     from gan_lab.importing.licences import terms
-    from gan_lab.runs.checkpoint import build, describe, write_snapshot
+    from gan_lab.runs.checkpoint import describe, write_atomically, write_snapshot
 
     settings = plain(config)
     licence = terms(settings["licence"])
     if settings["noise"] not in NOISES:
         raise ValueError(f"noise must be random or constant, got {settings['noise']!r}")
     path, out = Path(settings["file"]).expanduser(), Path(settings["out"])
-    target = out / "generator.safetensors"
-    if target.exists() and not settings["overwrite"]:
-        raise ValueError(f"{target} is there already; choose another out=..., or overwrite=true to replace it")
-    imported = imported_generator(path, settings["noise"])
-    network = build(imported.model["generator"], base=nn.Module)
-    check_shapes(network.state_dict(), imported.state, path)
-    network.load_state_dict(imported.state)
+    beside = None if settings["discriminator"] is None else Path(settings["discriminator"]).expanduser()
+    target, both = out / "generator.safetensors", out / "networks.safetensors"
+    if there := [file for file in (target, both) if file.exists() and not settings["overwrite"]]:
+        raise ValueError(f"{there[0]} is there already; choose another out=..., or overwrite=true to replace it")
+    imported = imported_networks(path, beside, settings["noise"])
+    network = loaded(imported.model["generator"], imported.state, path)
+    if imported.averaged_styles:
+        latents = torch.randn(imported.averaged_styles, network.latent_dim, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            network.w_mean.running_mean.copy_(network.mapping(latents).mean(0))
+    discriminator = None
+    if imported.discriminator_state is not None:
+        discriminator = loaded(imported.discriminator, imported.discriminator_state, beside or path)
     made_folder(out)
     origin = {"format": imported.format, "file": path.name, "sha256": sha256_of(path), **imported.further}
+    if beside is not None:
+        origin |= {"discriminator": beside.name, "discriminator_sha256": sha256_of(beside)}
     about = describe({"model": imported.model, "data": {}, "evaluation": {}}) | {
         "images_seen": 0,
         "network": "generator",
-        "weights": "ema",
+        "weights": "ema" if imported.averaged else "live",
         "inputs": {},
         "licence": licence,
         "imported": origin,
     }
     write_snapshot(target, network, about)
     print(f"{target}\n{target.with_suffix('.json')}")
-    print(f"{imported.format}: the averaged generator, {numbers(network):,} numbers; the discriminator is left behind")
+    both.unlink(missing_ok=True)  # of an import before
+    if discriminator is not None:
+        tensors = nn.ModuleDict({"generator": network, "discriminator": discriminator}).state_dict()
+        write_atomically(both, lambda file: save_file(tensors, file, {"licence": licence}))
+        print(both)
+    kind = "the averaged generator" if imported.averaged else "the generator"
+    further = f"the discriminator, {numbers(discriminator):,}" if discriminator else "the discriminator is left behind"
+    print(f"{imported.format}: {kind}, {numbers(network):,} numbers; {further}")
+    for line in imported.left_behind:
+        print(f"left behind: {line}")
     print(f"licence {licence}")
     print(f"pictures: python -m gan_lab.sample checkpoint={target}")
     if "num_classes" not in imported.model:
-        print(f"training on: python -m gan_lab.train {' '.join(training_words(imported))} init_from={target}")
+        start = both if discriminator is not None else target
+        print(f"training on: python -m gan_lab.train {' '.join(training_words(imported))} init_from={start}")
 
 
-def imported_generator(path: Path, noise: str) -> Any:
-    """The averaged generator of a file, as `gan_lab.importing.imported.Imported`.
+def loaded(settings: Any, state: Any, path: Path) -> Any:
+    """A network with the weights of a file.
+
+    Raises:
+        RefusedFile: they do not fit the network which the file's settings make.
+    """
+    from torch import nn
+
+    from gan_lab.importing.pickles import RefusedFile
+    from gan_lab.runs.checkpoint import build
+
+    try:
+        network = build(settings, base=nn.Module)
+    except InstantiationException as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise RefusedFile(f"{path} was refused: gan_lab has no network of its sizes: {reason}") from error
+    check_shapes(network.state_dict(), state, path)
+    network.load_state_dict(state)
+    return network
+
+
+def imported_networks(path: Path, beside: Path | None, noise: str) -> Any:
+    """The networks of a file, as `gan_lab.importing.imported.Imported`.
 
     Args:
+        beside: the discriminator's file, of libraries that have one for each.
         noise: see `gan_lab.importing.stylegan2_ada.generator`.
     Raises:
         RefusedFile: it cannot be read, or is of something else.
+        ValueError: a setting that such files have no use for.
     """
+    from gan_lab.importing import families, saved
+
+    if saved.is_saved(path):
+        return families.networks(path, beside, noise)
+    if beside is not None:
+        raise ValueError(
+            f"discriminator={beside} is of StudioGAN's and Mimicry's files, and {path} is none; leave it out"
+        )
+    return pickled_generator(path, noise)
+
+
+def pickled_generator(path: Path, noise: str) -> Any:
+    """The averaged generator of a pickle of NVlabs or of R3GAN; see `imported_networks`."""
     from gan_lab.importing import r3gan, stylegan2_ada
     from gan_lab.importing.pickles import PERSISTENT, Record, RefusedFile, part, read_pickle, shown
 
@@ -111,7 +171,7 @@ def check_shapes(own: Any, given: Any, path: Path) -> None:
 
 
 def training_words(imported: Any) -> list[str]:
-    """The choices and settings that build this generator in `python -m gan_lab.train`."""
+    """The choices and settings that build these networks in `python -m gan_lab.train`."""
     settings, model = imported.model["generator"], imported.model
     name = model["_target_"].split(".")[-2]
     words = [f"model={name}", f"network={imported.network}", "data=folder", "data.root=FOLDER"]
@@ -120,11 +180,25 @@ def training_words(imported: Any) -> list[str]:
     for key, value in settings.items():
         if key in ("_target_", "sample_shape", "latent_dim"):
             continue
-        added = "+" if key in ("conv_clamp", "constant_noise") else ""
-        words.append(f"{added}model.generator.{key}={word(value)}")
-        if key in shared:
-            words.append(f"model.discriminator.{key}={word(value[::-1] if key == 'multipliers' else value)}")
-    return words
+        words.append(setting("generator", key, value))
+        if key in shared and imported.discriminator is None:
+            words.append(setting("discriminator", key, value[::-1] if key == "multipliers" else value))
+    for key, value in (imported.discriminator or {}).items():
+        if key not in ("_target_", "sample_shape"):
+            words.append(setting("discriminator", key, value))
+    replaced = [key_of(each) for each in imported.further_words]
+    return [each for each in words if key_of(each) not in replaced] + imported.further_words
+
+
+def key_of(override: str) -> str:
+    """The key that a word of a command line sets."""
+    return override.lstrip("+~").split("=")[0]
+
+
+def setting(network: str, key: str, value: Any) -> str:
+    """A setting on a command line; those that no file of conf/network/ has are added."""
+    added = "+" if key in ("conv_clamp", "constant_noise", "bias", "doubling", "gain", "shortcut") else ""
+    return f"{added}model.{network}.{key}={word(value)}"
 
 
 def word(value: Any) -> str:

@@ -327,7 +327,7 @@ def _with_storage(file, tensors, settings, content):
         ("lacking", "no synthesis.b8.conv0.noise_strength"),
         ("cut", "damaged (cut short, perhaps)"),
         ("tensorflow", "legacy pickle of StyleGAN's TensorFlow code"),
-        ("zip", "is a zip file, as torch.save writes it"),
+        ("zip", "is a zip file, but none that torch.save writes"),
         ("storage", "the tensor synthesis.b4.const cannot be read"),
         ("size of a tensor", "does not fit a storage of 4 numbers"),
     ],

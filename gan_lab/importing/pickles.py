@@ -9,7 +9,7 @@ import io
 import mmap
 import pickletools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,7 @@ RECORDS = {
     ),
 }
 KNOWN = {*RECORDS, *DICTS, *SETS, *PARAMETERS}
+USUAL = "no file of StyleGAN2-ADA (PyTorch) or R3GAN needs that, and loading it could run code"
 REASONS = {  # first words of names that are refused, and what a person can do
     "dnnlib.tflib": (
         "it is a legacy pickle of StyleGAN's TensorFlow code, whose arrays are laid out otherwise; legacy.py of "
@@ -110,6 +111,20 @@ class Name:
     name: str
 
 
+def size_of(path: Path) -> int:
+    """Bytes of a file that is not too large.
+
+    Raises:
+        RefusedFile: no such file, or too large.
+    """
+    size = path.stat().st_size if path.is_file() else None
+    if size is None:
+        raise RefusedFile(f"there is no file {path}")
+    if size > LARGEST_FILE:
+        raise RefusedFile(f"{path} has {size} bytes; files of up to {LARGEST_FILE} are read")
+    return size
+
+
 def read_pickle(path: Path) -> Any:
     """What a pickle holds, made of dicts, lists, tuples, plain values and `Record`.
 
@@ -117,23 +132,14 @@ def read_pickle(path: Path) -> Any:
         RefusedFile: no such file, too large, no pickle, cut short, a name that is not known, or more than is sound.
     """
     try:
-        size = path.stat().st_size if path.is_file() else None
-        if size is None:
-            raise RefusedFile(f"there is no file {path}")
-        if size > LARGEST_FILE:
-            raise RefusedFile(f"{path} has {size} bytes; files of up to {LARGEST_FILE} are read")
+        size = size_of(path)
         with open(path, "rb") as file:
             start = file.read(2)
-            if start == b"PK":
-                raise RefusedFile(
-                    f"{path} is a zip file, as torch.save writes it; read are pickles of StyleGAN2-ADA (PyTorch) and "
-                    "of R3GAN alone"
-                )
             if size < 2 or start[:1] != b"\x80":
                 raise RefusedFile(f"{path} is no pickle of protocol 2 or later")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 reader: Any = content  # read, readline and tell are all that is asked of a file
-                return _Machine(path).run(pickletools.genops(reader))
+                return Machine(path).run(pickletools.genops(reader))
     except RefusedFile:
         raise
     except OSError as error:
@@ -143,11 +149,20 @@ def read_pickle(path: Path) -> Any:
         raise RefusedFile(f"{path} is damaged (cut short, perhaps): {told}") from error
 
 
-class _Machine:
-    """Follows the instructions of one pickle."""
+class Machine:
+    """Follows the instructions of one pickle.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        path: the file, for messages.
+        names: those that a pickle may name.
+        usual: why others are refused.
+        storages: whether it refers to numbers that lie outside of it, as what torch.save writes does.
+    """
+
+    def __init__(
+        self, path: Path, names: Collection[str] = KNOWN, usual: str = USUAL, *, storages: bool = False
+    ) -> None:
+        self.path, self.names, self.usual = path, names, usual
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
@@ -188,6 +203,8 @@ class _Machine:
         texts = ("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8")
         others = ("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT")
         self.actions |= dict.fromkeys((*texts, *others), self.stack.append)
+        if storages:
+            self.actions["BINPERSID"] = lambda _: self.stack.append(Record("storage", self.taken(1)))
 
     def run(self, instructions: Iterator[tuple[Any, Any, Any]]) -> Any:
         for count, (opcode, argument, _) in enumerate(instructions):
@@ -262,9 +279,8 @@ class _Machine:
         if not isinstance(module, str) or not isinstance(name, str):
             raise self.refusal("it names something by what is no text")
         full = f"{module}.{name}"
-        if full not in KNOWN:
-            usual = "no file of StyleGAN2-ADA (PyTorch) or R3GAN needs that, and loading it could run code"
-            reason = next((text for start, text in REASONS.items() if f"{full}.".startswith(f"{start}.")), usual)
+        if full not in self.names:
+            reason = next((text for start, text in REASONS.items() if f"{full}.".startswith(f"{start}.")), self.usual)
             raise self.refusal(f"it names {full[:100]!r}: {reason}")
         self.stack.append(Name(full))
 
