@@ -11,7 +11,12 @@ from torch.nn import functional as F
 
 from gan_lab.layers.checks import at_least, image_shape
 from gan_lab.layers.initialization import initialize
-from gan_lab.layers.normalization import normalization_layer, spectrally_normalize
+from gan_lab.layers.normalization import (
+    brings_offset,
+    normalization_layer,
+    removes_channel_mean,
+    spectrally_normalize,
+)
 
 JUDGED = 8  # side of the maps on which a judge ends, about
 LEAST_SIDE = 4  # of these: what its last convolution takes
@@ -145,9 +150,10 @@ class ProjectedDiscriminator(nn.Module):
             )
         ends = [JUDGED << (halvings - number) for number in range(halvings + 1)]
         counts = [inputs, *(width * min(8, max(1, 64 // side)) for side in ends[1:])]
+        bias = not (brings_offset(normalization) or removes_channel_mean(normalization))
         layers: list[nn.Module] = []
         for before, after in pairwise(counts):
-            layers.append(nn.Conv2d(before, after, 4, stride=2, padding=1))
+            layers.append(nn.Conv2d(before, after, 4, stride=2, padding=1, bias=bias))
             layers.append(normalization_layer(normalization, after))
             layers.append(nn.LeakyReLU(SLOPE))
         return nn.Sequential(*layers, nn.Conv2d(counts[-1], 1, 4, bias=False))
