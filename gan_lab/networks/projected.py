@@ -66,10 +66,10 @@ class RandomMixing(nn.Module):
         mixed = [width * factor for factor in MIXED[: len(shapes)]]
         outputs = [width, *mixed[:-1]]
         _, height, long = shapes[0]
-        self._sides = [(2 * height, 2 * long), *(side for _, *side in shapes[:-1])]
+        self._sides = [(2 * height, 2 * long), *((high, wide) for _, high, wide in shapes[:-1])]
         self.channels = nn.ModuleList(FixedConvolution(s[0], m) for s, m in zip(shapes, mixed, strict=True))
         self.scales = nn.ModuleList(FixedConvolution(m, o) for m, o in zip(mixed, outputs, strict=True))
-        self.shapes = [(o, *side) for o, side in zip(outputs, self._sides, strict=True)]
+        self.shapes = [(o, high, wide) for o, (high, wide) in zip(outputs, self._sides, strict=True)]
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """(B, C, H, W) each, of the constructor's shapes -> the attribute's."""
@@ -77,7 +77,7 @@ class RandomMixing(nn.Module):
         made: list[Tensor] = []
         for own, mix, side in zip(mixed[::-1], self.scales[::-1], self._sides[::-1], strict=True):
             together = own + made[-1] if made else own
-            made.append(mix(F.interpolate(together, size=tuple(side), mode="bilinear", align_corners=True)))
+            made.append(mix(F.interpolate(together, size=side, mode="bilinear", align_corners=True)))
         return made[::-1]
 
 
