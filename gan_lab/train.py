@@ -367,6 +367,7 @@ def prepared_evaluation(
         return None
     evaluation = instantiate(config.evaluation, _convert_="all")
     evaluation.check_directions(directions)
+    evaluation.check_space(OmegaConf.to_container(config.get("model") or OmegaConf.create({})))
     if evaluation.watched:
         log.info("This run leaves snapshots and does not score them: python -m gan_lab.evaluate watch=RUN_DIR does")
         return None

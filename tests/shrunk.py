@@ -12,6 +12,10 @@ from gan_lab.config import register
 
 # Height and width; others take 32, or the number in their name.
 SMALLEST = {"dcgan": 16, "dcgan_small": 16, "mlp": 16, "sagan": 16, "biggan": 16, "fastgan": 64, "fastgan512": 64}
+SMALLEST |= {"projected_gan": 64, "projected_gan_lite": 64}
+# What judges the features of an extractor, here of one whose weights are at hand: network -> its model.
+PROJECTED = dict.fromkeys(("projected_gan", "projected_gan_lite", "projected_stylegan2"), "projected_gan")
+FEATURES = "extractor@model.discriminator.features=digitnet"
 
 
 # What makes pictures of pictures, with what it is tried: model -> its network, and what is made of the images. Others
@@ -36,6 +40,8 @@ def partner(group: str, name: str) -> list[str]:
     """
     if makes_pictures_of_pictures(group, name):
         return _translation_partner(group, name)
+    if name in PROJECTED:
+        return [f"network={name}" if group == "model" else f"model={PROJECTED[name]}", FEATURES]
     other = {"model": "network", "network": "model"}[group]
     for candidate in (name, re.sub(r"_?\d+$", "", name)):
         if (ROOT / "conf" / other / f"{candidate}.yaml").is_file():
@@ -92,6 +98,7 @@ def shrunk(overrides: list[str]) -> list[str]:
         for name, node in nodes.items()
         if "blocks" in node and "condition_shape" in node and "growth" not in node
     ]
+    sizes += [f"model.{name}.least_size=32" for name, node in nodes.items() if "least_size" in node]
     return [
         *([f"data.image_size={size}"] if "image_size" in config.data else []),
         *widths,

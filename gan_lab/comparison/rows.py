@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 
 from gan_lab.runs.reading import Monitored, Run, Score
 from gan_lab.runs.settings import flat
+from gan_lab.runs.spaces import familiar_protocol
 
 CONFIDENCE = 0.95
 NO_SCORE = ("_std", "_part")  # suffixes of what belongs to a score without being one
@@ -133,6 +134,11 @@ def _group(runs: Iterable[Run]) -> tuple[list[Row], list[str]]:
     by_settings: dict[str, list[Run]] = {}
     notes = []
     for run in runs:
+        if run.monitored is not None and (
+            reason := familiar_protocol(run.settings, run.protocols.get(run.monitored.score.protocol, {}))
+        ):
+            notes.append(f"{run.folder} counts as not scored: {reason}")
+            run = replace(run, lines=[], monitored=None)
         by_settings.setdefault(json.dumps(run.settings, sort_keys=True, default=str), []).append(run)
         if run.problem is not None:
             notes.append(f"{run.problem}: this run counts as unfinished")

@@ -213,6 +213,8 @@ class PreparedEvaluation:
         if "model" in stored:
             self.directions = tuple(getattr(target_class(stored["model"], self.trust), "directions", ()))
         self.evaluation.check_directions(self.directions)
+        if stored.get("model"):
+            self.evaluation.check_space(stored["model"])
         with progress_bar() as progress:
             self.evaluation.prepare_everywhere(data, device, topology.local_rank, progress)
         for name, reason in self.evaluation.left_out.items():

@@ -28,6 +28,8 @@ from gan_lab.metrics.base import Block, BlockMetric
 from gan_lab.metrics.blocks import BlockStore
 from gan_lab.metrics.intervals import FEWEST_BLOCKS, check_intervals
 from gan_lab.metrics.reference import Reference, cached_reference
+from gan_lab.runs.settings import flat
+from gan_lab.runs.spaces import refuse_familiar_space
 from gan_lab.sampling import check_seed, reseed_default_generators
 
 log = logging.getLogger(__name__)
@@ -155,6 +157,23 @@ class Evaluation:
                     f"metric {name} sends outputs back to where they came from, and this model goes one way; leave it "
                     f"out, or choose {EITHER_WAY}"
                 )
+
+    def check_space(self, model: Mapping[str, Any]) -> None:
+        """Refuse to rank a run that learns by an ImageNet-trained extractor in the space of one.
+
+        Args:
+            model: the node of the run's config.
+        Raises:
+            ValueError: with the reason and the remedy.
+        """
+        monitored = self.metrics[self.monitor]
+        if not monitored.in_space:
+            return
+        maker: Any = self._makers[monitored.extractor]
+        kind = getattr(maker, "func", maker)
+        name = f"{getattr(kind, '__module__', '')}.{getattr(kind, '__qualname__', '')}"
+        key = "extractor" if monitored.extractor is None else f"extractors.{monitored.extractor}"
+        refuse_familiar_space(dict(flat({"model": model})), f"evaluation.{key}", name)
 
     def _check_count(self) -> None:
         """Refuse `num_samples` that a metric, or an interval, has no value of."""

@@ -22,7 +22,8 @@ class Extractor(nn.Module, ABC):
 
     It stays in eval mode, without gradients and outside autocast, whatever the caller does.
 
-    Some are also differentiable, for losses that compare pictures in their feature maps: those have `maps`.
+    Some are also differentiable, for losses that compare pictures in their feature maps: those have `maps`. Of these,
+    some give maps of several resolutions, for discriminators that judge there: those have `level_shapes` and `pyramid`.
 
     Attributes:
         name: as it stands in the names of scores ("inception", "digitnet"); ends in a letter, since a count follows.
@@ -84,16 +85,43 @@ class Extractor(nn.Module, ABC):
             TypeError: no floating point.
             ValueError: another shape; or this extractor has no maps, and why.
         """
+        images = self._checked(images)
+        with torch.autocast(images.device.type, enabled=False):
+            return self.maps(images)
+
+    def _checked(self, images: Tensor) -> Tensor:
         if not images.is_floating_point():
             raise TypeError(f"{self.name}'s maps are of floating point in [-1, 1], got {images.dtype}")
         if images.dim() != 4 or images.shape[1] not in (1, 3, 4):
             raise ValueError(f"{self.name} takes (B, 1 or 3 or 4, H, W), got {tuple(images.shape)}")
-        with torch.autocast(images.device.type, enabled=False):
-            return self.maps(images.to(torch.promote_types(images.dtype, torch.float32)))
+        return images.to(torch.promote_types(images.dtype, torch.float32))
 
     def maps(self, images: Tensor) -> Tensor:
         """The maps of checked images."""
         raise ValueError(f"the extractor {self.name} {self.no_maps}")
+
+    def levels(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Maps of several resolutions, the finest first, as `differentiable` gives one.
+
+        Args:
+            images: see `differentiable`.
+        Returns:
+            (B, C, h, w) each, of the shapes that `level_shapes` says.
+        Raises:
+            TypeError, ValueError: see `differentiable`.
+        """
+        images = self._checked(images)
+        with torch.autocast(images.device.type, enabled=False):
+            return self.pyramid(images)
+
+    @classmethod
+    def level_shapes(cls, height: int, width: int) -> tuple[tuple[int, int, int], ...]:
+        """(C, h, w) of the `levels` of pictures of this size, whatever the weights; none where there are no levels."""
+        return ()
+
+    def pyramid(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The levels of checked images."""
+        raise ValueError(f"the extractor {self.name} gives no maps of several resolutions")
 
     def train(self, mode: bool = True) -> "Extractor":
         """Stays in eval mode, also when a parent module is put into training."""

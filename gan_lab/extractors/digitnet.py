@@ -18,6 +18,7 @@ from gan_lab.extractors.pixels import continuous
 SHIPPED = Path(__file__).with_name("digitnet.safetensors")
 SIZE = 32
 LAST_MAPS = 14  # layers of the network's body up to the last rectified convolution
+LEVELS = ((3, 16, 32), (7, 32, 16), (LAST_MAPS, 64, 8))  # layers up to the last of each side, channels and side
 
 
 class DigitNetwork(nn.Module):
@@ -118,6 +119,19 @@ class DigitNet(Extractor):
     def maps(self, images: Tensor) -> Tensor:
         """(B, 64, 8, 8): what the last convolution gives, rectified."""
         return self.network.body[:LAST_MAPS]((continuous(images, 1, (SIZE, SIZE)) + 1) / 2)
+
+    @classmethod
+    def level_shapes(cls, height: int, width: int) -> tuple[tuple[int, int, int], ...]:
+        """See `Extractor`: three, whatever the size of pictures."""
+        return tuple((channels, side, side) for _, channels, side in LEVELS)
+
+    def pyramid(self, images: Tensor) -> tuple[Tensor, ...]:
+        """See `Extractor`."""
+        values, begin, found = (continuous(images, 1, (SIZE, SIZE)) + 1) / 2, 0, []
+        for end, _, _ in LEVELS:
+            values, begin = self.network.body[begin:end](values), end
+            found.append(values)
+        return tuple(found)
 
     @staticmethod
     def _path(weights: str | Path | None) -> Path:

@@ -7,14 +7,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from gan_lab.extractors.base import DamagedWeights, Extractor, MissingWeights, file_sha256
 from gan_lab.extractors.files import hub_path, missing_file
-from gan_lab.extractors.pixels import pillow_bicubic_float, to_channels
+from gan_lab.extractors.pixels import continuous, pillow_bicubic_float, tensorflow1_bilinear, to_channels
 
 FEATURE_DIMS = {"64": 64, "192": 192, "768": 768, "2048": 2048}
 LAYER_AFTER = {"MaxPool_1": "64", "MaxPool_2": "192", "Mixed_6e": "768", "AvgPool": "2048"}
 SIZE = 299
+LEVELS = (("MaxPool_1", 64, 73), ("MaxPool_2", 192, 35), ("Mixed_6e", 768, 17), ("Mixed_7c", 2048, 8))
 RESIZES = {
     "legacy": "299x299 bilinear of TensorFlow 1 (corners aligned, no antialias)",
     "clean": "299x299 bicubic of Pillow (antialiased), each channel as floats, clamped, not rounded",
@@ -91,6 +93,27 @@ class Inception(Extractor):
         else:
             features, logits = self._from_prepared((pillow_bicubic_float(images, SIZE) - 128) / 128)
         return {"features": features, "logits": logits}
+
+    @classmethod
+    def level_shapes(cls, height: int, width: int) -> tuple[tuple[int, int, int], ...]:
+        """See `Extractor`: the ends of its four sides, of pictures resized to 299x299."""
+        return tuple((channels, side, side) for _, channels, side in LEVELS)
+
+    def pyramid(self, images: Tensor) -> tuple[Tensor, ...]:
+        """See `Extractor`; the resize "clean" neither clamps here."""
+        values = 127.5 * (continuous(images, 3, None) + 1)
+        if self.resize == "legacy":
+            values = tensorflow1_bilinear(values, SIZE)
+        else:
+            values = interpolate(values, size=(SIZE, SIZE), mode="bicubic", antialias=True)
+        values, ends, found = (values - 128) / 128, [name for name, _, _ in LEVELS], []
+        for name, block in self.network.named_children():  # in the order of its forward
+            values = block(values)
+            if name in ends:
+                found.append(values)
+            if name == ends[-1]:
+                break
+        return tuple(found)
 
     def _from_prepared(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """What the network gives for (B, 3, 299, 299) float32: its own entry takes nothing but uint8."""

@@ -3,6 +3,7 @@
 VGG16 is the network of improved precision and recall, VGG19 that of perceptual losses.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
 URL_19 = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 SIZE = 224
 UP_TO_CONV5_3, UP_TO_CONV5_4 = 29, 35  # layers of VGG16's and of VGG19's convolutions, without the last ReLU
+LEVEL_ENDS, LEVEL_ENDS_19 = (9, 16, 23, 29), (9, 18, 27, 35)  # of their last four sides, before the poolings
+LEVEL_CHANNELS = (128, 256, 512, 512)
 
 
 class VGG16(Extractor):
@@ -80,6 +83,15 @@ class VGG16(Extractor):
         pixels = (continuous(images, 3, None) + 1) / 2
         return self.network.features[:UP_TO_CONV5_3](standardized(pixels, IMAGENET_MEAN, IMAGENET_STD))
 
+    @classmethod
+    def level_shapes(cls, height: int, width: int) -> tuple[tuple[int, int, int], ...]:
+        """See `Extractor`: relu2_2, relu3_3, relu4_3 and conv5_3."""
+        return _level_shapes(height, width)
+
+    def pyramid(self, images: Tensor) -> tuple[Tensor, ...]:
+        """See `Extractor`."""
+        return _levels(self.network.features, LEVEL_ENDS, images)
+
 
 class VGG19(Extractor):
     """conv5_4 before its ReLU, of images of their own size, from 16 pixels on: where ESRGAN compares them.
@@ -134,8 +146,31 @@ class VGG19(Extractor):
         """(B, 512, H // 16, W // 16)."""
         return self._of_pixels((continuous(images, 3, None) + 1) / 2)
 
+    @classmethod
+    def level_shapes(cls, height: int, width: int) -> tuple[tuple[int, int, int], ...]:
+        """See `Extractor`: relu2_2, relu3_4, relu4_4 and conv5_4."""
+        return _level_shapes(height, width)
+
+    def pyramid(self, images: Tensor) -> tuple[Tensor, ...]:
+        """See `Extractor`."""
+        return _levels(self.convolutions, LEVEL_ENDS_19, images)
+
     def _of_pixels(self, pixels: Tensor) -> Tensor:
         return self.convolutions(standardized(pixels, IMAGENET_MEAN, IMAGENET_STD))
+
+
+def _level_shapes(height: int, width: int) -> tuple[tuple[int, int, int], ...]:
+    halvings = range(1, 1 + len(LEVEL_CHANNELS))
+    return tuple((c, height // 2**n, width // 2**n) for c, n in zip(LEVEL_CHANNELS, halvings, strict=True))
+
+
+def _levels(layers: nn.Sequential, ends: tuple[int, ...], images: Tensor) -> tuple[Tensor, ...]:
+    """What the layers up to each of `ends` give for (B, C, H, W) in [-1, 1], of its own size."""
+    values, found = standardized((continuous(images, 3, None) + 1) / 2, IMAGENET_MEAN, IMAGENET_STD), []
+    for begin, end in pairwise((0, *ends)):
+        values = layers[begin:end](values)
+        found.append(values)
+    return tuple(found)
 
 
 def _vgg19_convolutions(path: Path) -> nn.Sequential:

@@ -38,24 +38,44 @@ class FeatureDistance:
         Raises:
             ValueError: its weights are missing or damaged, or it has no maps of such pictures; with the remedy.
         """
-        problem: Exception | None = None
-        with collectives.first_ranks_first(local_rank):
-            try:
-                extractor = self._make()
-                self._extractor = extractor.to(device=like.device, dtype=torch.promote_types(like.dtype, torch.float32))
-                self._extractor.differentiable(like)
-            except (OSError, ValueError, RuntimeError) as error:
-                problem = error
-        told = collectives.broadcast_object(collectives.gather_objects(None if problem is None else str(problem)))
-        reasons = [reason for reason in told if reason is not None]
-        if reasons:
-            raise ValueError(
-                f"model.perceptual cannot be computed: {reasons[0]}. Another extractor: "
-                "extractor@model.perceptual=classifier, say; without the term: model.perceptual=null"
-            ) from problem
+
+        def load() -> None:
+            extractor = self._make()
+            self._extractor = extractor.to(device=like.device, dtype=torch.promote_types(like.dtype, torch.float32))
+            self._extractor.differentiable(like)
+
+        loaded_on_every_rank(
+            load,
+            local_rank,
+            "model.perceptual cannot be computed",
+            "Another extractor: extractor@model.perceptual=classifier, say; without the term: model.perceptual=null",
+        )
 
     def __call__(self, *, real: Tensor, fake: Tensor) -> Tensor:
         """(B,) of targets and what was made of their sources, (B, C, H, W) each."""
         with torch.no_grad():
             real_maps = self._extractor.differentiable(real)
         return feature_distance(real_maps=real_maps, fake_maps=self._extractor.differentiable(fake))
+
+
+def loaded_on_every_rank(load: Callable[[], Any], local_rank: int, what: str, remedy: str) -> None:
+    """Load an extractor on every rank, the first of each machine before the others.
+
+    Args:
+        load: does so, and tries it.
+        local_rank: of this process among those of its machine: rank 0 fetches what is to be fetched.
+        what: cannot be done without it, for the message.
+        remedy: in a sentence.
+    Raises:
+        ValueError: on every rank, where on any its weights are missing or damaged, or it has no maps of such pictures.
+    """
+    problem: Exception | None = None
+    with collectives.first_ranks_first(local_rank):
+        try:
+            load()
+        except (OSError, ValueError, RuntimeError) as error:
+            problem = error
+    told = collectives.broadcast_object(collectives.gather_objects(None if problem is None else str(problem)))
+    reasons = [reason for reason in told if reason is not None]
+    if reasons:
+        raise ValueError(f"{what}: {reasons[0]}. {remedy}") from problem

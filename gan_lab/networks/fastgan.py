@@ -1,6 +1,7 @@
 """The networks of FastGAN (Liu et al. 2021, section 3), for square pictures whose side is a power of two."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -99,11 +100,14 @@ class FastGANGenerator(nn.Module):
         width: channels at side 128, 1 or more (paper: 64); 16 times as many at 4, an eighth at 1024.
         initialization: normal (paper), he, xavier or orthogonal.
     Attributes:
+        noisy_doublings: which of the doublings have noise.
         small_size: side of the small picture.
         noise_size: numbers of noise that a picture takes: one per pixel of each noisy convolution.
     Raises:
         ValueError: a value out of these ranges.
     """
+
+    noisy_doublings: ClassVar[slice] = slice(None, None, 2)
 
     def __init__(self, *, sample_shape: Sequence[int], latent_dim: int, width: int, initialization: str) -> None:
         super().__init__()
@@ -113,7 +117,7 @@ class FastGANGenerator(nn.Module):
         size = self.sample_shape[-1]
         self.small_size = small_size(size)
         self._sides = _doubled(2 * GRID, size)
-        self._noisy = self._sides[::2]
+        self._noisy = self._sides[self.noisy_doublings]
         self.noise_size = sum(2 * side * side for side in self._noisy)
         channels = {side: max(1, int(width * MULTIPLIERS[side])) for side in (GRID, *self._sides)}
 
@@ -157,6 +161,15 @@ class FastGANGenerator(nn.Module):
             maps[side] = features
         images = self.to_image(features).tanh()
         return (images, self.to_small(maps[self.small_size]).tanh()) if both else images
+
+
+class FastGANLiteGenerator(FastGANGenerator):
+    """As `FastGANGenerator`, with one convolution in each doubling and without noise.
+
+    Sauer et al. 2021 take it for few pictures (their code: `fastgan_lite`).
+    """
+
+    noisy_doublings = slice(0)
 
 
 class HalvingBlock(nn.Module):

@@ -249,6 +249,23 @@ def test_unscored_runs_come_last(capsys, tmp_path):
     assert (row["rank"], row["seeds"]) == ("", "1")
 
 
+def test_a_run_is_not_ranked_by_a_space_of_what_taught_it(capsys, tmp_path):
+    """One in Inception's space, of judges on ImageNet's features, beside one of dcgan; in digitnet's it is ranked."""
+    projected = ("model=projected_gan", "network=projected_gan", "data.image_size=64")
+    write_run(tmp_path / "a", *projected, scores=(1,))
+    write_run(tmp_path / "b", scores=(7,))
+    rows, _ = table(capsys, tmp_path)
+    assert [row["rank"] for row in rows] == ["1", "2"]
+    for run in ("a", "b"):
+        protocols = json.loads((tmp_path / run / "protocols.json").read_text())
+        protocols["aaaa"]["extractor"] = {"extractor": "inception"}
+        (tmp_path / run / "protocols.json").write_text(json.dumps(protocols))
+    rows, told = table(capsys, tmp_path)
+    assert [(row["rank"], row[FD]) for row in rows] == [("1", "7.0"), ("", "")]
+    assert "counts as not scored: not ranked by inception, learnt on ImageNet" in told
+    assert "EfficientNetLite0 of model.discriminator.features" in told
+
+
 @pytest.mark.parametrize(
     ("file", "text"),
     [

@@ -25,7 +25,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from shrunk import partner, shrunk
+from shrunk import FEATURES, partner, shrunk
 
 from gan_lab import train
 from gan_lab.config import register
@@ -264,8 +264,11 @@ def test_every_recipe_takes_real_steps(path, tmp_path, monkeypatch):
         overrides.append("extractor@evaluation.extractor=digitnet")
     register()
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
-        if compose("train", overrides).model.get("perceptual") is not None:
+        model = compose("train", overrides).model
+        if model.get("perceptual") is not None:
             overrides.append("extractor@model.perceptual=digitnet")  # whose weights are at hand
+        if "features" in (model.get("discriminator") or {}):
+            overrides.append(FEATURES)
     train_small(overrides, tmp_path, monkeypatch)
     assert_trained(tmp_path / "run", True)
     assert path.with_suffix(".md").is_file(), "a recipe has its record beside it"

@@ -1,6 +1,7 @@
 """The evaluation stage: the same bits on any number of ranks, no trace in training, a name and a protocol."""
 
 import random
+from functools import partial
 
 import numpy as np
 import pytest
@@ -561,3 +562,18 @@ def test_metrics_that_files_cannot_have_are_left_out_aloud():
     alone = evaluation_of(metrics={"walk": Walking()}, monitor="walk", num_samples=20)
     with pytest.raises(ValueError, match="monitored metric walk has no score here: it needs the generator"):
         alone.score_images(images, Pictures(), device=CPU)
+
+
+def test_a_run_that_learns_on_imagenet_is_not_ranked_in_inception_s_space():
+    """Refused without weights at hand, with the key; another space is not."""
+    from gan_lab.extractors.inception import Inception
+
+    lite0 = {"_target_": "gan_lab.extractors.efficientnet_lite0.EfficientNetLite0", "_partial_": True}
+    model = {"discriminator": {"features": lite0}}
+    evaluation = evaluation_of()
+    evaluation._makers[None] = partial(Inception, None, "2048", "legacy", False)
+    message = r"evaluation\.extractor is Inception, .* and so is EfficientNetLite0 of model\.discriminator\.features"
+    with pytest.raises(ValueError, match=message):
+        evaluation.check_space(model)
+    evaluation.check_space({"discriminator": {"width": 4}})
+    evaluation_of().check_space(model)

@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+from lite0_weights import write_lite0
 from torch import nn
 from windowed_weights import windowed_state
 
@@ -12,6 +13,7 @@ from gan_lab.extractors.base import DamagedWeights, Extractor, MissingWeights
 from gan_lab.extractors.classifier import Classifier, ResidualClassifier, save_classifier
 from gan_lab.extractors.custom import Custom
 from gan_lab.extractors.digitnet import LAST_MAPS, DigitNet
+from gan_lab.extractors.efficientnet_lite0 import BLOCKS, LEVELS, MAPS, EfficientNetLite0
 from gan_lab.extractors.pixels import continuous, to_channels
 from gan_lab.extractors.stacked import StackedDigitNet
 from gan_lab.extractors.vgg import UP_TO_CONV5_4, URL_19, VGG19
@@ -23,13 +25,14 @@ def noise(*shape: int) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Files of VGG19 and of a classifier of 16x16 colours, with random weights."""
+    """Files of VGG19, EfficientNet-Lite0 and of a classifier of 16x16 colours, with random weights."""
     from torchvision.models import vgg19
 
     folder = tmp_path_factory.mktemp("weights")
     with torch.device("meta"):
         network = vgg19()
     torch.save(windowed_state(network, seed=0), folder / "vgg19.pth")
+    write_lite0(folder / "lite0.pth")
     torch.manual_seed(0)
     classifier = ResidualClassifier(image_size=(16, 16), channels=3, classes=4)
     save_classifier(folder / "classifier.safetensors", classifier, {"name": "mine"})
@@ -42,6 +45,7 @@ def made(name: str, weights) -> Extractor:
         "stacked": partial(StackedDigitNet, None),
         "classifier": partial(Classifier, weights / "classifier.safetensors", None),
         "vgg19": partial(VGG19, weights / "vgg19.pth", download=False),
+        "lite0": partial(EfficientNetLite0, weights / "lite0.pth"),
         "custom": partial(
             Custom, nn.Flatten(), None, "mine", 3, [16, 16], "bicubic", [0.5, 0.25, 0.0], [0.5, 1.0, 2.0]
         ),
@@ -58,10 +62,13 @@ POOLED = {
     ),
     "classifier": lambda extractor, maps: maps.mean(dim=(2, 3)),
     "vgg19": lambda extractor, maps: maps.mean(dim=(2, 3)),
+    "lite0": lambda extractor, maps: (
+        nn.Sequential(*extractor.network.blocks[BLOCKS[LEVELS[MAPS]] :], extractor.network.head, nn.ReLU6())(maps)
+    ).mean(dim=(2, 3)),
     "custom": lambda extractor, maps: maps,
     "custom_bilinear": lambda extractor, maps: maps,
 }
-OWN_SIZE = {"digitnet": 32, "stacked": 32, "vgg19": 32}
+OWN_SIZE = {"digitnet": 32, "stacked": 32, "vgg19": 32, "lite0": 224}
 
 
 @pytest.mark.parametrize("name", POOLED)
@@ -91,6 +98,25 @@ def test_a_gradient_flows_to_the_images_alone(name, weights):
     assert (slope * direction).sum().item() == pytest.approx(expected.item(), rel=1e-3), "rectifiers may turn"
     assert expected.abs() > 1e-6, "nothing is rounded away"
     assert not any(parameter.requires_grad for parameter in extractor.parameters())
+
+
+@pytest.mark.parametrize(("name", "place"), [("digitnet", -1), ("vgg19", -1), ("lite0", MAPS)])
+def test_levels_are_of_the_shapes_that_are_said_and_hold_the_maps(name, place, weights):
+    extractor = made(name, weights)
+    images = from_uint8(noise(2, 4, 48, 64)).requires_grad_()
+    levels = extractor.levels(images)
+    assert tuple(tuple(level.shape[1:]) for level in levels) == type(extractor).level_shapes(48, 64)
+    torch.testing.assert_close(levels[place], extractor.differentiable(images))
+    for level in levels:
+        (slope,) = torch.autograd.grad(level.square().sum(), images, retain_graph=True)
+        assert slope.abs().sum() > 0
+
+
+def test_what_gives_no_levels_is_refused_by_name(weights):
+    extractor = made("classifier", weights)
+    assert extractor.level_shapes(16, 16) == ()
+    with pytest.raises(ValueError, match="the extractor mine gives no maps of several resolutions"):
+        extractor.levels(torch.zeros(1, 3, 16, 16))
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])

@@ -75,6 +75,13 @@ def fake() -> torch.Tensor:
     return pictures(COUNT, contrast=40, seed=2)
 
 
+def test_levels(extractor, outputs, fake):
+    """The first is what the features of layer 64 are means of; pictures of 256 levels, hence of the same values."""
+    levels = extractor.levels(fake[:2].float() / 127.5 - 1)
+    assert tuple(tuple(level.shape[1:]) for level in levels) == Inception.level_shapes(32, 32)
+    torch.testing.assert_close(levels[0].mean((2, 3)), outputs["features"][:2], rtol=1e-4, atol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def outputs(extractor, fake) -> dict[str, torch.Tensor]:
     """Of the first fakes, by our extractor."""

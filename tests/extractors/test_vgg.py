@@ -54,6 +54,10 @@ def test_features_equal_torch_fidelity(weights):
     assert theirs.std() > 0.01
     torch.testing.assert_close(outputs["features"], theirs, rtol=1e-4, atol=1e-5)
     assert extractor.label("pr") == "pr_vgg"
+    images = torch.zeros(1, 3, 40, 48)
+    levels = extractor.levels(images)
+    assert tuple(tuple(level.shape[1:]) for level in levels) == VGG16.level_shapes(40, 48)
+    assert torch.equal(levels[-1], extractor.differentiable(images))
     assert json.loads(json.dumps(extractor.protocol())) == extractor.protocol()
 
 
