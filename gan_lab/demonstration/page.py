@@ -130,7 +130,7 @@ def page_of_samples(
 
         @_told
         def begin(number: float, chosen_label: int, *values: Any) -> tuple[Any, ...]:
-            first = Request(seed=int(number or 0), label=None if chosen_label < 0 else chosen_label)
+            first = Request(seed=seed_of(number), label=None if chosen_label < 0 else chosen_label)
             return shown(with_controls(first, values), [])
 
         @_told
@@ -148,7 +148,7 @@ def page_of_samples(
                 enlarged(np.asarray(frame)) for frame in progress.tqdm(made, total=int(count), desc="frames", unit="")
             ]
             place = new_folder(folder) / f"walk_seed{asked.seed}.webp"
-            save(pixels, place, fps=FPS, loop=True)
+            save(pixels, place, fps=FPS, loop=True, mark=session.mark(asked))
             return gr.update(value=str(place), visible=True)
 
         @_told
@@ -238,9 +238,9 @@ def page_of_translations(session: Translations, remarks: list[str], folder: Path
         def make(place: str | None, drawing: Any, number: float) -> tuple[Any, ...]:
             if place is None:
                 raise ValueError("there is no picture: drop one")
-            made, lines = session.made(Path(place).read_bytes(), drawn_in(drawing), int(number or 0))
+            made, lines = session.made(Path(place).read_bytes(), drawn_in(drawing), seed_of(number))
             file = new_folder(folder) / f"{Path(place).stem}_made.png"
-            made.save(file, format="PNG")
+            made.save(file, format="PNG", pnginfo=session.mark(seed_of(number)).info())
             return (
                 str(file),
                 gr.update(value=_lines(lines), visible=bool(lines)),
@@ -262,6 +262,11 @@ def drawn_in(drawing: Any) -> np.ndarray | None:
     """
     layers = [layer[..., 3] for layer in (drawing or {}).get("layers", []) if layer.ndim == 3 and layer.shape[2] == 4]
     return np.maximum.reduce(layers) if layers else None
+
+
+def seed_of(number: float | None) -> int:
+    """What was typed as a seed; nothing is 0."""
+    return int(number or 0)
 
 
 def keep(file: tuple[str, bytes], folder: Path) -> str:

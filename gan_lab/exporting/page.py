@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_lab import __version__
-from gan_lab.evaluation.generation import block_inputs, has_styles
+from gan_lab.evaluation.generation import block_inputs, has_styles, noise_of
 from gan_lab.exporting.onnx_file import check_extra, tried, written
 from gan_lab.exporting.web_runtime import FILES, PACKAGE, VERSION
 from gan_lab.latents.sliders import place_of, read
@@ -238,11 +238,9 @@ def model(loaded: LoadedGenerator, tolerance: float, translates: bool) -> bytes:
 def for_a_page(loaded: LoadedGenerator) -> nn.Module:
     """The generator of latents as the page calls it: with one noise, and truncation and sliders of styles as inputs."""
     network: Any = loaded.network
-    size = getattr(network, "noise_size", None)
-    if size is None:
+    noise = noise_of(network, Draws(NOISE_SEED, across_ranks=False), 1)
+    if noise is None:
         return network
-    own = getattr(getattr(network, "synthesis", network), "constant_noise", None)
-    noise = Draws(NOISE_SEED, across_ranks=False).normal("noise", 1, (size,)) if own is None else own[None]
     return (Steered if has_styles(network) else OneNoise)(network, noise).eval()
 
 
