@@ -1,9 +1,7 @@
 """`python -m gan_lab.demo`: what it refuses and says, and the page of both kinds of networks in a real browser."""
 
-import importlib.util
 import io
 import os
-import shutil
 import socket
 import sys
 from contextlib import nullcontext
@@ -17,6 +15,7 @@ import torch
 from conftest import ROOT
 from hand_translators import NEGATIVE, TRUST, write_translator
 from hydra import compose, initialize_config_dir
+from in_browser import WIDTHS, chromium, needs_a_browser, needs_gradio  # noqa: F401
 from omegaconf import OmegaConf
 from PIL import Image
 from test_latent_commands import snapshot  # noqa: F401
@@ -27,7 +26,6 @@ from gan_lab.config import register
 from gan_lab.latents.sliders import Slider, place_of, write
 from gan_lab.runs.checkpoint import load_generator
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SETTINGS = {
     "sliders_file": None,
     "neighbours": True,
@@ -138,29 +136,12 @@ def test_training_pictures_that_are_gone(tmp_path):
 
 # in a browser ----------------------------------------------------------------------------------------------------
 
-in_browser = [
-    pytest.mark.browser,
-    pytest.mark.skipif(importlib.util.find_spec("gradio") is None, reason="Gradio is missing: pip install '.[demo]'"),
-    pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="Playwright is missing: pip install it"),
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is missing: apt-get install chromium"),
-]
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
 
 class Opened:
     """A page in the browser, and what it complained of or asked of others."""
 
-    def __init__(self, chromium, address: str, width: int) -> None:
-        self.page = chromium.new_page(viewport={"width": width, "height": 900})
+    def __init__(self, browser, address: str, width: int) -> None:
+        self.page = browser.new_page(viewport={"width": width, "height": 900})
         self.complaints: list[str] = []
         self.page.on("console", lambda told: self.complaints.append(told.text) if told.type == "error" else None)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -191,9 +172,9 @@ class Opened:
 
 
 class TestInBrowser:
-    pytestmark = in_browser
+    pytestmark = [*needs_a_browser, needs_gradio]
 
-    def test_a_generator(self, chromium, tmp_path):
+    def test_a_generator(self, chromium, tmp_path):  # noqa: F811
         from gan_lab.demonstration.page import serving
         from gan_lab.demonstration.samples import Request, Samples
 
@@ -202,7 +183,7 @@ class TestInBrowser:
         build = lambda folder: demo.page().page_of_samples(session, None, ["<b>a remark</b>"], folder)  # noqa: E731
         before = dict(os.environ)
         with serving(build, 0) as address:
-            for width in (1280, 390):
+            for width in WIDTHS:
                 opened = Opened(chromium, address, width)
                 opened.page.wait_for_selector("#pictures img")
                 assert np.array_equal(opened.picture("#pictures"), np.asarray(session.pictures(Request(seed=0))[0]))
@@ -226,7 +207,7 @@ class TestInBrowser:
         assert not folder.exists()
         assert os.environ == before
 
-    def test_a_hole_is_drawn_and_filled(self, chromium, tmp_path):
+    def test_a_hole_is_drawn_and_filled(self, chromium, tmp_path):  # noqa: F811
         from gan_lab.demonstration.page import serving
 
         write_translator(tmp_path / "g.safetensors", NEGATIVE, masked=True)
@@ -254,8 +235,9 @@ class TestInBrowser:
             opened.close()
 
 
+@pytest.mark.browser  # not opened, but made of what make test-browser has
+@needs_gradio
 def test_a_port_that_is_taken():
-    pytest.importorskip("gradio")
     from gan_lab.demonstration.page import free_port
 
     with socket.socket() as taken:

@@ -3,12 +3,8 @@
 import base64
 import gzip
 import hashlib
-import importlib.util
-import io
 import json
-import os
 import re
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,21 +12,30 @@ import numpy as np
 import pytest
 import torch
 from hand_translators import RESNET, write_translator
+from in_browser import (  # noqa: F401
+    assert_nothing_sticks_out,
+    chromium,
+    levels_apart,
+    needs_a_browser,
+    needs_a_runtime,
+    opened,
+    runtime,
+    shown,
+    wait,
+)
 from PIL import Image
 from tiny_generators import generator
 
 from gan_lab.data.images import to_uint8
 from gan_lab.evaluation.generation import asked, block_inputs
 from gan_lab.exporting import page as pages
-from gan_lab.exporting.web_runtime import FILES, PACKAGE, VERSION, web_runtime
+from gan_lab.exporting.web_runtime import FILES
 from gan_lab.latents.sliders import Slider, moved, place_of, write
 from gan_lab.runs.checkpoint import load_generator
 from gan_lab.sampling import CodedInputs, Draws
 from gan_lab.translation.applying import Translating
 
 EVIL = "</script><b>run"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-CACHE = Path(os.environ.get("GAN_LAB_CACHE", Path.home() / ".cache" / "gan_lab"))
 NO_RUNTIME = dict.fromkeys(FILES, b"")
 
 
@@ -127,35 +132,9 @@ def test_what_does_not_suit_a_page(monkeypatch, tmp_path):
 
 # in a browser ----------------------------------------------------------------------------------------------------
 
-in_browser = [
-    pytest.mark.browser,
-    pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="Playwright is missing: pip install it"),
-    pytest.mark.skipif(importlib.util.find_spec("onnxscript") is None, reason="the extra onnx is missing"),
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is missing: apt-get install chromium"),
-    pytest.mark.skipif(
-        not (CACHE / f"{PACKAGE}-{VERSION}").is_dir(),
-        reason=f"{PACKAGE} {VERSION} is not in the cache: any export with page=true puts it there",
-    ),
-]
-
 
 @pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def runtime():
-    return web_runtime(None, CACHE)
-
-
-@pytest.fixture(scope="module")
-def styles(tmp_path_factory, runtime):
+def styles(tmp_path_factory, runtime):  # noqa: F811
     """A generator with a slider, and its page."""
     folder = tmp_path_factory.mktemp("styles")
     loaded = with_slider(loaded_generator("styles", folder))
@@ -164,66 +143,13 @@ def styles(tmp_path_factory, runtime):
 
 
 @pytest.fixture(scope="module")
-def translator(tmp_path_factory, runtime):
+def translator(tmp_path_factory, runtime):  # noqa: F811
     """A translator of multiples of 2, and its page."""
     folder = tmp_path_factory.mktemp("translator")
     settings = RESNET | {"downsamplings": 1, "normalization": "instance_plain"}
     loaded = load_generator(write_translator(folder / "g.safetensors", settings), "live")
     (folder / "generator.html").write_text(pages.page_of(loaded, runtime=runtime, tolerance=1e-4), encoding="utf-8")
     return loaded, folder / "generator.html"
-
-
-@pytest.fixture
-def opened(chromium):
-    """Opens a page offline; afterwards, nothing may have been complained of or asked for."""
-    contexts, complaints = [], []
-
-    def open_at(file: Path, until: str):
-        context = chromium.new_context(viewport={"width": 1280, "height": 900}, offline=True)
-        contexts.append(context)
-        page = context.new_page()
-
-        def decide(route) -> None:
-            if route.request.url == file.as_uri():
-                return route.continue_()
-            complaints.append(route.request.url)
-            return route.abort()
-
-        page.route("**", decide)
-        page.on("request", lambda made: made.url[:5] in ("file:", "blob:", "data:") or complaints.append(made.url))
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(file.as_uri())
-        wait(page, until)
-        return page
-
-    yield open_at
-    for context in contexts:
-        context.close()
-    assert complaints == []
-
-
-def wait(page, said: str) -> None:
-    page.locator("#status", has_text=re.compile(said)).wait_for(timeout=60_000)
-
-
-def assert_nothing_sticks_out(page) -> None:
-    for width in (1280, 390):
-        page.set_viewport_size({"width": width, "height": 900})
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-
-
-def shown(page, place: str) -> list[np.ndarray]:
-    """(H, W, 4) of each canvas."""
-    coded = page.locator(place).evaluate_all("all => all.map(canvas => canvas.toDataURL('image/png'))")
-    return [
-        np.asarray(Image.open(io.BytesIO(base64.b64decode(text.partition(",")[2]))).convert("RGBA")) for text in coded
-    ]
-
-
-def levels_apart(ours: np.ndarray, theirs: np.ndarray) -> int:
-    assert ours.shape == theirs.shape
-    return int(np.abs(ours.astype(int) - theirs.astype(int)).max())
 
 
 def by_module(loaded, seed: int, count: int) -> list[np.ndarray]:
@@ -235,9 +161,9 @@ def by_module(loaded, seed: int, count: int) -> list[np.ndarray]:
 
 
 class TestInBrowser:
-    pytestmark = in_browser
+    pytestmark = [*needs_a_browser, *needs_a_runtime]
 
-    def test_the_pictures_of_a_seed_are_the_modules(self, opened, styles):
+    def test_the_pictures_of_a_seed_are_the_modules(self, opened, styles):  # noqa: F811
         loaded, file = styles
         page = opened(file, "9 pictures of seed 0")
         assert_nothing_sticks_out(page)
@@ -257,7 +183,7 @@ class TestInBrowser:
             assert levels_apart(np.repeat(ours, 3, axis=2), theirs[..., :3]) <= 2
         assert levels_apart(plain[0], steered[0]) > 20
 
-    def test_seeds_that_it_draws_itself(self, opened, styles):
+    def test_seeds_that_it_draws_itself(self, opened, styles):  # noqa: F811
         """They are the same again; a sheet of all and single pictures are saved as they are shown."""
         page = opened(styles[1], "pictures of seed 0")
         seen = {}
@@ -281,7 +207,7 @@ class TestInBrowser:
         page.click("#new")
         wait(page, r"pictures of seed \d+, in")
 
-    def test_a_picture_is_translated_as_by_the_module(self, opened, translator, tmp_path):
+    def test_a_picture_is_translated_as_by_the_module(self, opened, translator, tmp_path):  # noqa: F811
         loaded, file = translator
         page = opened(file, "Ready")
         pixels = np.random.default_rng(0).integers(0, 256, (13, 21, 3), dtype=np.uint8)
