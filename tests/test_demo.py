@@ -29,6 +29,7 @@ from gan_lab.runs.checkpoint import load_generator
 SETTINGS = {
     "sliders_file": None,
     "neighbours": True,
+    "data_root": None,
     "direction": None,
     "fill": None,
     "count": 6,
@@ -45,6 +46,10 @@ SETTINGS = {
         (["direction=AtoB"], "direction=AtoB is none of"),
         (["fill=3"], "fill=3 is of holes, and this generator is given none; leave it out"),
         (["sliders_file=nowhere.json"], "there are no sliders at nowhere.json"),
+        (
+            ["neighbours=false", "data_root=x"],
+            "data_root=x is of training pictures, and neighbours=false asks for none",
+        ),
         (["host=0.0.0.0"], "unknown key host"),
         (["share=true"], "unknown key share"),
     ],
@@ -118,20 +123,32 @@ def composed(*words: str) -> dict:
 
 def test_training_pictures_of_a_run_are_found():
     """Those that were trained on, of data that needs no file."""
-    found, remarks = demo.neighbours_of(
-        replace(generator("styles"), config=composed("data=digits", "data.image_size=16", "data.limit=20")), []
+    found, remarks = demo.training_of(
+        replace(generator("styles"), config=composed("data=digits", "data.image_size=16", "data.limit=20")), [], None
     )
     assert remarks == []
-    assert len(found.images) == 20
-    assert found.nearest(torch.from_numpy(found.images[7:8].copy()), 1) == [[(7, 0.0, False)]]
+    pictures = found.pictures
+    assert len(pictures.images) == 20
+    assert pictures.nearest(torch.from_numpy(pictures.images[7:8].copy()), 1) == [[(7, 0.0, False)]]
 
 
 def test_training_pictures_that_are_gone(tmp_path):
     config = composed("data=folder", f"data.root={tmp_path / 'gone'}", "data.image_size=16")
-    found, (remark,) = demo.neighbours_of(replace(generator("styles"), config=config), [])
+    found, (remark,) = demo.training_of(replace(generator("styles"), config=config), [], None)
     assert found is None
     assert remark.startswith("No nearest training pictures: ")
     assert "gone" in remark
+    assert "data_root=PATH" in remark
+    for name in ("cats", "dogs"):
+        (tmp_path / "moved" / name).mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", (20, 20), (90 * number, 0, 0)).save(tmp_path / "moved" / name / f"{number}.png")
+    loaded = replace(generator("styles"), config=config)
+    found, remarks = demo.training_of(loaded, [], str(tmp_path / "moved"))
+    assert remarks == []
+    assert (len(found.pictures.images), found.class_names) == (6, ("cats", "dogs"))
+    with pytest.raises(ValueError, match=r"other.*data_root=PATH"):
+        demo.training_of(loaded, [], str(tmp_path / "other"))
 
 
 # in a browser ----------------------------------------------------------------------------------------------------

@@ -23,10 +23,9 @@ import gradio as gr
 
 from gan_lab.data.pictures import LARGE_ENOUGH, enlarged
 from gan_lab.demonstration.samples import MOST_FRAMES, Request, Samples, Step, Truncation
-from gan_lab.demonstration.training import nearest_to
+from gan_lab.demonstration.training import Training, nearest_to
 from gan_lab.demonstration.translations import Translations
 from gan_lab.latents.animation import save
-from gan_lab.metrics.picture_neighbors import PictureNeighbors
 from gan_lab.runs.checkpoint import LoadedGenerator
 
 HOST = "127.0.0.1"
@@ -52,17 +51,16 @@ footer { display: none !important; }
 """
 
 
-def page_of_samples(
-    session: Samples, neighbours: PictureNeighbors | None, remarks: list[str], folder: Path
-) -> gr.Blocks:
+def page_of_samples(session: Samples, training: Training | None, remarks: list[str], folder: Path) -> gr.Blocks:
     """The page of a generator of latents.
 
     Args:
         session: what is asked.
-        neighbours: None where the data is not at hand.
+        training: None where the data is not at hand.
         remarks: lines below the title.
         folder: for files to keep.
     """
+    classes = class_names(session.num_classes, training)
     with _blocks() as page:
         _head(session.loaded, remarks)
         request, squares = gr.State(Request(seed=0)), _squares(session.loaded)
@@ -82,12 +80,12 @@ def page_of_samples(
                     more = gr.Button("More like these", size="md", min_width=140, elem_id="more")
                     going = gr.Button("Walk", size="md", min_width=80, elem_id="going")
                     alike = gr.Button(
-                        "Nearest in training", size="md", min_width=140, visible=neighbours is not None, elem_id="alike"
+                        "Nearest in training", size="md", min_width=140, visible=training is not None, elem_id="alike"
                     )
                     kept = gr.DownloadButton("Download PNG", size="md", min_width=140, elem_id="download")
             with gr.Column(scale=1, min_width=260):
                 label = gr.Dropdown(
-                    [("any", -1), *((str(number), number) for number in range(session.num_classes))],
+                    [("any", -1), *((classes[number], number) for number in range(session.num_classes))],
                     value=-1,
                     label="Class",
                     visible=session.num_classes > 0,
@@ -123,7 +121,7 @@ def page_of_samples(
             made = session.pictures(asked)
             labels = session.labels(asked) if session.num_classes else None
             captions = [
-                str(number) if labels is None else f"{number}: class {labels[number]}"
+                str(number) if labels is None else f"{number}: {classes[labels[number]]}"
                 for number in range(session.count)
             ]
             return asked, list(zip(made, captions, strict=True)), picks, keep(session.file(asked, picks), folder)
@@ -153,11 +151,11 @@ def page_of_samples(
 
         @_told
         def nearest(asked: Request, picks: list[int]) -> tuple[Any, Any]:
-            assert neighbours is not None
+            assert training is not None
             made, rows = session.pictures(asked), []
             for number in sorted(picks)[:SAMPLES_WITH_NEIGHBOURS] or [0]:
                 rows.append((made[number], f"picture {number}"))
-                for picture, near in nearest_to(made[number], neighbours, NEAREST):
+                for picture, near in nearest_to(made[number], training.pictures, NEAREST):
                     rows.append((picture, f"{near.number}: {near.distance:.1f}"))
             return gr.update(visible=True), rows
 
@@ -252,6 +250,12 @@ def page_of_translations(session: Translations, remarks: list[str], folder: Path
             source.change(dropped, source, editor, **private)
         go.click(make, [source, editor, seed], [result, said, kept], **private)
     return page
+
+
+def class_names(count: int, training: Training | None) -> list[str]:
+    """What each class is called: as the data names it, else by its number."""
+    names = None if training is None else training.class_names
+    return [f"class {label}" for label in range(count)] if names is None or len(names) != count else list(names)
 
 
 def drawn_in(drawing: Any) -> np.ndarray | None:

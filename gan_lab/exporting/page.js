@@ -71,10 +71,31 @@ function levelsOf(made, rows, columns) {
   return image;
 }
 
-function save(canvas, name) {
+const CRC = Uint32Array.from({ length: 256 }, (_, number) => {
+  for (let bit = 0; bit < 8; bit++) number = number & 1 ? 0xedb88320 ^ (number >>> 1) : number >>> 1;
+  return number;
+});
+
+// A chunk of text in a PNG: length, kind, key, no compression and no language, text in UTF-8, checksum.
+function textChunk(key, text) {
+  const content = new TextEncoder().encode(`iTXt${key}\0\0\0\0\0${text}`), chunk = new Uint8Array(content.length + 8);
+  const view = new DataView(chunk.buffer);
+  let sum = 0xffffffff;
+  for (const byte of content) sum = CRC[(sum ^ byte) & 255] ^ (sum >>> 8);
+  view.setUint32(0, content.length - 4);
+  chunk.set(content, 4);
+  view.setUint32(content.length + 4, (sum ^ 0xffffffff) >>> 0);
+  return chunk;
+}
+
+const AFTER_HEADER = 33; // bytes of a PNG's signature and first chunk
+
+// Saves a PNG that says what made it, and `texts` besides.
+function save(canvas, name, texts = {}) {
   canvas.toBlob((blob) => {
+    const chunks = Object.entries({ ...about.texts, ...texts }).map(([key, text]) => textChunk(key, text));
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
+    link.href = URL.createObjectURL(new Blob([blob.slice(0, AFTER_HEADER), ...chunks, blob.slice(AFTER_HEADER)], { type: "image/png" }));
     link.download = name;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
@@ -161,6 +182,9 @@ function startGenerator(stored) {
     return inputs;
   }
 
+  // Of seeds that this page draws itself, the other tools of gan_lab make other pictures.
+  const seedText = () => ({ [Number(seed.value) < seeds ? "gan_lab.seed" : "gan_lab.page_seed"]: seed.value });
+
   function sound() {
     const wanted = Number(seed.value);
     return seed.value !== "" && Number.isInteger(wanted) && wanted >= 0 && wanted < 2 ** 32;
@@ -177,7 +201,7 @@ function startGenerator(stored) {
       button.type = "button";
       button.title = "Save this picture as PNG";
       button.setAttribute("aria-label", `Picture ${number + 1}: save as PNG`);
-      button.addEventListener("click", () => save(canvas, `seed${seed.value}_${number}.png`));
+      button.addEventListener("click", () => save(canvas, `seed${seed.value}_${number}.png`, seedText()));
       button.append(canvas);
       figure.append(button);
       grid.append(figure);
@@ -215,7 +239,7 @@ function startGenerator(stored) {
     const sheet = document.createElement("canvas"), context = sheet.getContext("2d");
     [sheet.width, sheet.height] = [side * width, Math.ceil(canvases.length / side) * height];
     canvases.forEach((canvas, i) => context.drawImage(canvas, (i % side) * width, Math.floor(i / side) * height));
-    save(sheet, `seed${seed.value}.png`);
+    save(sheet, `seed${seed.value}.png`, seedText());
   }
 
   count.value = String(width * height > 4 * MANY_PIXELS ? 1 : width * height > MANY_PIXELS ? 4 : pictures);

@@ -21,6 +21,7 @@ from gan_lab.latents.sliders import place_of, read
 from gan_lab.latents.space import space_of
 from gan_lab.runs.checkpoint import LoadedGenerator
 from gan_lab.sampling import CodedInputs, Draws
+from gan_lab.sharing.marks import mark_of
 from gan_lab.translation.applying import fill_of, labels_of
 from gan_lab.translation.reach import size_multiple, smallest_size
 
@@ -173,6 +174,7 @@ def page_of(loaded: LoadedGenerator, *, runtime: Mapping[str, bytes], tolerance:
     script = (folder / "page.js").read_text(encoding="utf-8")
     about, latents = (translator(loaded), b"") if translates else generator(loaded)
     library, glue, binary = (runtime[name] for name in FILES)
+    about["texts"] = texts(loaded, of_picture=translates)
     packed = {
         "model": model(loaded, tolerance, translates),
         "latents": latents,
@@ -305,6 +307,13 @@ def given_to(network: nn.Module, loaded: LoadedGenerator, draws: Draws) -> dict[
     offset = 0.3 * draws.normal("offset", styles.num_layers, (space_of(loaded).dim,))
     steering = {"truncation": draws.uniform("truncation", 1, ()), "offset": offset}
     return {"latents": drawn["latents"], **steering, **{k: v for k, v in drawn.items() if k == "labels"}}
+
+
+def texts(loaded: LoadedGenerator, *, of_picture: bool) -> dict[str, str]:
+    """What PNGs that the page saves say of their making, seeds aside, by the keyword of their chunk."""
+    mark = mark_of(loaded, 0, of_picture=of_picture)
+    said = {key: text for key, text in mark.texts().items() if key != "gan_lab.seed"}
+    return said | {"XML:com.adobe.xmp": mark.xmp()}
 
 
 def title(loaded: LoadedGenerator) -> str:
