@@ -71,7 +71,7 @@ class WithDrawn(nn.Module):
     def forward(self, condition: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, C', H, W), and (B, 1, H, W) of one that fills holes -> (B, C, H, W)."""
         drawn = {name: self.get_buffer(name) for name in self.names}
-        given = {name: value.expand(len(condition), *value.shape[1:]) for name, value in drawn.items()}
+        given = {name: value.expand(condition.shape[0], *value.shape[1:]) for name, value in drawn.items()}
         return self.network(condition=condition, **({} if mask is None else {"mask": mask}), **given)
 
 

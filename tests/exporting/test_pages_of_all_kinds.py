@@ -140,6 +140,7 @@ def test_a_translator(network, given, opened, runtime, tmp_path):  # noqa: F811
         wait(page, "Draw over what is to be made anew")
         assert page.locator("#go").is_disabled()
         assert_nothing_sticks_out(page)
+        page.locator("#hole").scroll_into_view_if_needed()
         box = page.locator("#hole").bounding_box()
         across = [(box["x"] + share * box["width"], box["y"] + box["height"] / 2) for share in (0.3, 0.7)]
         page.mouse.move(*across[0])
