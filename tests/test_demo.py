@@ -235,15 +235,18 @@ class TestInBrowser:
             opened = Opened(chromium, address, 1280)
             opened.page.locator("#source input[type=file]").set_input_files(tmp_path / "mine.png")
             opened.page.wait_for_selector("#editor canvas")
-            opened.page.wait_for_timeout(1000)  # until the editor has laid the picture out, which it does not tell
-            box = opened.page.locator("#editor canvas").first.bounding_box()
-            middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-            opened.page.mouse.move(*middle)
-            opened.page.mouse.down()
-            opened.page.mouse.move(middle[0] + 5, middle[1], steps=3)
-            opened.page.mouse.up()
-            opened.page.click("button#go")
-            opened.page.wait_for_selector("#result img")
+            for _ in range(12):  # until the editor has laid the picture out, which it does not tell
+                opened.page.wait_for_timeout(1000)
+                box = opened.page.locator("#editor canvas").first.bounding_box()
+                middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+                opened.page.mouse.move(*middle)
+                opened.page.mouse.down()
+                opened.page.mouse.move(middle[0] + 5, middle[1], steps=3)
+                opened.page.mouse.up()
+                opened.page.click("button#go")
+                opened.page.wait_for_timeout(2000)
+                if opened.page.locator("#result img").count():
+                    break
             made = opened.picture("#result")
             hole = (made != pixels).any(axis=2)
             assert (made[hole] == 128).all()
