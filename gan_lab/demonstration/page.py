@@ -394,7 +394,8 @@ def _gallery(label: str, columns: int, **named: Any) -> gr.Gallery:
 
 
 def _head(loaded: LoadedGenerator, remarks: list[str]) -> None:
-    made_by = f"{loaded.path} ({loaded.weights}, {loaded.images_seen / 1000:.1f} kimg)"
+    weights = {"ema": "averaged weights", "live": "weights of the last step"}[loaded.weights]
+    made_by = f"{loaded.path} ({weights}, {loaded.images_seen / 1000:,.1f} thousand pictures seen in training)"
     licence = [] if loaded.licence is None else [f"Licence of the weights: {loaded.licence}"]
     gr.HTML(f"<h2>gan_lab</h2>{_lines([f'Made by a generative model, {made_by}', *licence, *remarks])}", padding=False)
 
