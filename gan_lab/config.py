@@ -284,6 +284,7 @@ class DemoConfig:
     count: int = MISSING
     sliders_file: str | None = MISSING
     neighbours: bool = MISSING
+    data_root: str | None = MISSING
     direction: str | None = MISSING
     fill: int | None = MISSING
     tile_size: int = MISSING

@@ -90,13 +90,15 @@ def samples(loaded: Any, settings: dict[str, Any]) -> Any:
     refuse(settings, "fill", "of holes, and this generator is given none")
     sliders, remarks = sliders_of(loaded, settings["sliders_file"])
     session = Samples(loaded, count=settings["count"], sliders=sliders)
-    neighbours = None
+    training = None
     if settings["neighbours"]:
-        neighbours, more = neighbours_of(loaded, settings["trust"])
+        training, more = training_of(loaded, settings["trust"], settings["data_root"])
         remarks += more
+    elif settings["data_root"] is not None:
+        refuse(settings, "data_root", "of training pictures, and neighbours=false asks for none")
     for remark in remarks:
         print(remark)
-    return lambda folder: page().page_of_samples(session, neighbours, remarks, folder)
+    return lambda folder: page().page_of_samples(session, training, remarks, folder)
 
 
 def translations(loaded: Any, settings: dict[str, Any]) -> Any:
@@ -107,6 +109,7 @@ def translations(loaded: Any, settings: dict[str, Any]) -> Any:
     """
     from gan_lab.demonstration.translations import Parts, Translations
 
+    refuse(settings, "data_root", "of training pictures like a sample, and a translator shows none")
     refuse(settings, "sliders_file", "of a generator with latents, and a translator follows its source")
     parts = Parts(settings["tile_size"], settings["max_megapixels"])
     session = Translations(loaded, fill=settings["fill"], parts=parts)
@@ -142,15 +145,21 @@ def sliders_of(loaded: Any, file: str | None) -> tuple[dict[str, Any], list[str]
         return {}, [f"No sliders: {error}"]
 
 
-def neighbours_of(loaded: Any, trust: list[str]) -> tuple[Any, list[str]]:
-    """The training pictures of a run, or None and why they are not at hand."""
+def training_of(loaded: Any, trust: list[str], data_root: str | None) -> tuple[Any, list[str]]:
+    """What a run was trained on, or None and why it is not at hand.
+
+    Raises:
+        ValueError: it is not where the command says it is.
+    """
     from hydra.errors import HydraException
 
     from gan_lab.demonstration.training import training_pictures
 
     try:
-        return training_pictures(loaded.config, trust), []
+        return training_pictures(loaded.config, trust, data_root), []
     except (ValueError, OSError, ImportError, RuntimeError, HydraException) as error:
+        if data_root is not None:
+            raise ValueError(message(error)) from error
         return None, [f"No nearest training pictures: {message(error)}"]
 
 

@@ -34,6 +34,7 @@ def run(config: DictConfig) -> None:
     from gan_lab.latents.space import space_of
     from gan_lab.runs.checkpoint import load_generator
     from gan_lab.sampling import check_seed
+    from gan_lab.sharing.marks import mark_of
 
     settings = plain(config)
     check(settings)
@@ -67,7 +68,7 @@ def run(config: DictConfig) -> None:
         write(place, loaded, sliders, replacing=settings["overwrite"])
     made_folder(sheet.parent)
     with naming(sheet):
-        save_png(grid(torch.cat(rows), columns=len(settings["strengths"])), sheet)
+        save_png(grid(torch.cat(rows), columns=len(settings["strengths"])), sheet, mark_of(loaded, seed).info())
     print(f"{len(sliders)} directions in {space.name} of {loaded.path} ({loaded.weights})")
     print(f"rows     {', '.join(sliders)}\ncolumns  {', '.join(f'{value:g}' for value in settings['strengths'])}")
     print(f"sheet    {sheet}\nsliders  {place}")

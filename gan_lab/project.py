@@ -33,6 +33,7 @@ def run(config: DictConfig) -> None:
     from gan_lab.latents.space import space_of
     from gan_lab.runs.checkpoint import load_generator
     from gan_lab.sampling import check_seed
+    from gan_lab.sharing.marks import mark_of
     from gan_lab.translation.reading import pictures_at
 
     settings = plain(config)
@@ -57,12 +58,13 @@ def run(config: DictConfig) -> None:
     block_inputs(loaded, seed=seed, block=0, classes=settings["classes"])  # wrong classes show here
     distance = Distance(extractor_of(config, space), settings["perceptual_weight"])
     projector = Projector(space, kind=kind, distance=distance, search=search, classes=settings["classes"])
+    info = mark_of(loaded, seed, of_picture=True).info()
     made_folder(out)
     entries, failed = [], []
     for stem, name in names.items():
         try:
             content = sources.read(name)
-            entry = projected(projector, content, out, stem, settings["framing"])
+            entry = projected(projector, content, out / stem, settings["framing"], info)
         except (ValueError, OSError) as error:
             failed.append(name)
             print(f"{name}: {error}")
@@ -127,8 +129,12 @@ def extractor_of(config: DictConfig, space: Any) -> Any:
     return extractor
 
 
-def projected(projector: Any, content: bytes, out: Path, stem: str, framing: str) -> dict[str, Any]:
+def projected(projector: Any, content: bytes, place: Path, framing: str, info: Any) -> dict[str, Any]:
     """Project one source and write what belongs to it.
+
+    Args:
+        place: of what is written, without the ends of the names.
+        info: metadata of the pictures, see `gan_lab.sharing.marks.Mark`.
 
     Returns:
         Its entry in the manifest.
@@ -148,17 +154,18 @@ def projected(projector: Any, content: bytes, out: Path, stem: str, framing: str
     pixels, said = framed(picture.pixels, (size[0], size[1]), framing)
     source = torch.from_numpy(pixels.copy()).permute(2, 0, 1).contiguous()
     found = projector(source)
-    files = {kind: out / f"{stem}{kind}" for kind in (".safetensors", ".png", ".progress.png")}
+    files = {kind: place.with_name(f"{place.name}{kind}") for kind in (".safetensors", ".png", ".progress.png")}
     tensors = {projector.space.name: found.points.positions.float().contiguous()}
     if found.points.labels is not None:
         tensors["labels"] = found.points.labels
-    temporary = out / f".{stem}.safetensors.tmp"
+    temporary = place.with_name(f".{place.name}.safetensors.tmp")
     with naming(files[".safetensors"]):
         save_file(tensors, temporary)
         os.replace(temporary, files[".safetensors"])
     beside = torch.cat([source[None], found.picture])
-    save_png(grid(beside, columns=2), files[".png"])
-    save_png(grid(torch.cat([found.progress, source[None]]), columns=len(found.progress) + 1), files[".progress.png"])
+    save_png(grid(beside, columns=2), files[".png"], info)
+    steps = torch.cat([found.progress, source[None]])
+    save_png(grid(steps, columns=len(steps)), files[".progress.png"], info)
     off = (beside[0].double() - beside[1].double()).square().mean().sqrt().item()
     remarks = {"remarks": picture.remarks} if picture.remarks else {}
     return {"framing": said, "first": found.first, "last": found.last, "rms_levels": off} | remarks

@@ -35,9 +35,9 @@ def main() -> None:
 def run(config: DictConfig) -> None:
     """Write the images that `config` asks for, and a grid of the first ones; or points, and a scatter plot of them."""
     from gan_lab.evaluation.generation import asked
-    from gan_lab.runs.checkpoint import load_generator, weights_sha256
+    from gan_lab.runs.checkpoint import load_generator
     from gan_lab.sampling import check_seed
-    from gan_lab.sharing.marks import Mark
+    from gan_lab.sharing.marks import mark_of
 
     settings = plain(config)
     if settings["format"] not in FORMATS:
@@ -53,7 +53,7 @@ def run(config: DictConfig) -> None:
         refuse_to_replace(others, out, settings["count"])
     device = choose_device(settings["device"])
     loaded = load_generator(settings["checkpoint"], settings["weights"], device=device, trust=settings["trust"])
-    mark = Mark(weights_sha256(loaded.network), settings["seed"])
+    mark = mark_of(loaded, settings["seed"])
     loaded = with_sliders(loaded, settings)
     further = {name: settings[name] for name in ("truncation", "standing_statistics")}
     loaded = asked(loaded, **further)

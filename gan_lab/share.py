@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,13 @@ def run(config: DictConfig) -> None:
         OSError: the upload failed; the folder is whole.
     """
     from gan_lab.data.pictures import save_png
-    from gan_lab.runs.checkpoint import describe, load_generator, weights_sha256, write_snapshot
+    from gan_lab.runs.checkpoint import describe, load_generator, write_snapshot
     from gan_lab.runs.records import read_json
     from gan_lab.sampling import check_seed
     from gan_lab.sharing import hub
     from gan_lab.sharing.card import card, evaluated, known_from, licence_for
     from gan_lab.sharing.config import shareable
-    from gan_lab.sharing.marks import Mark
+    from gan_lab.sharing.marks import mark_of
 
     settings = plain(config)
     check_seed("seed", settings["seed"])
@@ -60,7 +61,7 @@ def run(config: DictConfig) -> None:
             "callbacks.neighbours of experiment=own_pictures draws them in training; leave it out here"
         )
     kept, kind = shareable(loaded.config), kind_of(loaded)
-    mark = Mark(weights_sha256(loaded.network), settings["seed"])
+    mark = replace(mark_of(loaded, settings["seed"]), licence=licence)
     about = describe(kept) | {
         "images_seen": loaded.images_seen,
         "network": loaded.name,

@@ -87,6 +87,7 @@ class Job:
     def __init__(self, settings: dict[str, Any]) -> None:
         from gan_lab.runs.checkpoint import load_generator
         from gan_lab.sampling import check_seed
+        from gan_lab.sharing.marks import mark_of
         from gan_lab.translation.applying import Translating, fill_of, labels_of
         from gan_lab.translation.reading import by_stem, pictures_at
 
@@ -109,10 +110,11 @@ class Job:
             trust=settings["trust"],
             **direction,
         )
+        self.mark = mark_of(self.loaded, check_seed("seed", settings["seed"]), of_picture=True)
         self.labels = labels_of(self.loaded)
         self.translating = Translating(
             self.loaded,
-            seed=check_seed("seed", settings["seed"]),
+            seed=settings["seed"],
             tile=settings["tile"] == "auto",
             tile_size=settings["tile_size"],
             max_megapixels=settings["max_megapixels"],
@@ -168,7 +170,7 @@ class Job:
         remarks = None
         if self.settings["overwrite"] or not target.exists():
             image, remarks = self._made(content, mask)
-            write(image, target, made_of)
+            write(image, target, made_of, self.mark)
         size = self._size_of(target, made_of)
         entry = {"source": name, "source_sha256": digests["source"]}
         if mask is not None:
@@ -260,11 +262,13 @@ class Job:
             temporary.write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 
-def write(image: Any, target: Path, made_of: str) -> None:
-    """Write a PNG that tells what it was made of, so that it is there as a whole or not at all."""
-    from PIL.PngImagePlugin import PngInfo
+def write(image: Any, target: Path, made_of: str, mark: Any) -> None:
+    """Write a PNG that tells what it was made of and by what, so that it is there as a whole or not at all.
 
-    info = PngInfo()
+    Args:
+        mark: see `gan_lab.sharing.marks.Mark`.
+    """
+    info = mark.info()
     info.add_text(MADE_OF, made_of)
     with naming(target):
         target.parent.mkdir(parents=True, exist_ok=True)

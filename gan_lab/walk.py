@@ -1,5 +1,6 @@
 """`python -m gan_lab.walk`: from latent to latent of a trained generator, as a moving picture, a loop or not."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def run(config: DictConfig) -> None:
     from gan_lab.latents.space import space_of
     from gan_lab.runs.checkpoint import load_generator
     from gan_lab.sampling import check_seed
+    from gan_lab.sharing.marks import mark_of
 
     settings = plain(config)
     check_formats(settings["formats"], settings["fps"])
@@ -45,6 +47,7 @@ def run(config: DictConfig) -> None:
         device=choose_device(settings["device"]),
         trust=settings["trust"],
     )
+    mark = mark_of(loaded, seed)
     space_of(loaded, seed)  # the wrong kind of generator is told before what is wrong with its truncation
     space = space_of(
         asked(with_sliders(loaded, settings), truncation=settings["truncation"], standing_statistics=None), seed
@@ -60,9 +63,9 @@ def run(config: DictConfig) -> None:
     for name, target in targets.items():
         with naming(target):
             if name == "png":
-                write_frames(frames, made_folder(target), save_png)
+                write_frames(frames, made_folder(target), partial(save_png, info=mark.info()))
             else:
-                save(shown, target, fps=settings["fps"], loop=settings["loop"])
+                save(shown, target, fps=settings["fps"], loop=settings["loop"], mark=mark)
         print(f"{name:<5} {target}")
 
 

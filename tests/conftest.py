@@ -24,6 +24,18 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--no-skips", action="store_true", help="a test that is skipped fails, with what it lacks")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.skipped and item.config.getoption("no_skips"):
+        report.outcome, report.longrepr = "failed", f"skipped in spite of --no-skips: {report.longrepr[-1]}"
+    return report
+
+
 @pytest.fixture(autouse=True, scope="session")
 def surroundings(tmp_path_factory):
     torch.set_num_threads(1)

@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from tiny_generators import generator
 
-from gan_lab.runs.checkpoint import describe, write_snapshot
+from gan_lab.runs.checkpoint import describe, weights_sha256, write_snapshot
 
 CHECKPOINT = "checkpoint=g.safetensors"
 
@@ -34,6 +34,15 @@ def snapshot(tmp_path):
     return tmp_path
 
 
+def assert_marked(place, said):
+    """Of these weights; by Pillow, without what gan_lab writes it with."""
+    digest = weights_sha256(generator("styles").network)
+    with Image.open(place) as picture:
+        told = picture.text if picture.format == "PNG" else {"words": picture.getexif()[0x010E]}
+    assert any(digest in value for value in told.values()), told
+    assert any(value.startswith(said) for value in told.values()), told
+
+
 def test_a_walk_and_its_frames(snapshot, here):
     words = (CHECKPOINT, "device=cpu", "points=2", "frames=6", "formats=[webp,gif,png]", "enlarge=false")
     done = here("walk", *words)
@@ -42,6 +51,8 @@ def test_a_walk_and_its_frames(snapshot, here):
     with Image.open(snapshot / "walks" / "walk.gif") as moving:
         assert (moving.n_frames, moving.size) == (6, (8, 8))
     assert len(list((snapshot / "walks" / "frames").iterdir())) == 6
+    for name in ("walk.webp", "frames/frame000003.png"):
+        assert_marked(snapshot / "walks" / name, "made by a generative model")
     again = here("walk", *words)
     assert again.code == 1
     assert "overwrite=true to replace it" in again.output
@@ -65,6 +76,7 @@ def test_directions_are_sliders_of_sample(snapshot, here):
     assert "rows     sefa0, slant" in done.output
     with Image.open(snapshot / "directions" / "sefa.png") as sheet:
         assert sheet.size == (7 * 10 + 2, 2 * 10 + 2)
+    assert_marked(snapshot / "directions" / "sefa.png", "made by a generative model")
     words = ("method=difference", "plus=[1,2]", "minus=[3]", "names={0: smile}")
     assert here("directions", CHECKPOINT, "device=cpu", *words).code == 0
     stored = json.loads((snapshot / "sliders.json").read_text())
@@ -101,6 +113,8 @@ def test_pictures_are_projected(snapshot, here):
     assert load_file(snapshot / "projected" / "a.safetensors")["w"].shape == (1, 4, 8)
     with Image.open(snapshot / "projected" / "a.png") as beside:
         assert beside.size == (2 * 10 + 2, 10 + 2)
+    for name in ("a.png", "a.progress.png"):
+        assert_marked(snapshot / "projected" / name, "made by a generative model, of a picture")
     about = json.loads((snapshot / "projected" / "projections.json").read_text())
     assert about["perceptual"]["extractor"] == "digitnet"
     assert [entry["source"] for entry in about["pictures"]] == ["a.png"]

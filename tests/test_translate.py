@@ -41,6 +41,8 @@ def test_a_folder(sources, here, tmp_path):
     assert sorted(made(tmp_path / "made")) == ["dark.png", "inside/alpha.png", "inside/turned.png", "manifest.json"]
     with Image.open(tmp_path / "made" / "dark.png") as picture:
         assert abs(np.asarray(picture).astype(int) - 215).max() <= 2
+        assert picture.text["Description"] == "made by a generative model, of a picture"
+        assert len(picture.text["gan_lab.generator_sha256"]) == 64
     with Image.open(tmp_path / "made" / "inside" / "turned.png") as picture:
         assert picture.size == (9, 50)
         assert not picture.getexif()

@@ -23,10 +23,9 @@ import gradio as gr
 
 from gan_lab.data.pictures import LARGE_ENOUGH, enlarged
 from gan_lab.demonstration.samples import MOST_FRAMES, Request, Samples, Step, Truncation
-from gan_lab.demonstration.training import nearest_to
+from gan_lab.demonstration.training import Training, nearest_to
 from gan_lab.demonstration.translations import Translations
 from gan_lab.latents.animation import save
-from gan_lab.metrics.picture_neighbors import PictureNeighbors
 from gan_lab.runs.checkpoint import LoadedGenerator
 
 HOST = "127.0.0.1"
@@ -52,17 +51,16 @@ footer { display: none !important; }
 """
 
 
-def page_of_samples(
-    session: Samples, neighbours: PictureNeighbors | None, remarks: list[str], folder: Path
-) -> gr.Blocks:
+def page_of_samples(session: Samples, training: Training | None, remarks: list[str], folder: Path) -> gr.Blocks:
     """The page of a generator of latents.
 
     Args:
         session: what is asked.
-        neighbours: None where the data is not at hand.
+        training: None where the data is not at hand.
         remarks: lines below the title.
         folder: for files to keep.
     """
+    classes = class_names(session.num_classes, training)
     with _blocks() as page:
         _head(session.loaded, remarks)
         request, squares = gr.State(Request(seed=0)), _squares(session.loaded)
@@ -82,12 +80,12 @@ def page_of_samples(
                     more = gr.Button("More like these", size="md", min_width=140, elem_id="more")
                     going = gr.Button("Walk", size="md", min_width=80, elem_id="going")
                     alike = gr.Button(
-                        "Nearest in training", size="md", min_width=140, visible=neighbours is not None, elem_id="alike"
+                        "Nearest in training", size="md", min_width=140, visible=training is not None, elem_id="alike"
                     )
                     kept = gr.DownloadButton("Download PNG", size="md", min_width=140, elem_id="download")
             with gr.Column(scale=1, min_width=260):
                 label = gr.Dropdown(
-                    [("any", -1), *((str(number), number) for number in range(session.num_classes))],
+                    [("any", -1), *((classes[number], number) for number in range(session.num_classes))],
                     value=-1,
                     label="Class",
                     visible=session.num_classes > 0,
@@ -123,14 +121,14 @@ def page_of_samples(
             made = session.pictures(asked)
             labels = session.labels(asked) if session.num_classes else None
             captions = [
-                str(number) if labels is None else f"{number}: class {labels[number]}"
+                str(number) if labels is None else f"{number}: {classes[labels[number]]}"
                 for number in range(session.count)
             ]
             return asked, list(zip(made, captions, strict=True)), picks, keep(session.file(asked, picks), folder)
 
         @_told
         def begin(number: float, chosen_label: int, *values: Any) -> tuple[Any, ...]:
-            first = Request(seed=int(number or 0), label=None if chosen_label < 0 else chosen_label)
+            first = Request(seed=seed_of(number), label=None if chosen_label < 0 else chosen_label)
             return shown(with_controls(first, values), [])
 
         @_told
@@ -148,16 +146,16 @@ def page_of_samples(
                 enlarged(np.asarray(frame)) for frame in progress.tqdm(made, total=int(count), desc="frames", unit="")
             ]
             place = new_folder(folder) / f"walk_seed{asked.seed}.webp"
-            save(pixels, place, fps=FPS, loop=True)
+            save(pixels, place, fps=FPS, loop=True, mark=session.mark(asked))
             return gr.update(value=str(place), visible=True)
 
         @_told
         def nearest(asked: Request, picks: list[int]) -> tuple[Any, Any]:
-            assert neighbours is not None
+            assert training is not None
             made, rows = session.pictures(asked), []
             for number in sorted(picks)[:SAMPLES_WITH_NEIGHBOURS] or [0]:
                 rows.append((made[number], f"picture {number}"))
-                for picture, near in nearest_to(made[number], neighbours, NEAREST):
+                for picture, near in nearest_to(made[number], training.pictures, NEAREST):
                     rows.append((picture, f"{near.number}: {near.distance:.1f}"))
             return gr.update(visible=True), rows
 
@@ -238,9 +236,9 @@ def page_of_translations(session: Translations, remarks: list[str], folder: Path
         def make(place: str | None, drawing: Any, number: float) -> tuple[Any, ...]:
             if place is None:
                 raise ValueError("there is no picture: drop one")
-            made, lines = session.made(Path(place).read_bytes(), drawn_in(drawing), int(number or 0))
+            made, lines = session.made(Path(place).read_bytes(), drawn_in(drawing), seed_of(number))
             file = new_folder(folder) / f"{Path(place).stem}_made.png"
-            made.save(file, format="PNG")
+            made.save(file, format="PNG", pnginfo=session.mark(seed_of(number)).info())
             return (
                 str(file),
                 gr.update(value=_lines(lines), visible=bool(lines)),
@@ -254,6 +252,12 @@ def page_of_translations(session: Translations, remarks: list[str], folder: Path
     return page
 
 
+def class_names(count: int, training: Training | None) -> list[str]:
+    """What each class is called: as the data names it, else by its number."""
+    names = None if training is None else training.class_names
+    return [f"class {label}" for label in range(count)] if names is None or len(names) != count else list(names)
+
+
 def drawn_in(drawing: Any) -> np.ndarray | None:
     """(h, w) uint8 of what a person has drawn, by the alpha of its layers; None where there is nothing of the kind.
 
@@ -262,6 +266,11 @@ def drawn_in(drawing: Any) -> np.ndarray | None:
     """
     layers = [layer[..., 3] for layer in (drawing or {}).get("layers", []) if layer.ndim == 3 and layer.shape[2] == 4]
     return np.maximum.reduce(layers) if layers else None
+
+
+def seed_of(number: float | None) -> int:
+    """What was typed as a seed; nothing is 0."""
+    return int(number or 0)
 
 
 def keep(file: tuple[str, bytes], folder: Path) -> str:
@@ -385,7 +394,8 @@ def _gallery(label: str, columns: int, **named: Any) -> gr.Gallery:
 
 
 def _head(loaded: LoadedGenerator, remarks: list[str]) -> None:
-    made_by = f"{loaded.path} ({loaded.weights}, {loaded.images_seen / 1000:.1f} kimg)"
+    weights = {"ema": "averaged weights", "live": "weights of the last step"}[loaded.weights]
+    made_by = f"{loaded.path} ({weights}, {loaded.images_seen / 1000:,.1f} thousand pictures seen in training)"
     licence = [] if loaded.licence is None else [f"Licence of the weights: {loaded.licence}"]
     gr.HTML(f"<h2>gan_lab</h2>{_lines([f'Made by a generative model, {made_by}', *licence, *remarks])}", padding=False)
 

@@ -4,11 +4,13 @@ import io
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from gan_lab.evaluation.generation import BLOCK, BOUNDS, asked, block_inputs, has_styles
@@ -17,6 +19,7 @@ from gan_lab.latents.sliders import Slider, shifted
 from gan_lab.latents.space import Points, Space, space_of
 from gan_lab.runs.checkpoint import LoadedGenerator
 from gan_lab.sampling import check_seed, seed_sequence
+from gan_lab.sharing.marks import Mark, mark_of
 from gan_lab.translation.reading import image_of
 
 PASSED = 4  # pictures that a walk passes through where none are chosen
@@ -88,6 +91,7 @@ class Samples:
         space_of(loaded)  # refuses what has no latents to move, or makes no pictures
         self.num_classes: int = loaded.inputs.num_classes
         self.truncation = truncation_of(loaded)
+        self._mark = mark_of(loaded, 0)
         self._last: tuple[Request, list[Image.Image]] | None = None
         self._turn = threading.Lock()  # all requests have one network, and the default generators of this process
 
@@ -153,7 +157,9 @@ class Samples:
         stem = f"seed{request.seed}" + "".join(f"_near{'-'.join(map(str, step.chosen))}" for step in request.steps)
         stem = stem[:100]
         names = [f"{stem}_{number:06d}.png" for number in numbers]
-        contents = [png_of(made[number]) for number in numbers]
+        # Of samples alone: others have no number that `gan_lab.sample` knows.
+        mark, numbered = self.mark(request), not request.steps
+        contents = [png_of(made[number], mark.info(number if numbered else None)) for number in numbers]
         if len(numbers) == 1:
             return names[0], contents[0]
         archive = io.BytesIO()
@@ -161,6 +167,10 @@ class Samples:
             for name, content in zip(names, contents, strict=True):
                 file.writestr(zipfile.ZipInfo(name), content)
         return f"{stem}.zip", archive.getvalue()
+
+    def mark(self, request: Request) -> Mark:
+        """What files of these pictures say of their making."""
+        return replace(self._mark, seed=request.seed)
 
     def _space(self, request: Request) -> Space:
         """The generator with sliders and truncation, as `gan_lab.sample` sets them."""
@@ -240,8 +250,8 @@ def as_image(made: Tensor) -> Image.Image:
     return image_of(made[0].permute(1, 2, 0).contiguous().numpy(), None)
 
 
-def png_of(image: Image.Image) -> bytes:
-    """Its PNG file."""
+def png_of(image: Image.Image, info: PngInfo) -> bytes:
+    """Its PNG file, with metadata."""
     content = io.BytesIO()
-    image.save(content, format="PNG")
+    image.save(content, format="PNG", pnginfo=info)
     return content.getvalue()

@@ -1,29 +1,52 @@
 """The training pictures of a run, where its data is at hand."""
 
+import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 
 from gan_lab.data.base import ImageData
+from gan_lab.evaluation.scoring import move, naming_places
 from gan_lab.metrics.picture_neighbors import Neighbor, PictureNeighbors
 from gan_lab.runs.checkpoint import build
 from gan_lab.translation.reading import image_of
 
 
-def training_pictures(config: Mapping[str, Any], trust: Sequence[str]) -> PictureNeighbors:
+class Training(NamedTuple):
+    """What a run was trained on.
+
+    Attributes:
+        pictures: all of them.
+        class_names: by label, where the data names them.
+    """
+
+    pictures: PictureNeighbors
+    class_names: tuple[str, ...] | None
+
+
+def training_pictures(config: Mapping[str, Any], trust: Sequence[str], data_root: str | None = None) -> Training:
     """Those of a run, by its stored config; nothing is downloaded.
 
+    Args:
+        config: of the run.
+        trust: see `gan_lab.runs.checkpoint.build`.
+        data_root: where they lie now; None for where they lay.
     Raises:
         ValueError, OSError, ImportError: they are not at hand, or there are none.
     """
     node = config.get("data")
     if not node or "_target_" not in node:
         raise ValueError("the run's settings are not with its data")
-    data = build({**node, **({"download": False} if "download" in node else {})}, trust, base=ImageData)
-    return PictureNeighbors(data.trained_on().images, mirrored=data.flip)
+    settings = copy.deepcopy(dict(node)) | ({"download": False} if "download" in node else {})
+    if data_root is not None:
+        move(settings, data_root)
+    with naming_places(node, settings):
+        data = build(settings, trust, base=ImageData)
+        pictures = data.trained_on().images
+    return Training(PictureNeighbors(pictures, mirrored=data.flip), data.class_names)
 
 
 def nearest_to(image: Image.Image, training: PictureNeighbors, count: int) -> list[tuple[Image.Image, Neighbor]]:

@@ -1,6 +1,7 @@
 """What a page asks of a translator: the picture that it makes of one that was dropped, and of a hole drawn into it."""
 
 import threading
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 from gan_lab.data.holes import hole_of_alpha
 from gan_lab.runs.checkpoint import LoadedGenerator
 from gan_lab.sampling import check_seed
+from gan_lab.sharing.marks import Mark, mark_of
 from gan_lab.translation.applying import Translating, explained, fill_of, labels_of
 from gan_lab.translation.reading import Picture, image_of, read_label_map, read_picture
 
@@ -47,6 +49,7 @@ class Translations:
         first = self._translating(0)
         self.masked, self.drawn, self._channels = first.masked, bool(first.besides), first.channels
         self._known = {0: first}
+        self._mark = mark_of(loaded, 0, of_picture=True)
         self._turn = threading.Lock()  # all requests have one network, and the default generators of this process
 
     def drawn_on(self, content: bytes) -> Image.Image:
@@ -85,6 +88,10 @@ class Translations:
         except (ValueError, RuntimeError, MemoryError) as error:
             raise ValueError(explained(error)) from error
         return image_of(made, alpha), remarks
+
+    def mark(self, seed: int) -> Mark:
+        """What files of its pictures say of their making."""
+        return replace(self._mark, seed=seed)
 
     def _translating(self, seed: int) -> Translating:
         return Translating(

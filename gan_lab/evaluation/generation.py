@@ -75,6 +75,7 @@ class Truncated(nn.Module):
             raise ValueError(f"truncation of styles is psi, from 0 to 1, got {psi}")
         self.network, self.psi = network, psi
         self.noise_size, self.num_layers = network.noise_size, network.num_layers
+        self.constant_noise = getattr(network, "constant_noise", None)
         self.sample_shape = network.sample_shape
 
     def mapping(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -170,8 +171,8 @@ def interpolations(loaded: LoadedGenerator, seed: int, rows: int = 8) -> list[di
     """The generator's inputs for each row of a picture: from one latent to another, with one noise."""
     draws = Draws(seed, across_ranks=False)
     drawn = loaded.inputs.draw(draws, 2 * rows)
-    if (size := getattr(loaded.network, "noise_size", None)) is not None:
-        drawn["noise"] = draws.normal("noise", 2 * rows, (size,))
+    if (noise := noise_of(loaded.network, draws, 2 * rows)) is not None:
+        drawn["noise"] = noise
     t = torch.linspace(0, 1, COLUMNS, dtype=torch.float64)
     found = []
     for row in range(rows):
@@ -210,6 +211,18 @@ def block_inputs(
 def has_styles(network: Any) -> bool:
     """Whether a generator maps latents to styles w, and these to pictures, as `gan_lab.networks.stylegan2` does."""
     return hasattr(network, "mapping") and hasattr(network, "synthesis")
+
+
+def noise_of(network: Any, draws: Draws, count: int) -> Tensor | None:
+    """(count, noise_size) for pictures whose noise is chosen: a network's own, constant one, or else drawn.
+
+    None of a network that is given no noise.
+    """
+    size = getattr(network, "noise_size", None)
+    if size is None:
+        return None
+    own: Tensor | None = getattr(network, "constant_noise", None)
+    return draws.normal("noise", count, (size,)) if own is None else own.expand(count, -1)
 
 
 def mixtures(loaded: LoadedGenerator, seed: int) -> list[dict[str, Tensor]]:
@@ -267,4 +280,6 @@ def _styles(loaded: LoadedGenerator, seed: int, count: int) -> tuple[Tensor, Ten
     given = {name: values.to(device) for name, values in loaded.inputs.draw(draws, count).items()}
     with scoring_mode(network, device):
         w = network.mapping(**given)
-    return w, draws.normal("noise", 1, (network.noise_size,)).expand(COLUMNS, -1).to(device)
+    noise = noise_of(network, draws, 1)
+    assert noise is not None
+    return w, noise.expand(COLUMNS, -1).to(device)

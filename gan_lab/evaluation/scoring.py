@@ -85,11 +85,7 @@ def with_changes(settings: dict[str, Any]) -> dict[str, Any]:
     if data.get("seed", 0) is None:
         data["seed"] = 0  # of the order in training, which nobody asks for here
     if settings["data_root"] is not None:
-        if "root" not in data:
-            raise ValueError(
-                f"data_root={settings['data_root']}: {data.get('name', 'this data set')} lies in no folder"
-            )
-        _move(data, settings["data_root"])
+        move(data, settings["data_root"])
     if settings["extractor_weights"] is not None:
         evaluation["extractor"]["weights"] = settings["extractor_weights"]
     for key in ("num_samples", "seed"):
@@ -104,8 +100,14 @@ def _main_place(data: Mapping[str, Any]) -> str:
     return "root" if data.get("folder") is None else "folder"
 
 
-def _move(data: dict[str, Any], place: str) -> None:
-    """Let the data lie in `place`, and what was given as a folder in the same one, or the same one, move along."""
+def move(data: dict[str, Any], place: str) -> None:
+    """Let the data lie in `place`, and what was given as a folder in the same one, or the same one, move along.
+
+    Raises:
+        ValueError: it lies in no folder.
+    """
+    if "root" not in data:
+        raise ValueError(f"data_root={place}: {data.get('name', 'this data set')} lies in no folder")
     old, masks = data[_main_place(data)], (data.get("condition") or {}).get("masks") or {}
     for node, keys in ((data, ROOTS), (masks, ROOTS_OF_MASKS)):
         for key in keys:

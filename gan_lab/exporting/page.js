@@ -50,8 +50,15 @@ async function run(inputs) {
   return { data: samples.data, height: samples.dims[2], width: samples.dims[3] };
 }
 
-// (C, H, W) in [-1, 1], the upper left `rows` x `columns`, onto a canvas of that size: round((x + 1) * 127.5).
+// (C, H, W) in [-1, 1], the upper left `rows` x `columns`, onto a canvas of that size.
 function show(canvas, made, rows = made.height, columns = made.width) {
+  [canvas.width, canvas.height] = [columns, rows];
+  canvas.classList.toggle("pixelated", Math.max(columns, rows) <= SHARP);
+  canvas.getContext("2d").putImageData(levelsOf(made, rows, columns), 0, 0);
+}
+
+// The same as levels: round((x + 1) * 127.5).
+function levelsOf(made, rows, columns) {
   const image = new ImageData(columns, rows), plane = made.height * made.width;
   const level = (channel, place) => 127.5 * made.data[channel * plane + place] + 127.5; // ImageData rounds and clamps
   for (let row = 0, to = 0; row < rows; row++) {
@@ -61,15 +68,34 @@ function show(canvas, made, rows = made.height, columns = made.width) {
       image.data[to + 3] = channels === 4 ? level(3, place) : 255;
     }
   }
-  [canvas.width, canvas.height] = [columns, rows];
-  canvas.classList.toggle("pixelated", Math.max(columns, rows) <= SHARP);
-  canvas.getContext("2d").putImageData(image, 0, 0);
+  return image;
 }
 
-function save(canvas, name) {
+const CRC = Uint32Array.from({ length: 256 }, (_, number) => {
+  for (let bit = 0; bit < 8; bit++) number = number & 1 ? 0xedb88320 ^ (number >>> 1) : number >>> 1;
+  return number;
+});
+
+// A chunk of text in a PNG: length, kind, key, no compression and no language, text in UTF-8, checksum.
+function textChunk(key, text) {
+  const content = new TextEncoder().encode(`iTXt${key}\0\0\0\0\0${text}`), chunk = new Uint8Array(content.length + 8);
+  const view = new DataView(chunk.buffer);
+  let sum = 0xffffffff;
+  for (const byte of content) sum = CRC[(sum ^ byte) & 255] ^ (sum >>> 8);
+  view.setUint32(0, content.length - 4);
+  chunk.set(content, 4);
+  view.setUint32(content.length + 4, (sum ^ 0xffffffff) >>> 0);
+  return chunk;
+}
+
+const AFTER_HEADER = 33; // bytes of a PNG's signature and first chunk
+
+// Saves a PNG that says what made it, and `texts` besides.
+function save(canvas, name, texts = {}) {
   canvas.toBlob((blob) => {
+    const chunks = Object.entries({ ...about.texts, ...texts }).map(([key, text]) => textChunk(key, text));
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
+    link.href = URL.createObjectURL(new Blob([blob.slice(0, AFTER_HEADER), ...chunks, blob.slice(AFTER_HEADER)], { type: "image/png" }));
     link.download = name;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
@@ -156,6 +182,9 @@ function startGenerator(stored) {
     return inputs;
   }
 
+  // Of seeds that this page draws itself, the other tools of gan_lab make other pictures.
+  const seedText = () => ({ [Number(seed.value) < seeds ? "gan_lab.seed" : "gan_lab.page_seed"]: seed.value });
+
   function sound() {
     const wanted = Number(seed.value);
     return seed.value !== "" && Number.isInteger(wanted) && wanted >= 0 && wanted < 2 ** 32;
@@ -172,7 +201,7 @@ function startGenerator(stored) {
       button.type = "button";
       button.title = "Save this picture as PNG";
       button.setAttribute("aria-label", `Picture ${number + 1}: save as PNG`);
-      button.addEventListener("click", () => save(canvas, `seed${seed.value}_${number}.png`));
+      button.addEventListener("click", () => save(canvas, `seed${seed.value}_${number}.png`, seedText()));
       button.append(canvas);
       figure.append(button);
       grid.append(figure);
@@ -210,7 +239,7 @@ function startGenerator(stored) {
     const sheet = document.createElement("canvas"), context = sheet.getContext("2d");
     [sheet.width, sheet.height] = [side * width, Math.ceil(canvases.length / side) * height];
     canvases.forEach((canvas, i) => context.drawImage(canvas, (i % side) * width, Math.floor(i / side) * height));
-    save(sheet, `seed${seed.value}.png`);
+    save(sheet, `seed${seed.value}.png`, seedText());
   }
 
   count.value = String(width * height > 4 * MANY_PIXELS ? 1 : width * height > MANY_PIXELS ? 4 : pictures);
@@ -235,10 +264,56 @@ function mirrored(place, side) {
   return Math.min(around, 2 * (side - 1) - around);
 }
 
+// A hole that is drawn over the picture; `changed` is called when there is more of it.
+function startHole(changed) {
+  const canvas = $("hole"), context = canvas.getContext("2d", { willReadFrequently: true });
+  let last = null;
+
+  function reached(event) {
+    const box = canvas.getBoundingClientRect();
+    return [(event.clientX - box.left) * (canvas.width / box.width), (event.clientY - box.top) * (canvas.height / box.height)];
+  }
+
+  function draw(event) {
+    const here = reached(event);
+    context.lineWidth = Math.max(1, (Number($("brush").value) / 100) * Math.max(canvas.width, canvas.height));
+    context.beginPath();
+    context.moveTo(...(last ?? here));
+    context.lineTo(...here);
+    context.stroke();
+    last = here;
+    changed();
+  }
+
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    draw(event);
+  });
+  canvas.addEventListener("pointermove", (event) => last && draw(event));
+  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { last = null; });
+  return {
+    // Of a picture's transparent pixels, of which half and more are nothing.
+    begin({ data, width: columns, height: rows }) {
+      [canvas.width, canvas.height] = [columns, rows];
+      const seen = context.createImageData(columns, rows);
+      for (let at = 0; at < data.length; at += 4) if (data[at + 3] < 128) seen.data.set([255, 45, 149, 255], at);
+      context.putImageData(seen, 0, 0);
+      [context.strokeStyle, context.lineCap, context.lineJoin] = ["#ff2d95", "round", "round"];
+      last = null;
+    },
+    // 1 or 0 of each pixel; what the soft edge of a line touches is within.
+    inside() {
+      const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+      return Uint8Array.from({ length: data.length / 4 }, (_, place) => Number(data[4 * place + 3] > 0));
+    },
+  };
+}
+
 function startTranslator() {
   const [given, ownHeight, ownWidth] = about.condition, before = $("before"), after = $("after");
   const context = before.getContext("2d", { willReadFrequently: true });
   let file = null, newest = 0, working = Promise.resolve();
+  const hole = about.masked && startHole(() => { $("go").disabled = false; });
 
   const taken = (side) => Math.max(about.smallest, Math.ceil(side / about.multiple) * about.multiple);
 
@@ -252,61 +327,112 @@ function startTranslator() {
     }
     if (rows !== picture.height || columns !== picture.width) said = `, resized from ${picture.width}x${picture.height}`;
     [before.width, before.height] = [columns, rows];
-    context.fillStyle = "#fff";
-    context.fillRect(0, 0, columns, rows);
     context.imageSmoothingQuality = "high";
     context.drawImage(picture, 0, 0, columns, rows);
+    if (hole) hole.begin(context.getImageData(0, 0, columns, rows));
+    context.globalCompositeOperation = "destination-over"; // white where nothing is to be seen
+    context.fillStyle = "#fff";
+    context.fillRect(0, 0, columns, rows);
+    context.globalCompositeOperation = "source-over";
     before.classList.toggle("pixelated", Math.max(columns, rows) <= SHARP);
     return `before: ${columns}x${rows} pixels${said}`;
   }
 
-  // (1, C', H, W) in [-1, 1] of what `before` shows, mirrored up to a size that the network takes.
-  function condition() {
+  // What the network is given: (1, C', H, W) in [-1, 1] of what `before` shows, mirrored up to a size that it takes; and
+  // (1, 1, H, W) of the hole, in which the picture has the level of training.
+  function inputs() {
     const { data, width: columns, height: rows } = context.getImageData(0, 0, before.width, before.height);
     const [tall, wide] = about.own_size_alone ? [rows, columns] : [taken(rows), taken(columns)];
-    const values = new Float32Array(given * tall * wide);
+    const values = new Float32Array(given * tall * wide), mask = hole && new Float32Array(tall * wide);
+    const inside = hole && hole.inside();
     for (let row = 0, to = 0; row < tall; row++) {
       for (let column = 0; column < wide; column++, to++) {
-        const from = 4 * (mirrored(row, rows) * columns + mirrored(column, columns));
+        const place = mirrored(row, rows) * columns + mirrored(column, columns), from = 4 * place;
+        if (inside?.[place]) mask[to] = 1;
         const luma = (19595 * data[from] + 38470 * data[from + 1] + 7471 * data[from + 2] + 32768) >> 16;
         for (let channel = 0; channel < given; channel++) {
-          values[channel * tall * wide + to] = (given === 1 ? luma : data[from + channel]) / 127.5 - 1;
+          const level = inside?.[place] ? about.fill : given === 1 ? luma : data[from + channel];
+          values[channel * tall * wide + to] = level / 127.5 - 1;
         }
       }
     }
-    return new ort.Tensor("float32", values, [1, given, tall, wide]);
+    const made = { condition: new ort.Tensor("float32", values, [1, given, tall, wide]) };
+    if (hole) made.mask = new ort.Tensor("float32", mask, [1, 1, tall, wide]);
+    return made;
+  }
+
+  // Beside the hole, the picture's own levels; as grey where the network knows no other.
+  function keepKnown() {
+    const made = after.getContext("2d").getImageData(0, 0, after.width, after.height), inside = hole.inside();
+    const { data } = context.getImageData(0, 0, before.width, before.height);
+    inside.forEach((filled, place) => {
+      if (filled) return;
+      const from = 4 * place;
+      const luma = (19595 * data[from] + 38470 * data[from + 1] + 7471 * data[from + 2] + 32768) >> 16;
+      for (let colour = 0; colour < 3; colour++) made.data[from + colour] = given === 1 ? luma : data[from + colour];
+    });
+    after.getContext("2d").putImageData(made, 0, 0);
+  }
+
+  // Shows the picture that was chosen; returns whether there is one.
+  async function take() {
+    const picture = await createImageBitmap(file).catch(() => null);
+    if (!picture) {
+      say(`${file.name} is no picture that this browser reads; try a PNG or JPEG.`, true);
+      return false;
+    }
+    $("before-caption").textContent = draw(picture);
+    $("pair").hidden = false;
+    return true;
   }
 
   async function translate(turn) {
+    if (!hole && !(await take())) return;
     const since = performance.now();
-    const picture = await createImageBitmap(file).catch(() => null);
-    if (!picture) return say(`${file.name} is no picture that this browser reads; try a PNG or JPEG.`, true);
-    $("before-caption").textContent = draw(picture);
-    $("pair").hidden = false;
     after.classList.add("old");
     say("Making the picture…");
     await drawn();
     if (turn !== newest) return;
-    show(after, await run({ condition: condition() }), about.factor * before.height, about.factor * before.width);
+    show(after, await run(inputs()), about.factor * before.height, about.factor * before.width);
+    if (about.keeps_known) keepKnown();
     after.classList.remove("old");
+    $("after-figure").hidden = false;
     $("after-caption").textContent = `after: ${after.width}x${after.height} pixels`;
     $("save").disabled = false;
     say(`Made in ${seconds(since)}`);
   }
 
-  function remake() {
+  function next(step) {
     const turn = ++newest;
     $("save").disabled = true;
     if (!file) return;
-    working = working.then(() => turn === newest && translate(turn)).catch((error) => {
+    working = working.then(() => turn === newest && step(turn)).catch((error) => {
       say(`No picture: ${error.message}; a smaller longest side may do.`, true);
     });
   }
+
+  // Shows the picture of which a hole is to be filled, without what was drawn or made before.
+  async function lay() {
+    $("after-figure").hidden = true;
+    if (!(await take())) return;
+    $("go").disabled = !hole.inside().includes(1);
+    say($("go").disabled ? "Draw over what is to be made anew." : "Its transparent part is the hole; draw over more, or fill it.");
+  }
+
+  const remake = () => next(hole ? lay : translate);
 
   function choose(chosen) {
     if (!chosen) return;
     file = chosen;
     remake();
+  }
+
+  if (hole) {
+    $("go").addEventListener("click", () => next(translate));
+    $("clear").addEventListener("click", remake);
+    const told = () => { document.querySelector("output[for=brush]").textContent = `${$("brush").value} %`; };
+    $("brush").addEventListener("input", told);
+    told();
   }
 
   if ($("longest")) {

@@ -14,13 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from gan_lab import __version__
-from gan_lab.evaluation.generation import block_inputs, has_styles
+from gan_lab.evaluation.generation import block_inputs, has_styles, noise_of
 from gan_lab.exporting.onnx_file import check_extra, tried, written
 from gan_lab.exporting.web_runtime import FILES, PACKAGE, VERSION
 from gan_lab.latents.sliders import place_of, read
 from gan_lab.latents.space import space_of
 from gan_lab.runs.checkpoint import LoadedGenerator
 from gan_lab.sampling import CodedInputs, Draws
+from gan_lab.sharing.marks import mark_of
+from gan_lab.translation.applying import fill_of, labels_of
 from gan_lab.translation.reach import size_multiple, smallest_size
 
 SEEDS = 64  # whose latents are in the page, from 0 on
@@ -50,6 +52,27 @@ class OneNoise(nn.Module):
         """(B, latent_dim), and (B,) int64 of a conditional one -> (B, C, H, W)."""
         given = {} if labels is None else {"labels": labels}
         return self.network(latents, noise=self.noise.expand(len(latents), -1), **given)
+
+
+class WithDrawn(nn.Module):
+    """A translator with what it is given besides pictures, the same for all of them.
+
+    Args:
+        network: takes `condition`, `mask` where it fills holes, and what is in `besides`.
+        besides: (1, ...) by the argument's name.
+    """
+
+    def __init__(self, network: nn.Module, besides: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.network, self.names = network, tuple(besides)
+        for name, value in besides.items():
+            self.register_buffer(name, value)
+
+    def forward(self, condition: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, C', H, W), and (B, 1, H, W) of one that fills holes -> (B, C, H, W)."""
+        drawn = {name: self.get_buffer(name) for name in self.names}
+        given = {name: value.expand(condition.shape[0], *value.shape[1:]) for name, value in drawn.items()}
+        return self.network(condition=condition, **({} if mask is None else {"mask": mask}), **given)
 
 
 class Steered(nn.Module):
@@ -104,16 +127,32 @@ def check_suits_a_page(loaded: LoadedGenerator) -> None:
         )
     if not hasattr(loaded.inputs, "condition_shape"):
         return
-    if loaded.inputs.masked:
+    if loaded.config.get("data") and labels_of(loaded) is not None:
         raise ValueError(
-            f"page=true does not suit {kind}, which fills holes: a page has no way to mark them; leave it out: "
-            "python -m gan_lab.translate checkpoint=... sources=FOLDER masks=FOLDER"
+            f"page=true reads pictures, and {kind} is given label maps; leave it out: python -m gan_lab.translate "
+            "checkpoint=... sources=FOLDER"
         )
+    level_of_holes(loaded)
     if loaded.inputs.condition_shape[0] not in (1, 3):
         raise ValueError(
             f"page=true reads pictures of 1 or 3 channels, and {kind} is given {loaded.inputs.condition_shape[0]}; "
             "leave it out: python -m gan_lab.translate checkpoint=... sources=FOLDER"
         )
+
+
+def level_of_holes(loaded: LoadedGenerator) -> int | None:
+    """The level that holes had in training; None of a network without masks.
+
+    Raises:
+        ValueError: it is not known.
+    """
+    data = loaded.config.get("data") or {}
+    if loaded.inputs.masked and (data.get("condition") or {}).get("fill") is None:
+        raise ValueError(
+            f"page=true does not suit {loaded.path}: its run's data does not say what level holes had; leave it out: "
+            "python -m gan_lab.translate checkpoint=... sources=FOLDER masks=FOLDER fill=LEVEL"
+        )
+    return fill_of(loaded, None)
 
 
 def page_of(loaded: LoadedGenerator, *, runtime: Mapping[str, bytes], tolerance: float) -> str:
@@ -135,6 +174,7 @@ def page_of(loaded: LoadedGenerator, *, runtime: Mapping[str, bytes], tolerance:
     script = (folder / "page.js").read_text(encoding="utf-8")
     about, latents = (translator(loaded), b"") if translates else generator(loaded)
     library, glue, binary = (runtime[name] for name in FILES)
+    about["texts"] = texts(loaded, of_picture=translates)
     packed = {
         "model": model(loaded, tolerance, translates),
         "latents": latents,
@@ -215,6 +255,9 @@ def translator(loaded: LoadedGenerator) -> dict[str, Any]:
         "multiple": size_multiple(network),
         "smallest": smallest_size(network),
         "own_size_alone": bool(getattr(network, "own_size_alone", False)),
+        "masked": loaded.inputs.masked,
+        "fill": level_of_holes(loaded),
+        "keeps_known": loaded.inputs.masked and condition == list(network.sample_shape),
     }
 
 
@@ -225,8 +268,11 @@ def model(loaded: LoadedGenerator, tolerance: float, translates: bool) -> bytes:
         path = Path(folder) / "generator.onnx"
         if translates:
             example, compared, free = tried(loaded, draws)
+            besides = drawn_besides(loaded)
+            translating = WithDrawn(loaded.network, besides).eval() if besides else loaded.network
+            example, *compared = ({k: v for k, v in each.items() if k not in besides} for each in (example, *compared))
             shapes: dict[str, Any] = dict.fromkeys(example, free)
-            written(loaded.network, path, example=example, compared=compared, shapes=shapes, tolerance=tolerance)
+            written(translating, path, example=example, compared=compared, shapes=shapes, tolerance=tolerance)
             return path.read_bytes()
         network = for_a_page(loaded)
         compared = [given_to(network, loaded, draws) for _ in range(3)]
@@ -235,14 +281,20 @@ def model(loaded: LoadedGenerator, tolerance: float, translates: bool) -> bytes:
         return path.read_bytes()
 
 
+def drawn_besides(loaded: LoadedGenerator) -> dict[str, Tensor]:
+    """What a translator is given that is no picture: latents as of `gan_lab.translate` at its seed 0, and noise."""
+    draws = Draws(NOISE_SEED, across_ranks=False)
+    drawn = {k: v for k, v in loaded.inputs.example(draws, 1).items() if k not in ("condition", "mask")}
+    noise = noise_of(loaded.network, draws, 1)
+    return drawn if noise is None else drawn | {"noise": noise}
+
+
 def for_a_page(loaded: LoadedGenerator) -> nn.Module:
     """The generator of latents as the page calls it: with one noise, and truncation and sliders of styles as inputs."""
     network: Any = loaded.network
-    size = getattr(network, "noise_size", None)
-    if size is None:
+    noise = noise_of(network, Draws(NOISE_SEED, across_ranks=False), 1)
+    if noise is None:
         return network
-    own = getattr(getattr(network, "synthesis", network), "constant_noise", None)
-    noise = Draws(NOISE_SEED, across_ranks=False).normal("noise", 1, (size,)) if own is None else own[None]
     return (Steered if has_styles(network) else OneNoise)(network, noise).eval()
 
 
@@ -255,6 +307,13 @@ def given_to(network: nn.Module, loaded: LoadedGenerator, draws: Draws) -> dict[
     offset = 0.3 * draws.normal("offset", styles.num_layers, (space_of(loaded).dim,))
     steering = {"truncation": draws.uniform("truncation", 1, ()), "offset": offset}
     return {"latents": drawn["latents"], **steering, **{k: v for k, v in drawn.items() if k == "labels"}}
+
+
+def texts(loaded: LoadedGenerator, *, of_picture: bool) -> dict[str, str]:
+    """What PNGs that the page saves say of their making, seeds aside, by the keyword of their chunk."""
+    mark = mark_of(loaded, 0, of_picture=of_picture)
+    said = {key: text for key, text in mark.texts().items() if key != "gan_lab.seed"}
+    return said | {"XML:com.adobe.xmp": mark.xmp()}
 
 
 def title(loaded: LoadedGenerator) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from gan_lab.sharing.marks import Mark
+
 FORMATS = ("webp", "gif", "mp4", "png")
 UNIT = {"webp": 1, "gif": 10}  # milliseconds in which a format counts
 FASTEST = 50  # frames a second: of a GIF they last 20 ms each, and shorter ones are shown for 100 by browsers
@@ -37,7 +39,7 @@ def durations(count: int, fps: float, unit: int) -> list[int]:
     return [later - earlier for earlier, later in pairwise(starts)]
 
 
-def save(frames: Sequence[np.ndarray], path: Path, *, fps: float, loop: bool) -> None:
+def save(frames: Sequence[np.ndarray], path: Path, *, fps: float, loop: bool, mark: Mark | None = None) -> None:
     """Write frames as the format that the name ends in, as a whole or not at all.
 
     Args:
@@ -45,6 +47,7 @@ def save(frames: Sequence[np.ndarray], path: Path, *, fps: float, loop: bool) ->
         path: ends in .webp, .gif or .mp4.
         fps: frames a second, 1 to 50.
         loop: whether it is shown without end; an MP4 leaves that to its player.
+        mark: what the file says of its making; None for nothing.
     Raises:
         OSError: it cannot be written, or ffmpeg fails, and what it says.
     """
@@ -52,7 +55,7 @@ def save(frames: Sequence[np.ndarray], path: Path, *, fps: float, loop: bool) ->
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         if kind == "mp4":
-            _encode(frames, temporary, fps)
+            _encode(frames, temporary, fps, mark)
         else:
             first, *others = [Image.fromarray(frame) for frame in frames]
             first.save(
@@ -64,20 +67,22 @@ def save(frames: Sequence[np.ndarray], path: Path, *, fps: float, loop: bool) ->
                 **({"quality": QUALITY} if kind == "webp" else {}),
                 # Of GIF, no number at all means once; of WebP, 1 does, and 0 is without end in both.
                 **({"loop": 0} if loop else {"loop": 1} if kind == "webp" else {}),
+                **({} if mark is None else mark.saved(kind)),
             )
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _encode(frames: Sequence[np.ndarray], path: Path, fps: float) -> None:
+def _encode(frames: Sequence[np.ndarray], path: Path, fps: float, mark: Mark | None) -> None:
     """Through ffmpeg, in colours that every player knows; a side of an odd number of pixels repeats its last one."""
     height, width = frames[0].shape[:2]
     odd = ((0, height % 2), (0, width % 2), (0, 0))
     pixels = [np.pad(_colours(frame), odd, mode="edge").tobytes() for frame in frames]
     size = f"{width + width % 2}x{height + height % 2}"
     given = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", size, "-framerate", str(fps), "-i", "-"]
-    made = ["-pix_fmt", "yuv420p", "-movflags", "+faststart", "-f", "mp4", str(path)]
+    told = [] if mark is None else ["-metadata", f"comment={mark.comment()}"]
+    made = [*told, "-pix_fmt", "yuv420p", "-movflags", "+faststart", "-f", "mp4", str(path)]
     done = subprocess.run(
         ["ffmpeg", "-hide_banner", "-loglevel", "error", "-y", *given, *made],
         input=b"".join(pixels),

@@ -205,7 +205,7 @@ class MovedStyles(nn.Module):
         self.network = network
         self.register_buffer("offset", offset.to(next(network.parameters()).device))
         self.sample_shape, self.num_layers = network.sample_shape, network.num_layers
-        self.noise_size = network.noise_size
+        self.noise_size, self.constant_noise = network.noise_size, getattr(network, "constant_noise", None)
 
     def mapping(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, latent_dim), and (B,) int64 of a conditional one -> (B, w_dim), not yet moved."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gan_lab.data.images import to_uint8
-from gan_lab.evaluation.generation import BLOCK, block_inputs, has_styles
+from gan_lab.evaluation.generation import BLOCK, block_inputs, has_styles, noise_of
 from gan_lab.evaluation.isolation import scoring_mode
 from gan_lab.runs.checkpoint import LoadedGenerator
 from gan_lab.sampling import Draws, reseed_default_generators
@@ -29,7 +29,7 @@ class Space:
     """What all spaces share; `space_of` makes one.
 
     A picture is a function of its position, its label, the generator and the seed of the noise: it is made alone, so
-    that what is made beside it does not matter, and all have one noise.
+    that what is made beside it does not matter, and all have one noise: the network's own where it has such.
 
     Args:
         loaded: the generator, with `truncation` and sliders applied, if any.
@@ -47,10 +47,8 @@ class Space:
     def __init__(self, loaded: LoadedGenerator, seed: int) -> None:
         self.loaded, self.seed = loaded, seed
         self.device = next(loaded.network.parameters()).device
-        size: int | None = getattr(loaded.network, "noise_size", None)
-        self.noise: dict[str, Tensor] = {}
-        if size is not None:
-            self.noise = {"noise": Draws(seed, across_ranks=False).normal("noise", 1, (size,)).to(self.device)}
+        noise = noise_of(loaded.network, Draws(seed, across_ranks=False), 1)
+        self.noise: dict[str, Tensor] = {} if noise is None else {"noise": noise.to(self.device)}
 
     def samples(self, seed: int, numbers: Sequence[int], classes: Sequence[int] | None = None) -> Points:
         """The places of the pictures to which `gan_lab.sample` gives these numbers, at the same seed and classes.

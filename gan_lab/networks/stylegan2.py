@@ -241,6 +241,11 @@ class StyleGAN2Generator(nn.Module):
         return found | {f"synthesis.to_image.{stage}": ("to_image", side << stage) for stage in stages}
 
     @property
+    def constant_noise(self) -> Tensor | None:
+        """(noise_size,): noise of its own; None without."""
+        return self.synthesis.constant_noise
+
+    @property
     def w_average(self) -> Tensor:
         """(w_dim,): the mean of w."""
         return self.w_mean.running_mean

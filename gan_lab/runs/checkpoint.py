@@ -134,7 +134,7 @@ def read(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint at {path}")
+        raise CheckpointError(f"there is no checkpoint at {path}; give the folder of a run, a .ckpt or a .safetensors")
     if not zipfile.is_zipfile(path):
         raise CheckpointError(f"{path} is damaged (cut short, perhaps) or no checkpoint at all")
     try:
@@ -218,7 +218,7 @@ def find(path: str | Path) -> Path:
             )
         return found
     if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint at {path}")
+        raise CheckpointError(f"there is no checkpoint at {path}; give the folder of a run, a .ckpt or a .safetensors")
     return path
 
 

@@ -131,6 +131,19 @@ def test_classes():
         session("styles").pictures(Request(seed=0, label=0))
 
 
+def test_noise_of_its_own_is_kept():
+    """Imported weights may have it; then pictures are those of `sample` to the last level."""
+    loaded = generator("styles")
+    loaded.network.synthesis.constant_noise = torch.randn(loaded.network.noise_size)
+    made = Samples(loaded, count=6, sliders={"smile": Slider(torch.ones(8), None, {})})
+    for strengths in ({}, {"smile": 1.0}):
+        asking = made.loaded if not strengths else shifted(loaded, [(Slider(torch.ones(8), None, {}), 1.0)])
+        asking = asked(asking, truncation=0.5, standing_statistics=None)
+        sampled = next(images(asking, count=6, seed=4))[:, 0].numpy()
+        ours = made.pictures(Request(seed=4, truncation=0.5, strengths=strengths))
+        assert np.array_equal(arrays(ours), sampled)
+
+
 def test_what_truncation_there_is():
     assert session("styles").truncation == Truncation(0.0, 1.0, styles=True)
     assert session("latents").truncation == Truncation(0.25, 3.0, styles=False)
@@ -167,10 +180,14 @@ def test_files_to_keep():
     name, content = asking.file(request, [3])
     assert name == "seed7_000003.png"
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(content))), made[3])
+    told = Image.open(io.BytesIO(content)).text
+    assert (told["Description"], told["gan_lab.seed"]) == ("made by a generative model", "7")
+    assert told["gan_lab.index"] == "3", "as gan_lab.sample numbers it"
     name, content = asking.file(request._replace(steps=(Step((2,), 0.1),)), [])
     assert name == "seed7_near2.zip"
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert archive.namelist() == [f"seed7_near2_{number:06d}.png" for number in range(6)]
+        assert "gan_lab.index" not in Image.open(io.BytesIO(archive.read("seed7_near2_000000.png"))).text
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,8 @@
 import base64
 import gzip
 import hashlib
-import importlib.util
-import io
 import json
-import os
 import re
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,21 +12,30 @@ import numpy as np
 import pytest
 import torch
 from hand_translators import RESNET, write_translator
+from in_browser import (  # noqa: F401
+    assert_nothing_sticks_out,
+    chromium,
+    levels_apart,
+    needs_a_browser,
+    needs_a_runtime,
+    opened,
+    runtime,
+    shown,
+    wait,
+)
 from PIL import Image
 from tiny_generators import generator
 
 from gan_lab.data.images import to_uint8
 from gan_lab.evaluation.generation import asked, block_inputs
 from gan_lab.exporting import page as pages
-from gan_lab.exporting.web_runtime import FILES, PACKAGE, VERSION, web_runtime
+from gan_lab.exporting.web_runtime import FILES
 from gan_lab.latents.sliders import Slider, moved, place_of, write
-from gan_lab.runs.checkpoint import load_generator
+from gan_lab.runs.checkpoint import load_generator, weights_sha256
 from gan_lab.sampling import CodedInputs, Draws
 from gan_lab.translation.applying import Translating
 
 EVIL = "</script><b>run"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-CACHE = Path(os.environ.get("GAN_LAB_CACHE", Path.home() / ".cache" / "gan_lab"))
 NO_RUNTIME = dict.fromkeys(FILES, b"")
 
 
@@ -82,7 +87,8 @@ def test_it_may_ask_for_nothing(structure, tmp_path):
     assert allowed["default-src"] == "'none'"
     assert allowed["script-src"] == f"'sha256-{digest}' blob: 'wasm-unsafe-eval'"
     assert "connect-src" not in allowed
-    assert not re.search(r"https?:|\bsrc=|@import", page)
+    named = json.loads(held(page, "about"))["texts"]["XML:com.adobe.xmp"]  # of namespaces
+    assert not re.search(r"https?:|\bsrc=|@import", page.replace(json.dumps(named)[1:-1].replace("<", "\\u003c"), ""))
     assert EVIL not in page
     assert "GAN on &lt;/script&gt;&lt;b&gt;run" in page
 
@@ -117,9 +123,14 @@ def test_what_does_not_suit_a_page(monkeypatch, tmp_path):
     loaded.network.sample_shape = (2,)
     with pytest.raises(ValueError, match=r"makes samples of shape \[2\]; leave it out: onnx=true suits it"):
         pages.check_suits_a_page(loaded)
-    masked = load_generator(write_translator(tmp_path / "m.safetensors", RESNET, masked=True), "live")
-    with pytest.raises(ValueError, match=r"which fills holes.*gan_lab.translate .*masks=FOLDER"):
+    unknown = {"data": {"condition": {}}, "masked": True}
+    masked = load_generator(write_translator(tmp_path / "m.safetensors", RESNET, **unknown), "live")
+    with pytest.raises(ValueError, match=r"does not say what level holes had.*gan_lab.translate .*fill=LEVEL"):
         pages.check_suits_a_page(masked)
+    ids = {"source_labels": 3, "unlabelled_ids": []}
+    maps = load_generator(write_translator(tmp_path / "l.safetensors", RESNET, data=ids), "live")
+    with pytest.raises(ValueError, match=r"reads pictures, and ResNetTranslator is given label maps"):
+        pages.check_suits_a_page(maps)
     alpha = load_generator(write_translator(tmp_path / "a.safetensors", RESNET, channels=(4, 3)), "live")
     with pytest.raises(ValueError, match=r"pictures of 1 or 3 channels, and ResNetTranslator is given 4"):
         pages.check_suits_a_page(alpha)
@@ -127,35 +138,9 @@ def test_what_does_not_suit_a_page(monkeypatch, tmp_path):
 
 # in a browser ----------------------------------------------------------------------------------------------------
 
-in_browser = [
-    pytest.mark.browser,
-    pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="Playwright is missing: pip install it"),
-    pytest.mark.skipif(importlib.util.find_spec("onnxscript") is None, reason="the extra onnx is missing"),
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is missing: apt-get install chromium"),
-    pytest.mark.skipif(
-        not (CACHE / f"{PACKAGE}-{VERSION}").is_dir(),
-        reason=f"{PACKAGE} {VERSION} is not in the cache: any export with page=true puts it there",
-    ),
-]
-
 
 @pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def runtime():
-    return web_runtime(None, CACHE)
-
-
-@pytest.fixture(scope="module")
-def styles(tmp_path_factory, runtime):
+def styles(tmp_path_factory, runtime):  # noqa: F811
     """A generator with a slider, and its page."""
     folder = tmp_path_factory.mktemp("styles")
     loaded = with_slider(loaded_generator("styles", folder))
@@ -164,66 +149,13 @@ def styles(tmp_path_factory, runtime):
 
 
 @pytest.fixture(scope="module")
-def translator(tmp_path_factory, runtime):
+def translator(tmp_path_factory, runtime):  # noqa: F811
     """A translator of multiples of 2, and its page."""
     folder = tmp_path_factory.mktemp("translator")
     settings = RESNET | {"downsamplings": 1, "normalization": "instance_plain"}
     loaded = load_generator(write_translator(folder / "g.safetensors", settings), "live")
     (folder / "generator.html").write_text(pages.page_of(loaded, runtime=runtime, tolerance=1e-4), encoding="utf-8")
     return loaded, folder / "generator.html"
-
-
-@pytest.fixture
-def opened(chromium):
-    """Opens a page offline; afterwards, nothing may have been complained of or asked for."""
-    contexts, complaints = [], []
-
-    def open_at(file: Path, until: str):
-        context = chromium.new_context(viewport={"width": 1280, "height": 900}, offline=True)
-        contexts.append(context)
-        page = context.new_page()
-
-        def decide(route) -> None:
-            if route.request.url == file.as_uri():
-                return route.continue_()
-            complaints.append(route.request.url)
-            return route.abort()
-
-        page.route("**", decide)
-        page.on("request", lambda made: made.url[:5] in ("file:", "blob:", "data:") or complaints.append(made.url))
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(file.as_uri())
-        wait(page, until)
-        return page
-
-    yield open_at
-    for context in contexts:
-        context.close()
-    assert complaints == []
-
-
-def wait(page, said: str) -> None:
-    page.locator("#status", has_text=re.compile(said)).wait_for(timeout=60_000)
-
-
-def assert_nothing_sticks_out(page) -> None:
-    for width in (1280, 390):
-        page.set_viewport_size({"width": width, "height": 900})
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-
-
-def shown(page, place: str) -> list[np.ndarray]:
-    """(H, W, 4) of each canvas."""
-    coded = page.locator(place).evaluate_all("all => all.map(canvas => canvas.toDataURL('image/png'))")
-    return [
-        np.asarray(Image.open(io.BytesIO(base64.b64decode(text.partition(",")[2]))).convert("RGBA")) for text in coded
-    ]
-
-
-def levels_apart(ours: np.ndarray, theirs: np.ndarray) -> int:
-    assert ours.shape == theirs.shape
-    return int(np.abs(ours.astype(int) - theirs.astype(int)).max())
 
 
 def by_module(loaded, seed: int, count: int) -> list[np.ndarray]:
@@ -235,9 +167,9 @@ def by_module(loaded, seed: int, count: int) -> list[np.ndarray]:
 
 
 class TestInBrowser:
-    pytestmark = in_browser
+    pytestmark = [*needs_a_browser, *needs_a_runtime]
 
-    def test_the_pictures_of_a_seed_are_the_modules(self, opened, styles):
+    def test_the_pictures_of_a_seed_are_the_modules(self, opened, styles):  # noqa: F811
         loaded, file = styles
         page = opened(file, "9 pictures of seed 0")
         assert_nothing_sticks_out(page)
@@ -257,7 +189,7 @@ class TestInBrowser:
             assert levels_apart(np.repeat(ours, 3, axis=2), theirs[..., :3]) <= 2
         assert levels_apart(plain[0], steered[0]) > 20
 
-    def test_seeds_that_it_draws_itself(self, opened, styles):
+    def test_seeds_that_it_draws_itself(self, opened, styles):  # noqa: F811
         """They are the same again; a sheet of all and single pictures are saved as they are shown."""
         page = opened(styles[1], "pictures of seed 0")
         seen = {}
@@ -271,6 +203,10 @@ class TestInBrowser:
         with page.expect_download() as saving:
             page.click("#save")
         with Image.open(saving.value.path()) as sheet:
+            assert sheet.text["Description"] == "made by a generative model"
+            assert sheet.text["gan_lab.generator_sha256"] == weights_sha256(styles[0].network)
+            assert sheet.text["gan_lab.page_seed"] == "1000"
+            assert b"/trainedAlgorithmicMedia" in sheet.info["xmp"]
             assert sheet.size == (24, 24)
             assert np.array_equal(np.asarray(sheet.convert("RGBA"))[8:16, :8], seen["1000"][3])
         with page.expect_download() as saving:
@@ -281,7 +217,7 @@ class TestInBrowser:
         page.click("#new")
         wait(page, r"pictures of seed \d+, in")
 
-    def test_a_picture_is_translated_as_by_the_module(self, opened, translator, tmp_path):
+    def test_a_picture_is_translated_as_by_the_module(self, opened, translator, tmp_path):  # noqa: F811
         loaded, file = translator
         page = opened(file, "Ready")
         pixels = np.random.default_rng(0).integers(0, 256, (13, 21, 3), dtype=np.uint8)
@@ -296,6 +232,8 @@ class TestInBrowser:
         with page.expect_download() as saving:
             page.click("#save")
         assert saving.value.suggested_filename == "own_translated.png"
+        with Image.open(saving.value.path()) as picture:
+            assert picture.text["Description"] == "made by a generative model, of a picture"
         Image.fromarray(pixels).resize((700, 350)).save(tmp_path / "large.png")
         page.set_input_files("#file", tmp_path / "large.png")
         page.locator("#before-caption", has_text="512x256 pixels, resized from 700x350").wait_for()
