@@ -110,6 +110,7 @@ def everything(model: str) -> list[str]:
         factors = ", ".join(f"{group}: {int(group not in LACKING.get(model, ()))}" for group in GROUPS)
         chosen += ["+augment@model.augment.ada=ada", "model.augment.ada.p=0.5"]
         chosen.append(f"model.augment.ada.groups={{{factors}}}")
+        chosen += [f"model.augment.{name}=null" for name in config.get("augment") or {}]  # its own, tried by itself
         if kind.boundary is None:
             chosen.append("model.augment.ada.target=null")
     return chosen
