@@ -171,6 +171,8 @@ def with_enough(evaluation: dict[str, Any], given: str) -> dict[str, Any]:
 
     count, kept = evaluation["num_samples"], {}
     for name, node in evaluation["metrics"].items():
+        if node is None:  # left out
+            continue
         least = instantiate(node, _convert_="all").minimum
         if count >= least:
             kept[name] = node

@@ -53,7 +53,7 @@ class Evaluation:
 
     Args:
         extractor: makes the main extractor (its weights may be missing, hence not made at once).
-        metrics: by name, in the order of the table.
+        metrics: by name, in the order of the table; None leaves one out.
         num_samples: fakes, at least each metric's minimum; of a translator as many as there are sources, at most.
         block_size: samples of one call of the generator and of the extractor, 1 or more; part of the protocol.
         seed: of the samples, 0 or more; part of the protocol.
@@ -77,7 +77,7 @@ class Evaluation:
         self,
         *,
         extractor: Callable[[], Extractor],
-        metrics: Mapping[str, BlockMetric],
+        metrics: Mapping[str, BlockMetric | None],
         num_samples: int,
         block_size: int,
         seed: int,
@@ -93,12 +93,13 @@ class Evaluation:
         if block_size < 1:
             raise ValueError(f"evaluation.block_size must be 1 or more, got {block_size}")
         check_seed("evaluation.seed", seed)
-        if monitor not in metrics:
-            raise ValueError(f"evaluation.monitor={monitor!r} is none of the metrics: {', '.join(metrics)}")
-        if metrics[monitor].higher_is_better is None:
+        chosen = {name: metric for name, metric in metrics.items() if metric is not None}
+        if monitor not in chosen:
+            raise ValueError(f"evaluation.monitor={monitor!r} is none of the metrics: {', '.join(chosen) or 'none'}")
+        if chosen[monitor].higher_is_better is None:
             raise ValueError(f"evaluation.monitor={monitor!r} cannot rank runs: neither high nor low is better")
         further = {} if extractors is None else dict(extractors)
-        for name, metric in metrics.items():
+        for name, metric in chosen.items():
             if metric.extractor is not None and metric.extractor not in further:
                 known = ", ".join(further) or "none"
                 raise ValueError(f"{name}.extractor={metric.extractor!r} is none of evaluation.extractors: {known}")
@@ -108,13 +109,13 @@ class Evaluation:
             check_intervals(**intervals)
         if per_image is not None and per_image < 1:
             raise ValueError(f"evaluation.per_image must be 1 or more (or null for no table), got {per_image}")
-        if per_image is not None and not any(metric.of_each for metric in metrics.values()):
+        if per_image is not None and not any(metric.of_each for metric in chosen.values()):
             raise ValueError(
-                f"evaluation.per_image={per_image}, but none of the metrics ({', '.join(metrics)}) has a value of each "
+                f"evaluation.per_image={per_image}, but none of the metrics ({', '.join(chosen)}) has a value of each "
                 "image; add one that does, by +metric@evaluation.metrics.psnr=psnr for example, or set it to null"
             )
         self._makers: dict[str | None, Callable[[], Extractor]] = {None: extractor} | further
-        self.metrics = dict(metrics)
+        self.metrics = chosen
         self.num_samples, self.block_size, self.seed = num_samples, block_size, seed
         self.reference, self.monitor, self.watched = reference, monitor, watched
         self.intervals = None if intervals is None else dict(intervals)

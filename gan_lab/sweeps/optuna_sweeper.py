@@ -234,7 +234,10 @@ class OptunaSweeper(Sweeper):
                 "a search goes by the scores of its trials as they run, and evaluation=watch leaves scoring to another "
                 "process; choose another evaluation, such as evaluation=default"
             )
-        metric: Any = get_class(evaluation.metrics[evaluation.monitor]["_target_"])
+        node = evaluation.metrics.get(evaluation.monitor)
+        if node is None:
+            raise ValueError(f"evaluation.monitor={evaluation.monitor!r} is none of the metrics that are computed")
+        metric: Any = get_class(node["_target_"])
         natural = "maximize" if metric.higher_is_better else "minimize"
         if self.direction not in (None, natural):
             raise ValueError(

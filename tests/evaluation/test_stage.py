@@ -345,6 +345,14 @@ def test_the_monitored_score():
     assert (scores.monitored, scores.higher_is_better) == ("is_projection45", True)
 
 
+def test_a_metric_is_left_out_by_null():
+    chosen = metrics_of(5)
+    values = score(evaluation_of(metrics=chosen | {"frechet": None, "is": None}, monitor="kid")).values
+    assert {name.partition("_")[0] for name in values} == {"kid"}
+    with pytest.raises(ValueError, match="evaluation.monitor='kid' is none of the metrics: frechet, is"):
+        evaluation_of(metrics=chosen | {"kid": None}, monitor="kid")
+
+
 # Refusals and failures ------------------------------------------------------------------------------------------
 
 
