@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from gan_lab.cli import message, run_command
 from gan_lab.distributed.topology import choose_device
+from gan_lab.installing import install_command
 from gan_lab.runs.settings import plain
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}  # of data that came from the hub, what is here is taken
@@ -65,7 +66,7 @@ def page() -> Any:
         from gan_lab.demonstration import page
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"python -m gan_lab.demo needs: pip install 'gan-lab-platform[demo]' (there is no {error.name})"
+            f"python -m gan_lab.demo needs: {install_command('demo')} (there is no {error.name})"
         ) from error
     return page
 

@@ -23,6 +23,7 @@ from tiny_generators import generator
 
 from gan_lab import demo
 from gan_lab.config import register
+from gan_lab.installing import install_command
 from gan_lab.latents.sliders import Slider, place_of, write
 from gan_lab.runs.checkpoint import load_generator
 
@@ -72,7 +73,7 @@ def test_without_the_extra(snapshot, here, monkeypatch):  # noqa: F811
     monkeypatch.delitem(sys.modules, "gan_lab.demonstration.page", raising=False)
     refused = here("demo", "checkpoint=g.safetensors", "device=cpu")
     assert refused.code == 1
-    assert "python -m gan_lab.demo needs: pip install 'gan-lab-platform[demo]'" in refused.output
+    assert f"python -m gan_lab.demo needs: {install_command('demo')}" in refused.output
 
 
 class Shown:

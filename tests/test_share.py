@@ -19,6 +19,7 @@ from safetensors import safe_open
 from tiny_generators import generator
 
 from gan_lab.importing.licences import KNOWN
+from gan_lab.installing import install_command
 from gan_lab.runs.checkpoint import CheckpointError, describe, load_generator, write_snapshot
 from gan_lab.sharing.card import licence_for, plain_text
 from gan_lab.sharing.config import shareable
@@ -377,7 +378,7 @@ def test_a_folder_on_the_hub(run, here, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     done = here("share", *words)
     assert done.code == 1
-    assert "pip install 'gan-lab-platform[hub]'" in done.output
+    assert install_command("hub") in done.output
     api = StandIn()
     library = SimpleNamespace(get_token=lambda: None, HfApi=lambda: api)
     monkeypatch.setitem(sys.modules, "huggingface_hub", library)

@@ -9,6 +9,7 @@ from gan_lab.data.base import truth
 from gan_lab.data.decoded import DecodedImages
 from gan_lab.data.download import open_set
 from gan_lab.data.sources import FolderSource, Walk
+from gan_lab.installing import install_command
 
 PARTITIONS = {"train": "0", "valid": "1", "test": "2"}
 
@@ -39,7 +40,7 @@ class CelebA(DecodedImages):
         """
         if self.download and not self._is_there():
             if find_spec("gdown") is None:
-                raise ImportError("data=celeba data.download=true needs: pip install 'gan-lab-platform[celeba]'")
+                raise ImportError(f"data=celeba data.download=true needs: {install_command('celeba')}")
             from torchvision import datasets  # takes a second
 
             open_set(datasets.CelebA, root=self.root, split="all", download=True)

@@ -6,6 +6,7 @@ from typing import Any
 from gan_lab.data.copies import digest_of
 from gan_lab.data.decoded import DecodedImages
 from gan_lab.data.sources import Source, tree_stamps
+from gan_lab.installing import install_command
 
 SAVED = ("dataset_info.json", "dataset_dict.json")  # what save_to_disk leaves
 
@@ -43,7 +44,7 @@ class HuggingFace(DecodedImages):
         try:
             import datasets
         except ImportError as error:
-            raise ImportError("data=huggingface needs: pip install 'gan-lab-platform[huggingface]'") from error
+            raise ImportError(f"data=huggingface needs: {install_command('huggingface')}") from error
         folder, place = Path(self.path).expanduser(), f"data.path={self.path} data.split={self.split}"
         stamps = tree_stamps(folder) if folder.is_dir() else []
         try:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from gan_lab.data.base import whole
 from gan_lab.data.decoded import DecodedImages
 from gan_lab.data.sources import Source, file_stamps
+from gan_lab.installing import install_command
 
 
 class LSUN(DecodedImages):
@@ -54,7 +55,7 @@ class Database(Source):
         try:
             import lmdb
         except ImportError as error:
-            raise ImportError("data=lsun needs: pip install 'gan-lab-platform[lsun]'") from error
+            raise ImportError(f"data=lsun needs: {install_command('lsun')}") from error
         self.title, self.place, self._file, self._first = title, str(root), root / "data.mdb", first
         self._database = lmdb.open(self.place, readonly=True, lock=False, readahead=False, meminit=False)
         self._stamps = file_stamps(self._file)

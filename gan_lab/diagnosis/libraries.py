@@ -5,16 +5,13 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module, metadata
-from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from gan_lab.config import PACKAGE
 from gan_lab.diagnosis.findings import Finding, one_line
 from gan_lab.diagnosis.settings import Settings
-
-DISTRIBUTION = "gan-lab-platform"
+from gan_lab.installing import DISTRIBUTION, checkout, install_command
 
 
 @dataclass(frozen=True)
@@ -24,16 +21,6 @@ class Declared:
     python: str
     requirements: list[Requirement]
     extras: dict[str, list[Requirement]]
-
-
-def checkout() -> Path | None:
-    """The folder of the checkout that this package runs from; None for an installed one."""
-    file = PACKAGE.parent / "pyproject.toml"
-    ours = (
-        file.is_file()
-        and tomllib.loads(file.read_text(encoding="utf-8")).get("project", {}).get("name") == DISTRIBUTION
-    )
-    return file.parent if ours else None
 
 
 def declared() -> Declared:
@@ -112,14 +99,12 @@ def _loaded(name: str, wanted: str) -> Finding:
 
 def extras(settings: Settings) -> Iterator[Finding]:
     """The optional libraries, and how to install those that are absent."""
-    place = checkout()
     for name, requirements in declared().extras.items():
         if name == "dev":
             continue
         wrong = [found for each in requirements if each.name != DISTRIBUTION and (found := shortcoming(each))]
         if wrong:
-            remedy = f"pip install -e '{place}[{name}]'" if place else f"pip install '{DISTRIBUTION}[{name}]'"
-            yield Finding(f"extra {name}", "note", "; ".join(wrong), f"where it is wanted, {remedy}")
+            yield Finding(f"extra {name}", "note", "; ".join(wrong), f"where it is wanted, {install_command(name)}")
         else:
             versions = [f"{each.name} {metadata.version(each.name)}" for each in requirements]
             yield Finding(f"extra {name}", "good", ", ".join(versions))

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gan_lab.installing import install_command
+
 
 def export_onnx(loaded: Any, path: Path, tolerance: float) -> float:
     """Write an ONNX file with a free batch size and compare it with the module on three batch sizes.
@@ -92,7 +94,7 @@ def check_extra(key: str) -> None:
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise ImportError(f"{key}=true needs: pip install 'gan-lab-platform[onnx]'") from error
+        raise ImportError(f"{key}=true needs: {install_command('onnx')}") from error
 
 
 def tried(loaded: Any, draws: Any) -> tuple[dict[str, Any], list[dict[str, Any]], dict[int, Any]]:

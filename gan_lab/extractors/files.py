@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_lab.extractors.base import DamagedWeights, file_sha256
+from gan_lab.installing import install_command
 
 WEIGHT_NAMES = ("model.safetensors", "pytorch_model.bin")
 
@@ -76,7 +77,7 @@ def missing_model(*, what: str, repository: str, folder: Path, download: bool) -
         download: fetch them to that place when they are absent.
     """
     if find_spec("transformers") is None:
-        return f"{what} needs the transformers library: pip install 'gan-lab-platform[transformers]'"
+        return f"{what} needs the transformers library: {install_command('transformers')}"
     if _complete(folder):
         return None
     wanted = f"config.json and {' or '.join(WEIGHT_NAMES)}"

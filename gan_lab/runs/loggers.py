@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from gan_lab.installing import install_command
+
 MODES = ("online", "offline", "disabled")  # from what leaves the machine to nothing at all
 
 
@@ -64,7 +66,7 @@ def tensorboard_logger(*, folder: str, run_id: str, name: str) -> Any:
     try:
         import tensorboard  # noqa: F401
     except ImportError as error:
-        raise ImportError("logger=tensorboard needs: pip install 'gan-lab-platform[tensorboard]'") from error
+        raise ImportError(f"logger=tensorboard needs: {install_command('tensorboard')}") from error
     from pytorch_lightning.loggers import TensorBoardLogger
 
     return TensorBoardLogger(save_dir=folder, name="tensorboard", version="")

@@ -5,6 +5,8 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
+from gan_lab.installing import install_command
+
 NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]{0,94}[A-Za-z0-9])?/[A-Za-z0-9](?:[\w.-]{0,94}[A-Za-z0-9])?", re.ASCII)
 
 
@@ -26,7 +28,7 @@ def hub_for(repository: str) -> Any:
     try:
         import huggingface_hub
     except ImportError as error:
-        raise ImportError("hub=... needs: pip install 'gan-lab-platform[hub]'") from error
+        raise ImportError(f"hub=... needs: {install_command('hub')}") from error
     if huggingface_hub.get_token() is None:
         raise ValueError(
             f"hub={repository} needs a login with a token that may write: hf auth login, or HF_TOKEN in the environment"

@@ -107,7 +107,7 @@ def test_a_table_saved_alone_has_no_other_split(tmp_path):
 
 def test_without_the_extra_its_name_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(ImportError, match=r"gan-lab-platform\[huggingface\]"):
+    with pytest.raises(ImportError, match=r"pip install .*\[huggingface\]"):
         build(tmp_path, tmp_path).reference("train")
 
 

@@ -20,7 +20,7 @@ import torch
 from conftest import ROOT
 from generated_data import write_mnist
 
-from gan_lab import doctor
+from gan_lab import doctor, installing
 from gan_lab.diagnosis import checks, cluster, data, findings, libraries, loggers, machine, settings, weights
 from gan_lab.diagnosis.checks import examine
 from gan_lab.diagnosis.findings import Finding
@@ -234,7 +234,7 @@ def test_an_installed_package_is_read_from_its_metadata(monkeypatch, tmp_path):
         "Requires-Dist: torch>=99\nRequires-Dist: nowhere>=1; extra == 'light'\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    monkeypatch.setattr(libraries, "PACKAGE", tmp_path / "site" / "gan_lab")
+    monkeypatch.setattr(installing, "PACKAGE", tmp_path / "site" / "gan_lab")
     assert found(libraries.python)["python"].state == "good"
     findings = found(libraries.libraries)
     assert findings["torch"].state == "broken"
@@ -247,7 +247,7 @@ def test_an_installed_package_is_read_from_its_metadata(monkeypatch, tmp_path):
 
 def test_nobody_is_told_to_install_somebody_elses_package(monkeypatch):
     for place in (ROOT, None):
-        monkeypatch.setattr(libraries, "checkout", lambda place=place: place)
+        monkeypatch.setattr(installing, "checkout", lambda place=place: place)
         monkeypatch.setattr(libraries, "declared", lambda: libraries.Declared(">=3", [], {"x": [MISSING]}))
         [finding] = found(libraries.extras).values()
         assert not re.search(r"install '?gan[-_]lab(?!-platform)", finding.remedy)
