@@ -1,4 +1,4 @@
-"""Moving pictures: animated WebP and GIF by Pillow, MP4 by an ffmpeg that is found, single frames as PNG."""
+"""Moving pictures: WebP and GIF by Pillow, MP4 by an ffmpeg on the PATH or of the extra, single frames as PNG."""
 
 import os
 import shutil
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from gan_lab.installing import install_command
 from gan_lab.sharing.marks import Mark
 
 FORMATS = ("webp", "gif", "mp4", "png")
@@ -27,10 +28,24 @@ def check_formats(formats: Sequence[str], fps: float) -> None:
     wrong = [kind for kind in formats if kind not in FORMATS]
     if wrong or not formats:
         raise ValueError(f"formats must be among {', '.join(FORMATS)}; got {list(formats)}")
-    if "mp4" in formats and shutil.which("ffmpeg") is None:
-        raise ValueError("formats=[mp4] needs an ffmpeg, and PATH has none; install it, or take webp")
+    if "mp4" in formats and _ffmpeg() is None:
+        raise ValueError(
+            f"formats=[mp4] needs an ffmpeg, and PATH has none; {install_command('mp4')} brings one, or take webp"
+        )
     if not 1 <= fps <= FASTEST:
         raise ValueError(f"fps must be from 1 to {FASTEST}, got {fps}")
+
+
+def _ffmpeg() -> str | None:
+    """Where one is: on the PATH, or in the package imageio-ffmpeg; None where there is none."""
+    if found := shutil.which("ffmpeg"):
+        return found
+    try:
+        from imageio_ffmpeg import get_ffmpeg_exe
+
+        return str(get_ffmpeg_exe())
+    except (ImportError, RuntimeError):  # it is not installed, or its wheel is of a platform without a binary
+        return None
 
 
 def durations(count: int, fps: float, unit: int) -> list[int]:
@@ -84,7 +99,7 @@ def _encode(frames: Sequence[np.ndarray], path: Path, fps: float, mark: Mark | N
     told = [] if mark is None else ["-metadata", f"comment={mark.comment()}"]
     made = [*told, "-pix_fmt", "yuv420p", "-movflags", "+faststart", "-f", "mp4", str(path)]
     done = subprocess.run(
-        ["ffmpeg", "-hide_banner", "-loglevel", "error", "-y", *given, *made],
+        [_ffmpeg() or "ffmpeg", "-hide_banner", "-loglevel", "error", "-y", *given, *made],
         input=b"".join(pixels),
         capture_output=True,
         check=False,

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import types
 from dataclasses import replace
 from itertools import pairwise
 
@@ -105,6 +106,24 @@ def test_all_frames_are_in_the_file_at_their_speed(kind, loop, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [f"a.{kind}"]
 
 
+def test_the_ffmpeg_of_a_package_is_taken_where_path_has_none(tmp_path, monkeypatch):
+    (brought := tmp_path / "brought").write_text('#!/bin/sh\nfor last; do :; done\n/bin/cat > "$last"\n')
+    brought.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
+    package = types.SimpleNamespace(get_ffmpeg_exe=lambda: str(brought))
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", package)
+    animation.check_formats(["mp4"], 25)
+    animation.save(shades(2), tmp_path / "a.mp4", fps=25, loop=True)
+    assert len((tmp_path / "a.mp4").read_bytes()) == 2 * 6 * 8 * 3
+
+    def none_of_this_platform():
+        raise RuntimeError("no ffmpeg exe could be found")
+
+    package.get_ffmpeg_exe = none_of_this_platform
+    with pytest.raises(ValueError, match=r"formats=\[mp4\] needs an ffmpeg, and PATH has none; pip install .*\[mp4\]"):
+        animation.check_formats(["mp4"], 25)
+
+
 def test_an_ffmpeg_is_given_whole_even_frames(tmp_path, monkeypatch):
     """A stand-in stores what comes in: 6x8 pixels of 5x7, three colours each."""
     script = tmp_path / "bin" / "ffmpeg"
@@ -112,6 +131,7 @@ def test_an_ffmpeg_is_given_whole_even_frames(tmp_path, monkeypatch):
     script.write_text(f"#!{sys.executable}\nimport sys\nopen(sys.argv[-1], 'wb').write(sys.stdin.buffer.read())\n")
     script.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)  # as if it were not installed
     with pytest.raises(ValueError, match=r"formats=\[mp4\] needs an ffmpeg"):
         animation.check_formats(["mp4"], 25)
     monkeypatch.setenv("PATH", str(script.parent))
