@@ -35,12 +35,12 @@ def install_command(extra: str) -> str:
 def _requirement(extra: str) -> str:
     """By PEP 610's direct_url.json, which pip writes of what did not come from an index."""
     try:
-        noted = metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
+        notes = [file for file in metadata.files(DISTRIBUTION) or [] if file.name == "direct_url.json"]
     except metadata.PackageNotFoundError:  # the sources alone, on the path
-        noted = None
-    if noted is None:
+        notes = []
+    if not notes:
         return f"{DISTRIBUTION}[{extra}]"
-    origin = json.loads(noted)
+    origin = json.loads(notes[0].read_text(encoding="utf-8"))
     if "dir_info" in origin:
         return f"{unquote(urlsplit(origin['url']).path)}[{extra}]"
     scheme = f"{origin['vcs_info']['vcs']}+" if "vcs_info" in origin else ""

@@ -35,6 +35,7 @@ def test_installed(origin, wanted, tmp_path, monkeypatch):
     (folder / "METADATA").write_text("Metadata-Version: 2.4\nName: gan-lab-platform\nVersion: 1.0\n")
     if origin is not None:
         (folder / "direct_url.json").write_text(json.dumps(origin))
+        (folder / "RECORD").write_text(f"{folder.name}/direct_url.json,,\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(installing, "PACKAGE", tmp_path / "gan_lab")  # no pyproject.toml beside it
     assert install_command("demo") == wanted
