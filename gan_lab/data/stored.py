@@ -28,7 +28,7 @@ QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 
 
 def stored_images(path: str | Path, image_size: int | Sequence[int] | None, cache_dir: str | Path) -> ReferenceSet:
-    """All images of a folder or zip in the order of their names, or of an npz.
+    """All images of a folder, of a zip or of a folder in one, in the order of their names, or of an npz.
 
     Folders and zips are decoded once into `cache_dir`; where all images lie in subfolders, these are their labels. An
     npz holds `images` (or one array alone): (N, H, W), (N, H, W, C) or (N, C, H, W) uint8, and perhaps `labels` (N,).
@@ -48,7 +48,7 @@ def stored_images(path: str | Path, image_size: int | Sequence[int] | None, cach
         if image_size is not None:
             raise ValueError(f"image_size={image_size} is for folders and zips; the images in {path} have a size")
         return _of_archive(path)
-    if not path.exists():
+    if not path.exists() and not any(whole.is_file() for whole in path.parents):
         raise FileNotFoundError(f"there is nothing at {path}: give a folder or zip of images, or an npz")
     if path.is_file() and not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is neither a folder, nor a zip of images, nor an npz (by its name)")
@@ -195,9 +195,9 @@ def _of_files(path: Path, image_size: int | Sequence[int] | None, cache_dir: str
             **NEVER_TRAINED_ON,
         )
         found = folder.reference("train")
-    except ValueError as error:  # its remedies are keys of a training's data
+    except (FileNotFoundError, ValueError) as error:  # its remedies are keys of a training's data
         said = re.split(r", or (?:leave them out:|give) data\.", str(error))[0]
-        raise ValueError(said.replace("data.root=", "").replace("data.image_size", "image_size")) from error
+        raise type(error)(said.replace("data.root=", "").replace("data.image_size", "image_size")) from error
     how = AS_STORED if image_size is None else f"cropped, Lanczos to {wanted[0]}x{wanted[1]}"
     return ReferenceSet(
         name=path.stem,

@@ -28,15 +28,19 @@ def test_folder_zip_and_npz_are_the_same_set(tmp_path):
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
         for file in sorted(folder.iterdir()):
             archive.write(file, file.name)
+    with zipfile.ZipFile(tmp_path / "sets.zip", "w") as archive:
+        for file in sorted(folder.iterdir()):
+            archive.write(file, f"part/{file.name}")
+        archive.write(file, "other/one.png")
     np.savez(tmp_path / "last.npz", images=IMAGES)
     np.savez(tmp_path / "first.npz", IMAGES.transpose(0, 3, 1, 2))
-    found = [read(tmp_path / name, tmp_path) for name in ("set", "set.zip", "last.npz", "first.npz")]
+    found = [read(tmp_path / name, tmp_path) for name in ("set", "set.zip", "sets.zip/part", "last.npz", "first.npz")]
     for images in found:
         assert np.array_equal(images.images, IMAGES.transpose(0, 3, 1, 2))
         assert images.labels is None
         assert images.split == AS_STORED
     assert len({images.digest for images in found}) == 1
-    assert [images.name for images in found] == ["set", "set", "last", "first"]
+    assert [images.name for images in found] == ["set", "set", "part", "last", "first"]
     assert Against(found[0]).reference("train[:3]") is found[0]
 
 
@@ -135,6 +139,10 @@ def test_the_size_is_named_by_its_key(tmp_path):
 
 
 def test_what_is_no_set_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr("set/faces/0.png", b"")
+    with pytest.raises(FileNotFoundError, match=r"^\S+a\.zip/nowhere leads into a zip .* they lie in .*set/faces"):
+        read(tmp_path / "a.zip" / "nowhere", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"nothing at .*nowhere"):
         read(tmp_path / "nowhere", tmp_path)
     (tmp_path / "empty").mkdir()
