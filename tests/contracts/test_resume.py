@@ -1,7 +1,7 @@
 """Killed and resumed equals unbroken, bit for bit, for every model by glob.
 
-The checkpoint (16 steps) falls inside an n_critic cycle and after the first pass over the data (450 digits, 14.06
-batches of 32); decay and EMA warm-up are active, and an evaluation lies on each side (steps 10 and 20).
+The checkpoint (16 steps) falls inside an n_critic cycle and after the first pass over the data (113 digits, 14.1
+batches of 8); decay and EMA warm-up are active, and an evaluation lies on each side (steps 10 and 20).
 """
 
 import json
@@ -15,10 +15,10 @@ from shrunk import groups_of, partner, shrunk
 from gan_lab.runs.records import CLOCK, read_rows, read_scores
 
 MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
-STEP = 32
+STEP = 8
 RUN = [
     *(option for option in SMALL if not option.startswith(("model.", "data."))),
-    "data.limit=450",
+    "data.limit=113",
     f"data.batch_size={STEP}",
     f"total_kimg={21 * STEP / 1000}",
     f"callbacks.metrics.every_kimg={3 * STEP / 1000}",
@@ -26,9 +26,9 @@ RUN = [
     f"callbacks.pictures.every_kimg={10 * STEP / 1000}",
     "callbacks.curves=null",
     f"callbacks.checkpoint.every_kimg={16 * STEP / 1000}",
-    "model.ema_half_life_kimg=0.125",
+    f"model.ema_half_life_kimg={4 * STEP / 1000}",
 ]
-DECAY = "{_target_: gan_lab.schedules.Linear, start_kimg: 0.125, end_kimg: 0.75, end_factor: 0.1}"
+DECAY = f"{{_target_: gan_lab.schedules.Linear, start_kimg: {4 * STEP / 1000}, end_kimg: {24 * STEP / 1000}, end_factor: 0.1}}"
 SPECIAL = {"wgan": ["model.warmup_critic=7", "model.warmup_iterations=2", "model.refresh_every=3"]}
 WORKERS = ["data.resident=false", "data.workers=2"]
 
