@@ -11,7 +11,7 @@ import parsed_once
 import pytest
 import torch
 
-pytest_plugins = ["in_process", "ranks"]
+pytest_plugins = ["in_browser", "in_process", "ranks"]
 ROOT = Path(__file__).resolve().parent.parent
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
 parsed_once.install()

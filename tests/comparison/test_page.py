@@ -1,11 +1,9 @@
 """The report: what it says, that what comes from runs stays text, and how it stands in a real browser."""
 
 import base64
-import importlib.util
 import io
 import json
 import re
-import shutil
 import subprocess
 import sys
 from functools import cache
@@ -15,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
+from in_browser import needs_a_browser
 from markupsafe import Markup
 from omegaconf import OmegaConf
 from PIL import Image
@@ -29,7 +28,6 @@ from gan_lab.runs.records import append_row
 from gan_lab.runs.settings import plain
 
 EVIL = "<script>document.title='owned'</script>"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @cache
@@ -278,22 +276,6 @@ def test_a_formula_in_a_name_is_no_formula(tmp_path):
 
 # in a browser ----------------------------------------------------------------------------------------------------
 
-in_browser = [
-    pytest.mark.browser,
-    pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="Playwright is missing: pip install it"),
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is missing: apt-get install chromium"),
-]
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory) -> Path:
@@ -321,7 +303,7 @@ def page(request, chromium, file):
 
 
 class TestInBrowser:
-    pytestmark = in_browser
+    pytestmark = needs_a_browser
 
     def test_nothing_sticks_out(self, page):
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -28,7 +28,8 @@ RUN = [
     f"callbacks.checkpoint.every_kimg={16 * STEP / 1000}",
     f"model.ema_half_life_kimg={4 * STEP / 1000}",
 ]
-DECAY = f"{{_target_: gan_lab.schedules.Linear, start_kimg: {4 * STEP / 1000}, end_kimg: {24 * STEP / 1000}, end_factor: 0.1}}"
+FALLING = f"start_kimg: {4 * STEP / 1000}, end_kimg: {24 * STEP / 1000}, end_factor: 0.1"
+DECAY = f"{{_target_: gan_lab.schedules.Linear, {FALLING}}}"
 SPECIAL = {"wgan": ["model.warmup_critic=7", "model.warmup_iterations=2", "model.refresh_every=3"]}
 WORKERS = ["data.resident=false", "data.workers=2"]
 
