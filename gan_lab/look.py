@@ -21,8 +21,9 @@ def run(config: DictConfig) -> None:
     Raises:
         ValueError, OSError: a setting is wrong, or there are no pictures; oddities of pictures are no errors.
     """
+    from gan_lab.data.archives import open_source
     from gan_lab.data.image_files import MODES, Shape
-    from gan_lab.data.sources import names_in, open_source
+    from gan_lab.data.sources import names_in
     from gan_lab.inspection.findings import findings_of
     from gan_lab.inspection.page import render
     from gan_lab.inspection.plan import SIZES, plan_for, size_for

@@ -10,7 +10,7 @@ from test_cli import assert_refused
 from test_evaluate_images import DIGITNET
 
 from gan_lab import evaluate
-from gan_lab.data.sources import open_source
+from gan_lab.data.archives import open_source
 from gan_lab.distributed.topology import find_topology
 from gan_lab.evaluation import scoring
 from gan_lab.evaluation.scoring import PreparedEvaluation, naming_places

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from gan_lab import collectives
+from gan_lab.data.archives import open_source
 from gan_lab.data.copies import digest_of, open_copy
 from gan_lab.data.decoded import NEVER_TRAINED_ON, DecodedImages, report
 from gan_lab.data.holes import OTHER, HoleRule, HoleSurvey, checked_rule, hole_at, mask_levels, shares_in_words
 from gan_lab.data.image_files import Decoded, Shape
 from gan_lab.data.masks import Holes, sample_generator
 from gan_lab.data.reference import ReferenceSet
-from gan_lab.data.sources import Source, open_source
+from gan_lab.data.sources import Source
 from gan_lab.sampling import check_seed
 
 log = logging.getLogger(__name__)

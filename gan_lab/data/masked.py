@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gan_lab import collectives
+from gan_lab.data.archives import open_source
 from gan_lab.data.conditions import Masked
 from gan_lab.data.copies import open_copy
 from gan_lab.data.folder import Folder
@@ -20,7 +21,7 @@ from gan_lab.data.images import as_inputs, from_uint8
 from gan_lab.data.masks import Holes, sample_generator
 from gan_lab.data.own_masks import MaskedShape, PicturesWithMasks, decode_masked
 from gan_lab.data.reference import ReferenceSet
-from gan_lab.data.sources import Source, open_source
+from gan_lab.data.sources import Source
 from gan_lab.data.stream import RealStream
 from gan_lab.sampling import check_seed, send
 

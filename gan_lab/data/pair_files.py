@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from gan_lab.data import label_maps
+from gan_lab.data.archives import Below, open_source
 from gan_lab.data.image_files import (
     Decoded,
     Shape,
@@ -28,7 +29,7 @@ from gan_lab.data.image_files import (
     with_channels,
 )
 from gan_lab.data.label_maps import Labels, LabelSurvey
-from gan_lab.data.sources import Below, FolderSource, Source, line, open_source
+from gan_lab.data.sources import FolderSource, Source, line
 from gan_lab.data.stream import mirror
 
 SPLITS = ("train", "val", "test")  # folders that are splits where `train` is one of them

@@ -2,6 +2,7 @@
 
 import io
 import re
+import tarfile
 import warnings
 import zipfile
 import zlib
@@ -14,11 +15,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from gan_lab.data.archives import open_source
 from gan_lab.data.base import height_and_width
 from gan_lab.data.decoded import NEVER_TRAINED_ON
 from gan_lab.data.folder import Folder
 from gan_lab.data.reference import ReferenceSet
-from gan_lab.data.sources import extensions, listed, open_source
+from gan_lab.data.sources import extensions, listed
 
 AS_STORED = "as stored"
 AS_NPZ = "Write one by numpy.savez(file, images=array), or with labels=classes as well"
@@ -50,7 +52,7 @@ def stored_images(path: str | Path, image_size: int | Sequence[int] | None, cach
         return _of_archive(path)
     if not path.exists() and not any(whole.is_file() for whole in path.parents):
         raise FileNotFoundError(f"there is nothing at {path}: give a folder or zip of images, or an npz")
-    if path.is_file() and not zipfile.is_zipfile(path):
+    if path.is_file() and not zipfile.is_zipfile(path) and not tarfile.is_tarfile(path):
         raise ValueError(f"{path} is neither a folder, nor a zip of images, nor an npz (by its name)")
     return _of_files(path, image_size, cache_dir)
 

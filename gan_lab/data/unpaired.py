@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gan_lab.data.archives import open_source
 from gan_lab.data.base import size_to_load
 from gan_lab.data.copies import digest_of
 from gan_lab.data.folder import Folder
 from gan_lab.data.pair_files import around
 from gan_lab.data.paired import warn_of_repetitions
-from gan_lab.data.sources import open_source
 
 OF_SOURCES = ("source_data", "condition_shape", "masked")  # settings that say where sources come from
 

@@ -79,8 +79,9 @@ def stored_words(given: Mapping[str, Any]) -> list[str]:
 
 def look_and_choose(given: Mapping[str, Any]) -> tuple[str, list[str]]:
     """What there is, in a line, and all words that suit it."""
+    from gan_lab.data.archives import open_source
     from gan_lab.data.image_files import MODES
-    from gan_lab.data.sources import names_in, open_source
+    from gan_lab.data.sources import names_in
     from gan_lab.inspection.survey import look_at
 
     for key in ("data.root", "data.image_size", "data.channels", "data.center_crop", "model"):

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gan_lab.data.doubles import grid_of, groups_of_alike, largest_first
 from gan_lab.data.image_files import Decoded, Survey, grey_kind, in_threads, opened, reason_of, with_channels
 from gan_lab.data.sources import Source, checksum
-from gan_lab.inspection.doubles import grid_of, groups_of_alike, largest_first
 
 UPRIGHT = "turned upright by their EXIF orientation"
 WHITE = "transparent in part, and white there"
@@ -20,7 +20,7 @@ class Seen(NamedTuple):
 
     Attributes:
         name: of the file, relative to the root.
-        decoded: what it is like; `pixels` are its grid, see `gan_lab.inspection.doubles`.
+        decoded: what it is like; `pixels` are its grid, see `gan_lab.data.doubles`.
         digest: sha256 of its content; nothing where that cannot be read.
     """
 

@@ -96,6 +96,7 @@ INDIFFERENT = (
 INDIFFERENT_DATA = ("download", "workers", "resident", "resident_limit_mb", "cache_dir", "seed")
 LATER_DATA: dict[str, Any] = {
     "test_root": None,
+    "held_out": None,
     "factor": 1,
     "resize": "auto",
     "source_suffix": "",

@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from gan_lab.data import label_maps, pair_files
+from gan_lab.data.archives import ArchiveSource, open_source
 from gan_lab.data.image_files import FULL, MODES, UPPER_OF_12, Decoded, opened, reason_of
-from gan_lab.data.sources import Source, ZipSource, file_stamps, is_image, open_source
+from gan_lab.data.sources import Source, file_stamps, is_image
 
 TWELVE_BITS = 4095
 
@@ -63,13 +64,13 @@ def pictures_at(key: str, place: str) -> Source:
         return OneFile(path)
     if not path.exists():
         raise ValueError(f"{key}={place} does not exist; give a picture, a folder or a zip of pictures")
-    source = open_source(path)
+    source = open_source(path, key)
     try:
         names = source.names()
     except ValueError as error:  # which names the key of a data set
         raise ValueError(f"{key}={place} is neither a picture, nor a folder or a zip of pictures") from error
     if not names:
-        kind = "zip" if isinstance(source, ZipSource) else "folder"
+        kind = "zip or tar" if isinstance(source, ArchiveSource) else "folder"
         raise ValueError(f"{key}={place} is a {kind} without pictures; convert to .png what is one")
     return source
 

@@ -187,7 +187,7 @@ def test_modes_are_converted_and_reported(tmp_path, caplog):
 def test_pictures_much_larger_than_what_is_taken_without_a_word_are_told_of(side, image_size, told, tmp_path, caplog):
     write_image_folder(tmp_path / "pictures", count=3, size=(side, side + 8))
     folder(tmp_path / "pictures", tmp_path, image_size=image_size).reference("train")
-    assert ("data.image_size=64 asks for it" in caplog.text) is told
+    assert ("data.image_size=64 shows more" in caplog.text) is told
     assert (f"gan-lab-look data.root={tmp_path / 'pictures'}" in caplog.text) is told
 
 

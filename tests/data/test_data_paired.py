@@ -121,7 +121,9 @@ def test_two_folders_go_by_path_without_extension_and_equal_their_zips(tmp_path)
     whole = write_image_zip(tmp_path / "whole.zip", tmp_path / "all")
     within = paired(str(whole / "B"), tmp_path / "a third", source_root=str(whole / "A"))
     assert within.identity() == data.identity()
-    with pytest.raises(FileNotFoundError, match=r"root=.*whole.zip/C leads into a zip with no images there; .*A/"):
+    with pytest.raises(
+        FileNotFoundError, match=r"root=.*whole.zip/C leads into whole.zip, which has no images there; .*A"
+    ):
         paired(str(whole / "C"), tmp_path / "a third", source_root=str(whole / "A")).identity()
 
 

@@ -141,7 +141,9 @@ def test_the_size_is_named_by_its_key(tmp_path):
 def test_what_is_no_set_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
         file.writestr("set/faces/0.png", b"")
-    with pytest.raises(FileNotFoundError, match=r"^\S+a\.zip/nowhere leads into a zip .* they lie in .*set/faces"):
+    with pytest.raises(
+        FileNotFoundError, match=r"^\S+a\.zip/nowhere leads into a.zip, .* they lie in 1 folder: set/faces"
+    ):
         read(tmp_path / "a.zip" / "nowhere", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"nothing at .*nowhere"):
         read(tmp_path / "nowhere", tmp_path)

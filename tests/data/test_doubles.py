@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image, ImageFilter
 
-from gan_lab.inspection.doubles import BLOCK, grid_of, groups_of_alike, hashes
+from gan_lab.data.doubles import BLOCK, grid_of, groups_of_alike, hashes
 
 
 def drawn(seed: int, size: tuple[int, int] = (96, 72)) -> Image.Image:

@@ -1,5 +1,6 @@
 """Pictures that are there more than once: by a difference hash of 64 bits, and by their colours where that is equal."""
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -60,6 +61,33 @@ def groups_of_alike(grids: np.ndarray) -> list[list[int]]:
             else:
                 groups[candidates[chosen]].append(place)
     return [group for group in groups if len(group) > 1]
+
+
+def apart(images: np.ndarray, count: int) -> list[int]:
+    """Places of at least `count` images, chosen by the SHA-256 of their pixels; of images that are alike all or none.
+
+    So the order and the names of images make no difference, and a few more images move few to the other side.
+
+    Args:
+        images: (N, C, H, W) uint8, of 1, 3 or 4 channels.
+        count: 1 to N.
+    """
+    grids = np.stack([grid_of(picture_of(image)) for image in images])
+    groups = groups_of_alike(grids)
+    alone = set(range(len(images))).difference(*groups)
+    keys = [hashlib.sha256(np.ascontiguousarray(image).data).digest() for image in images]
+    ordered = sorted([*groups, *([place] for place in alone)], key=lambda group: min(keys[place] for place in group))
+    chosen: list[int] = []
+    for group in ordered:
+        if len(chosen) >= count:
+            break
+        chosen += group
+    return sorted(chosen)
+
+
+def picture_of(image: np.ndarray) -> Image.Image:
+    """(C, H, W) uint8 of 1, 3 or 4 channels as a picture."""
+    return Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
 
 
 def nearest(grid: np.ndarray, others: np.ndarray) -> int | None:
