@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON for scripts")
     parser.add_argument("settings", nargs="*", help="as for gan_lab.train: paths.data_dir=/x data=cifar10 ...")
     arguments = parser.parse_intermixed_args()
-    settings = Settings(arguments.settings)
+    settings = Settings(chosen(arguments.settings))
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # what gloo would warn of has a line of its own
     found: list[Finding] = []
     for check in CHECKS:
@@ -46,6 +46,16 @@ def main() -> None:
     else:
         print(f"\n{len(found)} looked at: {broken} broken, {notes} worth knowing")
     sys.exit(1 if broken else 0)
+
+
+def chosen(words: list[str]) -> list[str]:
+    """The settings, with those that experiment=own_pictures chooses; as they are where it cannot, which checks say."""
+    from gan_lab.inspection.choosing import chosen_for
+
+    try:
+        return chosen_for(words).words
+    except Exception:  # settings that do not compose, pictures that are not there: findings name them
+        return words
 
 
 if __name__ == "__main__":

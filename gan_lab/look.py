@@ -21,12 +21,14 @@ def run(config: DictConfig) -> None:
     Raises:
         ValueError, OSError: a setting is wrong, or there are no pictures; oddities of pictures are no errors.
     """
+    import torch
+
     from gan_lab.data.archives import open_source
     from gan_lab.data.image_files import MODES, Shape
     from gan_lab.data.sources import names_in
     from gan_lab.inspection.findings import findings_of
     from gan_lab.inspection.page import render
-    from gan_lab.inspection.plan import SIZES, plan_for, size_for
+    from gan_lab.inspection.plan import SIZES, plan_for, size_for, sizes_of
     from gan_lab.inspection.survey import look_at
 
     settings = plain(config)
@@ -39,7 +41,9 @@ def run(config: DictConfig) -> None:
     source = open_source(Path(data["root"]).expanduser().absolute())
     names = names_in(source)
     looked = look_at(source, names, data["channels"])
-    size = data["image_size"] or (size_for([one.shorter for one in looked.readable]) if looked.readable else SIZES[0])
+    gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+    sides = [one.shorter for one in looked.readable]
+    size = data["image_size"] or (size_for(sides, gpu=gpu) if sides else SIZES[0])
     shape = Shape((size, size), data["channels"], data["center_crop"])
     findings = findings_of(looked, size, data["center_crop"])
     plan = None
@@ -51,19 +55,26 @@ def run(config: DictConfig) -> None:
             channels=data["channels"],
             center_crop=data["center_crop"],
             skipping=bool(looked.unreadable),
+            gpu=gpu,
+            size_was_given=data["image_size"] is not None,
         )
+    none_fits = "there is no picture to train on"
+    if looked.readable:
+        sizes = ", ".join(map(str, sizes_of()))
+        none_fits = f"no network is proposed for {size}x{size}; data.image_size may be {sizes}"
     facts = facts_of(looked, size)
     if settings["classes"]:
         facts.append(("classes", classes(source, names)))
-    say(source.place, facts, findings, plan)
+    say(source.place, facts, findings, plan, none_fits)
     taken = ""
     if settings["time"] and plan is not None:
-        from gan_lab.inspection.speed import duration, images_per_second
+        from gan_lab.inspection.speed import duration, measure
 
-        taken = duration(plan, images_per_second(plan, [f"paths.cache_dir={settings['paths']['cache_dir']}"]))
+        measured = measure(plan, [f"paths.cache_dir={settings['paths']['cache_dir']}"])
+        taken = duration(plan, measured)
         print(f"time      {taken}")
     if settings["page"] is not None:
-        page = render(looked, shape, facts=facts, findings=findings, plan=plan, duration=taken)
+        page = render(looked, shape, facts=facts, findings=findings, plan=plan, none_fits=none_fits, duration=taken)
         write(Path(settings["page"]), page)
         print(f"page      {settings['page']}")
     if settings["json"] is not None:
@@ -71,7 +82,8 @@ def run(config: DictConfig) -> None:
             "place": source.place,
             "facts": dict(facts),
             "image_size": size,
-            "command": None if plan is None else plan.command,
+            "command": None if plan is None else plan.short_command,
+            "command_in_full": None if plan is None else plan.command,
             "findings": [finding._asdict() for finding in findings],
             "doubles": [[one.name for one in group] for group in looked.groups],
             "files": [one.as_json() for one in [*looked.readable, *looked.unreadable]],
@@ -104,11 +116,10 @@ def facts_of(looked: Any, size: int) -> list[tuple[str, str]]:
     facts = [("pictures", f"{len(readable)}" + (f" of {len(survey.checksums)} files" if looked.unreadable else ""))]
     if not readable:
         return facts
-    shorter = sorted(one.shorter for one in readable)
     depths = {f"{bits} bits": count for bits, count in looked.counts("bits").items()}
     facts += [
         ("sizes (width x height)", most_of(survey.sizes)),
-        ("shorter sides", f"{shorter[0]} to {shorter[-1]}, half of them {shorter[len(shorter) // 2]} or more"),
+        ("shorter sides", spread_of([one.shorter for one in readable])),
         ("formats", most_of(looked.counts("format"))),
         ("modes", most_of(survey.modes)),
         ("depth of a channel", most_of(depths)),
@@ -116,6 +127,14 @@ def facts_of(looked: Any, size: int) -> list[tuple[str, str]]:
         ("proposed size", f"{size}x{size}"),
     ]
     return facts
+
+
+def spread_of(numbers: list[int]) -> str:
+    """Least, greatest and median of some, for people."""
+    ordered = sorted(numbers)
+    if ordered[0] == ordered[-1]:
+        return f"{ordered[0]} of all"
+    return f"{ordered[0]} to {ordered[-1]}, half of them {ordered[len(ordered) // 2]} or more"
 
 
 def classes(source: Any, names: list[str]) -> str:
@@ -129,7 +148,7 @@ def classes(source: Any, names: list[str]) -> str:
     return found.reason
 
 
-def say(place: str, facts: list[tuple[str, str]], findings: list[Any], plan: Any) -> None:
+def say(place: str, facts: list[tuple[str, str]], findings: list[Any], plan: Any, none_fits: str) -> None:
     """The look on a terminal."""
     from gan_lab.terminal import wide_console
 
@@ -144,9 +163,10 @@ def say(place: str, facts: list[tuple[str, str]], findings: list[Any], plan: Any
         for line in lines:
             console.print(f"  - {line}")
     if plan is None:
-        console.print("\nno training fits: there is no picture to train on, or no network of this size")
+        console.print(f"\nno training fits: {none_fits}")
         return
-    console.print(f"\ntraining that fits ({plan.way.why})\n  {plan.command}", soft_wrap=True)
+    console.print(f"\ntraining that fits ({plan.way.model}: {plan.way.why})\n  {plan.short_command}", soft_wrap=True)
+    console.print(f"the same with every choice spelt out, and without scores\n  {plan.command}", soft_wrap=True)
     for remark in plan.remarks:
         console.print(f"  - {remark}")
     console.print()

@@ -101,7 +101,7 @@ def write_hostile(root: Path) -> dict[str, str]:
         "small.png": (saved(blots(67, (40, 30)), "PNG"), "enlarged to 64 pixels"),
         "copy.png": ((root / "good01.png").read_bytes(), "keep the first of each group"),
         "resized.png": (saved(blots(2).resize((144, 96), Image.Resampling.LANCZOS), "PNG"), ""),
-        "compressed.jpg": (saved(blots(3), "JPEG", quality=50), "keep the first of each group"),
+        "compressed.jpg": (saved(blots(3), "JPEG", quality=50), "look at them side by side"),
     }
     for name, (content, _) in contents.items():
         (root / name).write_bytes(content)

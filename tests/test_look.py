@@ -5,7 +5,9 @@ import html
 import io
 import json
 import re
+import subprocess
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +19,8 @@ from PIL import Image, ImageOps
 from gan_lab.data.image_files import Shape, decode
 from gan_lab.inspection.plan import plan_for
 from gan_lab.inspection.shown import box_of, lost
-from gan_lab.inspection.speed import duration
+from gan_lab.inspection.speed import MEMORY, SPEED, Measured, duration, measure
+from gan_lab.runs.records import append_row
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +165,39 @@ def test_what_is_wrong_is_said_in_one_message(words, said, command, tmp_path):
 
 def test_durations_are_of_the_whole_training():
     """1,000,000 pictures at 100 a second are 10,000 seconds."""
-    plan = plan_for("set", count=100, image_size=64, channels=3, center_crop=True, skipping=False)
-    assert "100 images per second: about 3 hours for total_kimg=1000" in duration(plan, 100.0)
-    assert "about 83 minutes" in duration(plan, 200.0)
+    plan = plan_for("set", count=2000, image_size=64, channels=3, center_crop=True, skipping=False, gpu=True)
+    text = duration(plan, Measured(100.0, None, 32))
+    assert "100 images per second: about 3 hours for total_kimg=1000" in text
+    assert "MiB" not in text
+    assert "micro" not in text
+    assert "about 83 minutes" in duration(plan, Measured(200.0, None, 32))
+    told = duration(plan, Measured(200.0, 7654.3, 8))
+    assert "7,654 MiB of the GPU's memory are used" in told
+    assert "data.micro_batch_size=8" in told
+
+
+def test_fewer_pictures_at_once_until_memory_holds_them(monkeypatch):
+    """A device that holds ten: 32 and 16 are refused as by CUDA, 8 is measured; other errors are a person's to read."""
+    plan = plan_for("set", count=2000, image_size=64, channels=3, center_crop=True, skipping=False, gpu=True)
+    tried = []
+
+    def run(words, **_):
+        given = [int(word.partition("=")[2]) for word in words if word.startswith("data.micro_batch_size=")]
+        tried.append(given[0] if given else plan.batch_size)
+        if tried[-1] > 10:
+            return subprocess.CompletedProcess(
+                words, 1, "", "Error: the device is out of memory; lower data.batch_size\n"
+            )
+        folder = next(word.partition("=")[2] for word in words if word.startswith("run_dir="))
+        Path(folder).mkdir()
+        append_row(Path(folder) / "metrics.csv", {"images_seen": 32, SPEED: 50.0, MEMORY: 900.0})
+        return subprocess.CompletedProcess(words, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert measure(plan, []) == Measured(50.0, 900.0, 8)
+    assert tried == [32, 16, 8]
+    monkeypatch.setattr(
+        subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1, "Error: no such thing\n", "")
+    )
+    with pytest.raises(ValueError, match="a few steps of training failed: Error: no such thing"):
+        measure(plan, [])

@@ -1,6 +1,7 @@
 """What a person sees while training runs."""
 
 import contextlib
+import logging
 import sys
 import time
 from typing import Any
@@ -16,6 +17,10 @@ from gan_lab.callbacks.stop import stop_of
 
 REDRAW_SECONDS = 0.25
 LINE_SECONDS = 15.0
+SPEED_KNOWN_SECONDS = 30.0
+DAY = 86_400.0  # seconds
+
+log = logging.getLogger(__name__)
 
 
 class Progress(Callback):
@@ -25,6 +30,7 @@ class Progress(Callback):
         self._bar: RichProgress | None = None
         self._last = 0.0
         self._start = (0.0, 0)
+        self._warned = False
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         self._start = (time.perf_counter(), pl_module.images_seen)
@@ -51,6 +57,7 @@ class Progress(Callback):
         if not is_first_rank() or now - self._last < (REDRAW_SECONDS if self._bar else LINE_SECONDS):
             return
         self._last = now
+        self._warn_of_days(trainer, pl_module, now)
         with contextlib.suppress(OSError):  # the terminal is gone; whether training ends is for signals to say
             self._show(pl_module, trainer, now)
 
@@ -66,6 +73,21 @@ class Progress(Callback):
             f"{seen / 1000:.1f} of {total / 1000:g} kimg, {_rate(rate)}, {left} left  {_notes(pl_module.latest)}",
             flush=True,
         )
+
+    def _warn_of_days(self, trainer: Trainer, module: Any, now: float) -> None:
+        """Once, when the speed is known, where a CPU would take more than a day."""
+        elapsed, done = now - self._start[0], module.images_seen - self._start[1]
+        if self._warned or elapsed < SPEED_KNOWN_SECONDS or not done:
+            return
+        self._warned = True
+        left = (1000 * stop_of(trainer).total_kimg - module.images_seen) * elapsed / done
+        if module.device.type == "cpu" and left > DAY:
+            log.warning(
+                "%s are left at this speed on a CPU: give fewer pixels (data.image_size), a smaller network or a "
+                "shorter run (total_kimg), or take a GPU; python -m gan_lab.look data.root=PATH time=true measures "
+                "what it proposes for your own pictures",
+                _duration(left),
+            )
 
     def _report(self, activity: str, done: int, total: int) -> None:
         """Show another activity than training, such as scoring, in the bar's first column."""

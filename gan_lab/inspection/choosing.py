@@ -6,24 +6,27 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gan_lab.inspection.plan import WAYS, plan_for, size_for
+from omegaconf import DictConfig, OmegaConf
+
+from gan_lab.config import register
+from gan_lab.inspection.plan import RECIPE, plan_for, size_for, sizes_of, too_few, ways_for
 from gan_lab.overrides import is_sweep, key_of, values_of
 from gan_lab.runs.records import read_json
 
-RECIPE = "own_pictures"
 ENOUGH_TO_HOLD_OUT = 200  # pictures, from which on some are kept for scores
 HELD_OUT = 0.1  # share of them
 MOST_HELD_OUT = 1000
 SUBSET = "evaluation.metrics.kid.subset_size"
 LARGEST_SUBSET = 1000  # of KID, as in its paper
-SPLITTING = ("data.limit", "data.subset", "evaluation.reference", "evaluation")  # a person's own split or scores
+# A person's own split, or scores.
+SPLITTING = ("data.held_out", "data.limit", "data.subset", "evaluation.reference", "evaluation")
 OF_PLAN = ("data.image_size", "data.batch_size", "model", "network", "total_kimg")
 WHY = {
     "data.image_size": "pixels a side; no more than a quarter of the pictures is enlarged",
     "data.on_bad": "some files cannot be read, and are left out: gan-lab-look names them",
-    "data.limit": "the last pictures in the order of their names are not trained on",
+    "data.held_out": "so many are not trained on, chosen by their content; copies are on one side",
     "data.batch_size": "pictures of a step; data.micro_batch_size=N needs less memory, and gives nearly the same",
-    "model": "the algorithm, by the number of pictures",
+    "model": "the algorithm, by the number of pictures and by whether there is a GPU",
     "network": "what has this size",
     "total_kimg": "the length in thousands of pictures that D sees; it ends before, see stop.patience_kimg",
     "evaluation.reference": "which pictures samples are compared with; their KID decides which generator is the best",
@@ -43,6 +46,20 @@ class Chosen(NamedTuple):
     text: str
 
 
+class Proposal(NamedTuple):
+    """What suits the pictures.
+
+    Attributes:
+        about: what there is, and why this suits it, in a line.
+        words: of the command line.
+        warning: what a person should know before it starts; "" for nothing.
+    """
+
+    about: str
+    words: list[str]
+    warning: str = ""
+
+
 def chosen_for(words: Sequence[str]) -> Chosen:
     """The words of a training command, with those that suit the pictures of `data.root` before a person's own.
 
@@ -59,9 +76,9 @@ def chosen_for(words: Sequence[str]) -> Chosen:
     if given.get("experiment") != RECIPE or (all(key in given for key in OF_PLAN) and is_split(given)):
         return Chosen(list(words), "")
     stored = stored_words(given)
-    about, proposed = ("as when this run began", stored) if stored else look_and_choose(given)
-    kept = [word for word in proposed if key_of(word) not in given]
-    return Chosen([*kept, *overrides, *options], as_text(about, kept) if kept else "")
+    proposal = Proposal("as when this run began", stored) if stored else look_and_choose(given, overrides)
+    kept = [word for word in proposal.words if key_of(word) not in given]
+    return Chosen([*kept, *overrides, *options], as_text(proposal._replace(words=kept)) if kept else "")
 
 
 def is_split(given: Mapping[str, Any]) -> bool:
@@ -77,13 +94,19 @@ def stored_words(given: Mapping[str, Any]) -> list[str]:
     return list((read_json(Path(place).expanduser() / "run.json") or {}).get("chosen", []))
 
 
-def look_and_choose(given: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """What there is, in a line, and all words that suit it."""
+def look_and_choose(given: Mapping[str, Any], given_words: Sequence[str]) -> Proposal:
+    """All words that suit the pictures.
+
+    Args:
+        given: key -> value of the command line.
+        given_words: the command line.
+    """
     from gan_lab.data.archives import open_source
     from gan_lab.data.image_files import MODES
     from gan_lab.data.sources import names_in
     from gan_lab.inspection.survey import look_at
 
+    config = composed(given_words)
     for key in ("data.root", "data.image_size", "data.channels", "data.center_crop", "model"):
         if is_sweep(given.get(key)):
             raise ValueError(
@@ -102,8 +125,9 @@ def look_and_choose(given: Mapping[str, Any]) -> tuple[str, list[str]]:
     looked = look_at(source, names_in(source), channels)
     if not looked.readable:
         raise ValueError(f"{source.place} has no picture that can be read: gan-lab-look data.root=... says why")
-    size = size_given(given) or size_for([one.shorter for one in looked.readable])
-    split = split_words(len(looked.readable), given)
+    gpu = has_gpu(config)
+    size = size_given(given) or size_for([one.shorter for one in looked.readable], gpu=gpu)
+    split = split_words(len(looked.readable), given, scored=is_scored(config))
     reading = [f"data.image_size={size}", *(["data.on_bad=skip"] if looked.unreadable else []), *split]
     plan = plan_for(
         root,
@@ -112,13 +136,51 @@ def look_and_choose(given: Mapping[str, Any]) -> tuple[str, list[str]]:
         channels=channels,
         center_crop=center_crop is True,
         skipping=bool(looked.unreadable),
+        gpu=gpu,
         model=given.get("model"),
     )
-    seen = f"{looked.once} pictures" + (f", and {len(looked.unreadable)} unreadable" if looked.unreadable else "")
+    seen = f"{looked.once} picture{'s' * (looked.once != 1)}" + (
+        f", and {len(looked.unreadable)} unreadable" if looked.unreadable else ""
+    )
     if plan is None:
         refuse_unsettled(given, size)
-        return f"{seen}; nothing but their size is known for model={given['model']}", reading
-    return f"{seen}: {plan.way.why}", [*reading, *plan.choices]
+        about, chosen = f"{seen}; nothing but their size is known for model={given['model']}", reading
+    else:
+        about, chosen = f"{seen}: {plan.way.why}", [*reading, *plan.choices]
+    return Proposal(about, chosen, too_few(looked.once))
+
+
+def composed(words: Sequence[str]) -> DictConfig:
+    """The training config of the command line before anything is chosen, so that its mistakes are named first.
+
+    Raises:
+        HydraException: it does not compose.
+    """
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(register(), version_base="1.3"):
+        return compose("train", [word for word in words if not is_sweep(values_of([word])[key_of(word)])])
+
+
+def has_gpu(config: DictConfig) -> bool:
+    """Whether the run will be on one."""
+    import torch
+
+    if config.trainer.accelerator in ("cpu", "auto"):
+        there = torch.cuda.is_available() or torch.backends.mps.is_available()
+        return config.trainer.accelerator == "auto" and there
+    return True
+
+
+def is_scored(config: DictConfig) -> bool:
+    """Whether the weights that scores need are here, or are to be fetched."""
+    from hydra.utils import get_class
+
+    node = OmegaConf.select(config, "evaluation.extractor")
+    if not node:
+        return False
+    kind: Any = get_class(node._target_)
+    return kind.missing_weights(**{str(key): node[key] for key in node if not str(key).startswith("_")}) is None
 
 
 def size_given(given: Mapping[str, Any]) -> int | None:
@@ -139,7 +201,7 @@ def refuse_unsettled(given: Mapping[str, Any], size: int) -> None:
     """
     if "model" in given and "network" in given:
         return
-    sizes = sorted({size for way in WAYS for size in way.settings if given.get("model") in (None, way.model)})
+    sizes = sizes_of(given.get("model"))
     known = f"; known are data.image_size={', '.join(map(str, sizes))}" if sizes else ""
     what = f"model={given['model']}" if "model" in given else "an algorithm"
     raise ValueError(
@@ -148,34 +210,40 @@ def refuse_unsettled(given: Mapping[str, Any], size: int) -> None:
     )
 
 
-def split_words(count: int, given: Mapping[str, Any]) -> list[str]:
-    """Which pictures are kept for scores, unless a person splits them: a tenth, where there are enough."""
+def split_words(count: int, given: Mapping[str, Any], *, scored: bool) -> list[str]:
+    """Which pictures are kept for scores, unless a person splits them: a tenth, where there are enough and scores."""
     if any(key in given for key in SPLITTING):
         return []
     if given.get("data.test_root") is not None:
         return ["evaluation.reference=test"]
-    held = min(round(HELD_OUT * count), MOST_HELD_OUT) if count >= ENOUGH_TO_HOLD_OUT else 0
+    held = min(round(HELD_OUT * count), MOST_HELD_OUT) if scored and count >= ENOUGH_TO_HOLD_OUT else 0
     if not held:
         return [f"{SUBSET}={min(count, LARGEST_SUBSET)}"]
-    kept = count - held
-    return [f"data.limit={kept}", f"evaluation.reference='train[{kept}:]'", f"{SUBSET}={held}"]
+    return [f"data.held_out={held}", "evaluation.reference=held_out", f"{SUBSET}={held}"]
 
 
 def chosen_among(words: Sequence[str]) -> list[str]:
     """Of the words of a run of the recipe, those of keys that it chooses; none of other runs."""
     if values_of(words).get("experiment") != RECIPE:
         return []
-    plans = [word for way in WAYS for setting in way.settings.values() for word in (*setting.words, *way.words)]
+    plans = [
+        word
+        for way in ways_for(gpu=False)
+        for setting in way.settings.values()
+        for word in (*setting.words, *way.words)
+    ]
     keys = {*OF_PLAN, *WHY, *map(key_of, plans)}
     return [word for word in words if key_of(word) in keys]
 
 
-def as_text(about: str, words: Sequence[str]) -> str:
+def as_text(proposal: Proposal) -> str:
     """For people: what was chosen, why, and how it is changed."""
-    lines = [f"experiment={RECIPE} has chosen ({about}):"]
-    for word in words:
+    lines = [f"experiment={RECIPE} has chosen ({proposal.about}):"]
+    for word in proposal.words:
         why = WHY.get(key_of(word), "goes with the model")
         typed = word if shlex.quote(word) == word else f'"{word}"'
         lines.append(f"  {typed:<46} {why}")
     lines.append("  To change one, give it another value on the command line; the run's config.yaml has them all.")
+    if proposal.warning:
+        lines.append(f"Warning: {proposal.warning}")
     return "\n".join(lines)

@@ -12,6 +12,10 @@ from gan_lab.inspection.survey import UPRIGHT, WHITE, Looked, Seen
 TINY = 16  # pixels of the shorter side, below which there is nothing to see
 JPEGS = {"JPEG", "MPO"}  # the latter is a photograph of several, whose name is that of one
 LEAVE = "keep the first of each group and remove the others, or they are learned by heart first"
+COMPARE = (
+    "one picture at another size or quality, or two that differ in little: look at them side by side on the page, and "
+    "keep the first of what is one picture"
+)
 NOTHING = "nothing needs to be done"
 # Why a file cannot be read -> what can be done.
 OF_ERRORS = (
@@ -81,7 +85,7 @@ def findings_of(looked: Looked, image_size: int, center_crop: bool) -> list[Find
     same, alike = doubles(looked)
     found += [
         Finding("the same content as another file", same, LEAVE, True),
-        Finding("the same picture as another file, at another size or quality", alike, LEAVE, True),
+        Finding("like another file to the eye", alike, COMPARE, True),
     ]
     tiny = [sized(one) for one in looked.readable if one.shorter < TINY]
     small = [sized(one) for one in looked.readable if TINY <= one.shorter < image_size]

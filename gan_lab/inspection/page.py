@@ -23,6 +23,7 @@ def render(
     facts: Sequence[tuple[str, str]],
     findings: Sequence[Finding],
     plan: Plan | None,
+    none_fits: str,
     duration: str,
 ) -> str:
     """The page. Whatever comes from files is escaped, and a policy in the page forbids all scripts.
@@ -33,6 +34,7 @@ def render(
         facts: what and value.
         findings: see `gan_lab.inspection.findings`.
         plan: what training is proposed; None where nothing suits.
+        none_fits: why nothing does.
         duration: how long that takes, where it was measured.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -51,6 +53,7 @@ def render(
         findings=findings,
         named=NAMED,
         plan=plan,
+        none_fits=none_fits,
         duration=duration,
         unreadable=unreadable(looked),
         sheet=contact_sheet(looked, shape),

@@ -14,7 +14,7 @@ from gan_lab.inspection.survey import Looked, Seen
 
 PIXELS = 2_000_000  # of all pictures of the contact sheet together, which bounds the page
 FEWEST, MOST = 12, 96  # pictures of it
-CROPS, DOUBLES, OF_A_GROUP = 8, 12, 4  # pictures, groups, and pictures of a group that are shown
+CROPS, DOUBLES, OF_A_GROUP = 8, 48, 4  # pictures, groups, and pictures of a group that are shown
 SIDE = 240  # pixels of the longer side of a picture that is shown whole
 SLIGHT = 0.02  # share of a picture whose loss is not worth a look
 SHADE = np.array([200, 30, 60], np.float32)  # over what is cut away

@@ -2,7 +2,9 @@
 
 import io
 import re
+from types import SimpleNamespace
 
+import pytest
 from conftest import SMALL
 from rich.console import Console
 from tiny import ScriptedEvaluation, fit, fix_latents, settings
@@ -49,6 +51,17 @@ def test_a_bar_on_a_terminal(tmp_path, monkeypatch):
     assert "images/s" in shown
     assert "loss/d 4" in shown
     assert "fd9 1" in shown
+
+
+@pytest.mark.parametrize(("kimg", "told"), [(2, False), (200_000_000, True)])
+def test_a_cpu_that_would_take_days_is_told_of_once(kimg, told, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "SPEED_KNOWN_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "stop_of", lambda trainer: SimpleNamespace(total_kimg=kimg))
+    watched(tmp_path)
+    lines = [line for line in caplog.text.splitlines() if "are left at this speed on a CPU" in line]
+    assert len(lines) == told
+    assert not lines or re.search(r"\d+ days \d+:\d\d:\d\d are left", lines[0])
 
 
 def test_durations():

@@ -18,7 +18,7 @@ import psutil
 import pytest
 import torch
 from conftest import ROOT
-from generated_data import write_mnist
+from generated_data import write_image_folder, write_mnist
 
 from gan_lab import doctor, installing
 from gan_lab.diagnosis import checks, cluster, data, findings, libraries, loggers, machine, settings, weights
@@ -93,6 +93,16 @@ def test_what_is_broken_makes_the_exit_code(command, bare):
     assert done.code == 1
     assert re.search(rf"✗ paths.runs_dir +{bare}/file is a file. Remedy: paths.runs_dir=", done.output), done.output
     assert done.output.rstrip().splitlines()[-1].split(":")[1].startswith(" 1 broken")
+
+
+def test_own_pictures_are_seen_with_what_is_chosen_for_them(tmp_path):
+    write_image_folder(tmp_path / "set", count=2)
+    words = ["experiment=own_pictures", f"data.root={tmp_path / 'set'}"]
+    assert "model=r3gan" in doctor.chosen(words)
+    assert doctor.chosen(["experiment=own_pictures", "data.root=nowhere"]) == [
+        "experiment=own_pictures",
+        "data.root=nowhere",
+    ]
 
 
 def test_settings_that_do_not_compose_spare_the_other_checks(command):

@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from hydra.errors import HydraException
 from PIL import Image
 
-from gan_lab.inspection.choosing import chosen_among, chosen_for, split_words
+from gan_lab.cli import message
+from gan_lab.inspection.choosing import chosen_among, chosen_for, composed, is_scored, split_words
 
 
 @pytest.fixture(scope="module")
@@ -19,16 +21,28 @@ def root(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def no_gpu(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+
+
 CHOSEN = [
     "data.image_size=64",
     "evaluation.metrics.kid.subset_size=12",
-    "data.batch_size=32",
-    "model=stylegan2",
-    "network=stylegan2_64",
-    "model.regularizers.r1.weight=0.0128",
-    "+augment@model.augment.ada=ada",
+    "data.batch_size=16",
+    "model=r3gan",
+    "network=dcgan",
+    "model.gamma.first=2.0",
+    "model.gamma.last=0.2",
+    "model.ema_half_life_kimg=2",
+    "model.generator.width=32",
+    "model.discriminator.width=32",
+    "model.optimizers.generator.lr=0.0005",
+    "model.optimizers.discriminator.lr=0.0005",
     "+augment@model.augment.diffaugment=diffaugment",
-    "total_kimg=1000",
+    "model.augment.diffaugment.policies=[color,translation]",
+    "total_kimg=200",
 ]
 
 
@@ -36,8 +50,17 @@ def test_all_is_chosen_and_said_before_what_a_person_gives(root):
     given = ["experiment=own_pictures", f"data.root={root}", "seed=3"]
     chosen = chosen_for([*given, "--cfg", "job"])
     assert chosen.words == [*CHOSEN, *given, "--cfg", "job"]
-    assert "12 pictures" in chosen.text
+    assert "12 pictures: no GPU" in chosen.text
     assert all(word in chosen.text for word in CHOSEN)
+    assert "Warning: 12 pictures are too few to learn from" in chosen.text
+
+
+@pytest.mark.parametrize(
+    ("word", "model"), [("seed=0", "fastgan"), ("trainer=cpu", "r3gan"), ("trainer=gpu", "fastgan")]
+)
+def test_a_gpu_is_given_what_is_too_slow_without_one(word, model, root, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert f"model={model}" in chosen_for(["experiment=own_pictures", f"data.root={root}", word]).words
 
 
 def test_what_a_person_gives_is_not_chosen(root):
@@ -46,12 +69,25 @@ def test_what_a_person_gives_is_not_chosen(root):
     assert words[-5:] == given
     assert words[:-5] == [
         "evaluation.reference=test",
-        "data.batch_size=32",
-        "model=stylegan2",
-        "network=stylegan2",
-        "model.regularizers.r1.weight=0.0032",
-        *CHOSEN[6:8],
+        "data.batch_size=16",
+        "model=r3gan",
+        "network=dcgan",
+        *CHOSEN[7:14],
     ]
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("total_kmig=10", "unknown key total_kmig; do you mean total_kimg?"),
+        ("dta.root=x", "unknown key dta"),
+        ("model=fastgann", "there is no model=fastgann; do you mean model=fastgan?"),
+    ],
+)
+def test_mistakes_are_named_before_pictures_are_looked_at(word, said):
+    with pytest.raises(HydraException) as refused:
+        chosen_for(["experiment=own_pictures", "data.root=nowhere", word])
+    assert said in message(refused.value)
 
 
 @pytest.mark.parametrize("words", [["data.root=nowhere"], ["experiment=fastgan_emoji", "data.root=nowhere"]])
@@ -78,20 +114,31 @@ def test_a_run_keeps_its_choice(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("count", "given", "words"),
+    ("count", "given", "scored", "words"),
     [
         (
             200,
             {},
-            ["data.limit=180", "evaluation.reference='train[180:]'", "evaluation.metrics.kid.subset_size=20"],
+            True,
+            ["data.held_out=20", "evaluation.reference=held_out", "evaluation.metrics.kid.subset_size=20"],
         ),
-        (199, {}, ["evaluation.metrics.kid.subset_size=199"]),
-        (50000, {"data.test_root": "there"}, ["evaluation.reference=test"]),
-        (200, {"data.limit": 100}, []),
+        (200, {}, False, ["evaluation.metrics.kid.subset_size=200"]),  # nothing would be gained by it
+        (199, {}, True, ["evaluation.metrics.kid.subset_size=199"]),
+        (50000, {"data.test_root": "there"}, True, ["evaluation.reference=test"]),
+        (200, {"data.limit": 100}, True, []),
+        (200, {"data.held_out": 30}, True, []),
     ],
 )
-def test_a_tenth_is_held_out(count, given, words):
-    assert split_words(count, given) == words
+def test_a_tenth_is_held_out(count, given, scored, words):
+    assert split_words(count, given, scored=scored) == words
+
+
+def test_scores_want_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("GAN_LAB_CACHE", str(tmp_path))
+    words = ["experiment=own_pictures", "data.root=nowhere"]
+    assert not is_scored(composed(words))
+    assert is_scored(composed([*words, "extractor@evaluation.extractor=digitnet"]))
+    assert not is_scored(composed([*words, "evaluation=none"]))
 
 
 @pytest.mark.parametrize(
@@ -99,7 +146,7 @@ def test_a_tenth_is_held_out(count, given, words):
     [
         ("data.image_size=512", "no settings of an algorithm for data.image_size=512; known are"),
         ("data.image_size=[64,32]", "square pictures"),
-        ("model=fastgan", "no settings of model=fastgan for data.image_size=64. Give another size, or model"),
+        ("model=dcgan", "no settings of model=dcgan for data.image_size=64. Give another size, or model"),
         ("data.channels=2", "data.channels must be one of 1, 3, 4, got 2"),
     ],
 )
