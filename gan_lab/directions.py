@@ -27,7 +27,7 @@ def run(config: DictConfig) -> None:
     """
     import torch
 
-    from gan_lab.data.pictures import grid, save_png
+    from gan_lab.data.pictures import save_png, sheet
     from gan_lab.evaluation.generation import asked
     from gan_lab.latents.directions import checked_layers
     from gan_lab.latents.sliders import Slider, place_of, shifted, write
@@ -38,9 +38,9 @@ def run(config: DictConfig) -> None:
 
     settings = plain(config)
     check(settings)
-    seed, sheet = check_seed("seed", settings["seed"]), Path(settings["out"]) / f"{settings['method']}.png"
-    if sheet.exists() and not settings["overwrite"]:
-        raise ValueError(f"{sheet} is there; choose another out=..., or overwrite=true to replace it")
+    seed, drawing = check_seed("seed", settings["seed"]), Path(settings["out"]) / f"{settings['method']}.png"
+    if drawing.exists() and not settings["overwrite"]:
+        raise ValueError(f"{drawing} is there; choose another out=..., or overwrite=true to replace it")
     loaded = load_generator(
         settings["checkpoint"],
         settings["weights"],
@@ -66,12 +66,13 @@ def run(config: DictConfig) -> None:
     made_folder(place.parent)
     with naming(place):
         write(place, loaded, sliders, replacing=settings["overwrite"])
-    made_folder(sheet.parent)
-    with naming(sheet):
-        save_png(grid(torch.cat(rows), columns=len(settings["strengths"])), sheet, mark_of(loaded, seed).info())
+    made_folder(drawing.parent)
+    columns = [f"{value:g}" for value in settings["strengths"]]
+    with naming(drawing):
+        save_png(sheet(torch.cat(rows), list(sliders), columns), drawing, mark_of(loaded, seed).info())
     print(f"{len(sliders)} directions in {space.name} of {loaded.path} ({loaded.weights})")
-    print(f"rows     {', '.join(sliders)}\ncolumns  {', '.join(f'{value:g}' for value in settings['strengths'])}")
-    print(f"sheet    {sheet}\nsliders  {place}")
+    print(f"rows     {', '.join(sliders)}\ncolumns  {', '.join(columns)}")
+    print(f"sheet    {drawing}\nsliders  {place}")
 
 
 def check(settings: dict[str, Any]) -> None:
