@@ -1,5 +1,6 @@
 """`python -m gan_lab.directions`: directions in which pictures change, stored as sliders, with a sheet of pictures."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def run(config: DictConfig) -> None:
         for strength in settings["strengths"]
     ]
     place = place_of(loaded) if settings["file"] is None else Path(settings["file"])
-    made_folder(place.parent)
+    made_folder(place.parent, "file")
     with naming(place):
         write(place, loaded, sliders, replacing=settings["overwrite"])
     made_folder(drawing.parent)
@@ -86,6 +87,8 @@ def check(settings: dict[str, Any]) -> None:
         raise ValueError(f"method must be {', '.join(METHODS[:-1])} or {METHODS[-1]}, got {method!r}")
     if not settings["strengths"]:
         raise ValueError("strengths=[] is empty; name at least one, or leave it out")
+    if not all(math.isfinite(strength) for strength in settings["strengths"]):
+        raise ValueError(f"strengths must be finite, got {settings['strengths']}")
     if settings["samples"] < 2:
         raise ValueError(f"samples must be 2 or more, got {settings['samples']}")
     if method == "difference":

@@ -256,7 +256,10 @@ class TestInBrowser:
             told("Truncation must be from 0 to 1, got 2")
             page.get_by_label("number input for Truncation").fill("1")
 
-            bordered = "all => all.map(each => getComputedStyle(each).outlineStyle === 'solid')"
+            bordered = (
+                "all => all.map(each => getComputedStyle(each))"
+                ".map(style => style.outlineStyle === 'solid' || style.boxShadow !== 'none')"
+            )
             page.locator("#pictures img").nth(3).click()
             page.wait_for_function("document.querySelectorAll('#chosen input:checked').length === 1")
             assert page.locator("#pictures .thumbnail-item").evaluate_all(bordered) == [

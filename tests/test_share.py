@@ -315,7 +315,7 @@ def test_what_is_no_generator_is_refused(run, here, tmp_path):
     (tmp_path / "lone" / "generator.json").unlink()
     for name, said in (
         ("empty", "empty holds no checkpoint (looked in its folder checkpoints/) and no generator.safetensors; give"),
-        ("untrained", "untrained holds no checkpoint"),
+        ("untrained", "untrained is of a run that has saved no checkpoint yet; wait for its first"),
         ("nowhere", "there is no checkpoint at nowhere"),
         ("cut", "cut/generator.safetensors is damaged"),
         ("other", "asks to run 'os.system', which is not a class of gan_lab"),
