@@ -17,7 +17,7 @@ from yaml import YAMLError
 
 from gan_lab.config import refuse_empty, refuse_strays, register, shipped
 from gan_lab.distributed.topology import MEETING_POINT, note_failure, rank_among_others
-from gan_lab.overrides import read_words
+from gan_lab.overrides import no_such_choice, read_words
 from gan_lab.terminal import prepare_process
 
 OURS = "GAN_LAB_FULL_ERROR_IS_OURS"
@@ -148,9 +148,7 @@ def composition_message(error: BaseException) -> str:
         group, _, choice = error.missing_cfg_file.rpartition("/")
         if group.startswith("experiment/"):
             return in_recipe(group.removeprefix("experiment/"), choice)
-        close = get_close_matches(choice, error.options, 1)
-        near = f"; do you mean {group}={close[0]}?" if close else ""
-        return f"there is no {group}={choice}{near} (choices of {group}: {', '.join(error.options)})"
+        return no_such_choice(group, choice, error.options)
     if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and cause.parent_node is not None:
         before, _, key = str(cause.full_key).rpartition(".")
         close = get_close_matches(key, [str(known) for known in cause.parent_node], 1)

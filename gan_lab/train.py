@@ -38,9 +38,13 @@ def main() -> None:
 
 def completed(words: list[str]) -> list[str]:
     """With what experiment=own_pictures chooses by a look at the pictures; rank 0 says it."""
+    from gan_lab.config import shipped
     from gan_lab.inspection.choosing import chosen_for
+    from gan_lab.overrides import choices_of
 
-    chosen = chosen_for(words)
+    further = any(word.startswith(("--config-dir", "-cd", "hydra.searchpath=")) for word in words)
+    choices = {} if further else {group: choices_of(shipped("conf"), group) for group in ("model", "network")}
+    chosen = chosen_for(words, choices)
     if chosen.text and rank_among_others() in (None, 0):
         print(chosen.text, file=sys.stderr, flush=True)
     return chosen.words

@@ -158,6 +158,7 @@ def test_a_folder_whose_name_is_a_number(here):
     [
         ("train", ["model=dcgna"], ["there is no model=dcgna; do you mean model=dcgan?", "wgan_gp"]),
         ("train", ["experiment=dcgan_mnits"], ["do you mean experiment=dcgan_mnist"]),
+        ("train", ["experiment=own_picture"], ["do you mean experiment=own_pictures?\n  choices of experiment:\n  a"]),
         ("train", ["modle=gan"], ["unknown key modle; do you mean model?"]),
         ("train", ["model=-1"], ["model=-1: model must be one of", "dcgan"]),
         ("train", ["model=null"], ["model=null: model must be one of", "dcgan"]),
@@ -175,6 +176,15 @@ def test_a_folder_whose_name_is_a_number(here):
 )
 def test_a_choice_that_is_not_there(command, words, said, here):
     assert_refused(here, command, words, *said)
+
+
+def test_choices_are_in_lines_of_a_screen(here):
+    done = here("train", "model=nothing_like_it")
+    told = done.output[done.output.index("Error:") :].splitlines()
+    assert told[0] == "Error: there is no model=nothing_like_it"
+    assert told[1] == "  choices of model:"
+    assert len(told) > 4
+    assert all(len(line) <= 102 for line in told)
 
 
 def test_nothing_chosen_is_what_there_was(here):

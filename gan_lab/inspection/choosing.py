@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gan_lab.inspection.plan import WAYS, plan_for, size_for
-from gan_lab.overrides import is_sweep, key_of, values_of
+from gan_lab.overrides import is_sweep, key_of, no_such_choice, values_of
 from gan_lab.runs.records import read_json
 
 RECIPE = "own_pictures"
@@ -43,23 +43,29 @@ class Chosen(NamedTuple):
     text: str
 
 
-def chosen_for(words: Sequence[str]) -> Chosen:
+def chosen_for(words: Sequence[str], choices: Mapping[str, Sequence[str]]) -> Chosen:
     """The words of a training command, with those that suit the pictures of `data.root` before a person's own.
 
     Nothing is looked at unless `experiment=own_pictures` is among them, nor where all of size, batch, model, network,
     length and split are, as in the words of the ranks and jobs that another process starts. What a person gives is not
     chosen. A run in `run_dir` goes on with what was chosen for it.
 
+    Args:
+        words: of the command line.
+        choices: of the groups `model` and `network`; a group that is left out may have others.
     Raises:
-        ValueError, OSError: there are no pictures to choose by, or nothing fits.
+        ValueError, OSError: there are no pictures to choose by, nothing fits, or a choice that is not there.
     """
     overrides = list(takewhile(lambda word: not word.startswith("-"), words))
     options = list(words[len(overrides) :])
     given = values_of(overrides)
     if given.get("experiment") != RECIPE or (all(key in given for key in OF_PLAN) and is_split(given)):
         return Chosen(list(words), "")
+    for group, known in choices.items():
+        if isinstance(given.get(group), str) and given[group] not in known:
+            raise ValueError(no_such_choice(group, given[group], known))
     stored = stored_words(given)
-    about, proposed = ("as when this run began", stored) if stored else look_and_choose(given)
+    about, proposed = ("as when this run began", stored) if stored else look_and_choose(given, choices)
     kept = [word for word in proposed if key_of(word) not in given]
     return Chosen([*kept, *overrides, *options], as_text(about, kept) if kept else "")
 
@@ -77,8 +83,8 @@ def stored_words(given: Mapping[str, Any]) -> list[str]:
     return list((read_json(Path(place).expanduser() / "run.json") or {}).get("chosen", []))
 
 
-def look_and_choose(given: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """What there is, in a line, and all words that suit it."""
+def look_and_choose(given: Mapping[str, Any], choices: Mapping[str, Sequence[str]]) -> tuple[str, list[str]]:
+    """What there is, in a line, and all words that suit it; see `chosen_for`."""
     from gan_lab.data.image_files import MODES
     from gan_lab.data.sources import names_in, open_source
     from gan_lab.inspection.survey import look_at
@@ -115,7 +121,7 @@ def look_and_choose(given: Mapping[str, Any]) -> tuple[str, list[str]]:
     )
     seen = f"{looked.once} pictures" + (f", and {len(looked.unreadable)} unreadable" if looked.unreadable else "")
     if plan is None:
-        refuse_unsettled(given, size)
+        refuse_unsettled(given, size, choices.get("network", ()))
         return f"{seen}; nothing but their size is known for model={given['model']}", reading
     return f"{seen}: {plan.way.why}", [*reading, *plan.choices]
 
@@ -130,9 +136,13 @@ def size_given(given: Mapping[str, Any]) -> int | None:
     return size
 
 
-def refuse_unsettled(given: Mapping[str, Any], size: int) -> None:
+def refuse_unsettled(given: Mapping[str, Any], size: int, networks: Sequence[str]) -> None:
     """Where no plan fits, a person has to choose.
 
+    Args:
+        given: key -> value of the command line.
+        size: of the pictures.
+        networks: those that there are, of which some are named like the model that they are for.
     Raises:
         ValueError: model and network are not both given.
     """
@@ -140,10 +150,16 @@ def refuse_unsettled(given: Mapping[str, Any], size: int) -> None:
         return
     sizes = sorted({size for way in WAYS for size in way.settings if given.get("model") in (None, way.model)})
     known = f"; known are data.image_size={', '.join(map(str, sizes))}" if sizes else ""
-    what = f"model={given['model']}" if "model" in given else "an algorithm"
+    another = "give another size, or " if sizes else ""
+    if "model" in given:
+        model = given["model"]
+        for_it = [f"network={name}" for name in networks if name.startswith(str(model))]
+        what, say = f"model={model}", f"its {' or '.join(for_it) or 'network=...'}"
+    else:
+        what, say = "an algorithm", "model=... and network=..."
     raise ValueError(
-        f"experiment={RECIPE} knows no settings of {what} for data.image_size={size}{known}. Give another size, or "
-        "model=... and network=... (and data.batch_size, total_kimg)"
+        f"experiment={RECIPE} knows no settings of {what} for data.image_size={size}{known}; {another}say {say}, too "
+        "(and data.batch_size, total_kimg)"
     )
 
 
