@@ -66,3 +66,18 @@ def test_protocols():
     assert familiar_protocol(taught, {"extractor": {"extractor": "dinov2"}}) is None
     assert familiar_protocol(taught, {"extractor": None}) is None
     assert familiar_protocol({}, {"extractor": {"extractor": "inception"}}) is None
+
+
+def test_the_train_command_refuses_it(here):
+    """Before anything is loaded: with weights of neither extractor, in one message."""
+    done = here(
+        *("train", "model=projected_gan", "network=projected_gan_lite", "data=digits", "data.image_size=64"),
+        *("extractor@evaluation.extractor=inception", "run_dir=r"),
+    )
+    assert done.code == 1
+    assert done.output.count("Error:") == 1, done.output
+    assert "Traceback" not in done.output
+    assert "evaluation.extractor is Inception" in done.output
+    assert "so is EfficientNetLite0 of model.discriminator.features" in done.output
+    assert "extractor@evaluation.extractor=dinov2" in done.output
+    assert not (here.folder / "r" / "checkpoints").exists()
