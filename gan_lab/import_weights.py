@@ -85,17 +85,20 @@ def loaded(settings: Any, state: Any, path: Path) -> Any:
     Raises:
         RefusedFile: they do not fit the network which the file's settings make.
     """
+    import torch
     from torch import nn
 
     from gan_lab.importing.pickles import RefusedFile
     from gan_lab.runs.checkpoint import build
 
     try:
+        with torch.device("meta"):  # sizes alone: by those of some layers others may be far larger than the file
+            sizes = build(settings, base=nn.Module).state_dict()
+        check_shapes(sizes, state, path)
         network = build(settings, base=nn.Module)
     except InstantiationException as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise RefusedFile(f"{path} was refused: gan_lab has no network of its sizes: {reason}") from error
-    check_shapes(network.state_dict(), state, path)
     network.load_state_dict(state)
     return network
 

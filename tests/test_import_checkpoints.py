@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from gan_lab.checkpoint import load_generator
 from gan_lab.import_weights import imported_networks, loaded, training_words
 from gan_lab.importing.pickles import RefusedFile
+from gan_lab.runs import checkpoint
 from gan_lab.runs.checkpoint import licence_of
 
 
@@ -260,6 +261,21 @@ def unsound(kind, path):
     if kind == "huge by strides":
         huge = torch.zeros(1).expand(2**20, 2**20, 4, 4)
         return foreign.rosinality_file(path, state | {"input.input": huge})
+    if kind == "one storage many times":
+        weights = dict.fromkeys((f"style.{number}.weight" for number in range(1, 200)), torch.zeros(100, 100))
+        biases = dict.fromkeys((f"style.{number}.bias" for number in range(1, 200)), torch.zeros(100))
+        torch.save({"g_ema": state | weights | biases}, path)
+        return path
+    if kind == "two tables of contents":
+        return foreign.two_tables(path, pickle_of({"state_dict": {}}), pickle_of(foreign.Calls(bytearray, 10)))
+    if kind == "something behind it":
+        foreign.archive(path, pickle_of({}))
+        path.write_bytes(path.read_bytes()[:-2] + b"\5\0" + b"words")
+        return path
+    if kind == "names that differ in case":
+        return foreign.archive(path, pickle_of({}), further=[("archive/VERSION", "")])
+    if kind == "structures that differ in case":
+        return foreign.archive(path, pickle_of({}), further=[("other/DATA.PKL", "")])
     foreign.rosinality_file(path, state, legacy=kind == "legacy cut")
     content = path.read_bytes()
     path.write_bytes({"cut": content[:-300], "legacy cut": content[:-300], "begun": content[:40]}[kind])
@@ -277,7 +293,12 @@ def unsound(kind, path):
         ("storage too small", "damaged"),
         ("size beyond the storage", "damaged"),
         ("storage of nothing", "damaged"),
-        ("huge by strides", "more than the file"),
+        ("huge by strides", "more than is in the file"),
+        ("one storage many times", "more than is in the file"),
+        ("two tables of contents", "readers of such would disagree"),
+        ("something behind it", "readers of such would disagree"),
+        ("names that differ in case", "readers of such would disagree"),
+        ("structures that differ in case", "it has 2 data.pkl"),
         ("cut", "damaged"),
         ("legacy cut", "damaged"),
         ("begun", "damaged"),
@@ -328,6 +349,24 @@ def test_rosinality_s_networks_of_other_layers_are_refused(changes, said, tmp_pa
     assert said in refusal(tmp_path / "x.pt", noise="constant")
 
 
+def test_no_network_is_made_of_sizes_that_the_tensors_have_not(tmp_path, monkeypatch):
+    """Of the width that one small tensor says, others would have a thousand times the file's bytes."""
+    state = foreign.rosinality_generator(stylegan2_weights(latent=5, w=5))
+    foreign.rosinality_file(tmp_path / "x.pt", state | {"convs.3.conv.weight": torch.ones(1, 1000, 1, 1, 1)})
+    made_on, build = [], checkpoint.build
+
+    def noted(*given, **named):
+        made_on.append(torch.empty(0).device.type)
+        return build(*given, **named)
+
+    monkeypatch.setattr(checkpoint, "build", noted)
+    assert "settings and its tensors disagree" in refusal(tmp_path / "x.pt")
+    assert made_on == ["meta"]
+    long = foreign.rosinality_generator(stylegan2_weights(latent=5, w=5))
+    foreign.rosinality_file(tmp_path / "y.pt", long | {"style.1.weight": torch.ones(5, 10_000)})
+    assert "latents of 10000 numbers, more than 8192" in refusal(tmp_path / "y.pt")
+
+
 def test_a_discriminator_of_another_size_is_refused(tmp_path):
     state = foreign.rosinality_generator(stylegan2_weights(latent=5, w=5))
     foreign.rosinality_file(tmp_path / "x.pt", state, foreign.rosinality_discriminator((4, 8)))
@@ -345,7 +384,7 @@ CHANGED = {
     "infinite": ("studiogan", {"conv2d5.bias": torch.full((3,), torch.inf)}, "values that are not finite"),
     "wrong grid": ("studiogan", {"linear0.bias": torch.ones(100)}, "disagree"),
     "scalar": ("studiogan", {"linear0.weight_orig": torch.ones(())}, "linear0.weight_orig has the shape []"),
-    "huge": ("studiogan", {"conv2d5.bias": torch.zeros(1).expand(2**40)}, "more than the file"),
+    "huge": ("studiogan", {"conv2d5.bias": torch.zeros(1).expand(2**40)}, "more than is in the file"),
     "mixed": ("studiogan", {"linear0.weight_orig": None, "l1.weight": torch.ones(1)}, "it holds a discriminator"),
     "SAGAN": ("mimicry", {"l1.sn_u": torch.ones(1, 1)}, "Mimicry's SAGAN"),
     "other size": (
