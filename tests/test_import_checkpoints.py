@@ -87,6 +87,23 @@ def test_rosinality_s_networks_start_a_run(here, tmp_path):
     assert "discriminator.head.1.weight" in load_file(tmp_path / "net" / "networks.safetensors")
 
 
+def test_an_imported_generator_is_scored(here, tmp_path):
+    """Against pictures of its size, and with a word about those of another."""
+    foreign.rosinality_file(tmp_path / "net.pt", foreign.rosinality_generator(stylegan2_weights(latent=5, w=5)))
+    write_image_folder(tmp_path / "pictures", count=20, size=(16, 16))
+    assert here("import_weights", "file=net.pt", "licence=mit", "out=net").code == 0
+    words = ("evaluate", "checkpoint=net", "device=cpu", "data=folder", "data.root=pictures", "evaluation=default")
+    further = ("extractor@evaluation.extractor=digitnet", "num_samples=20", "evaluation.metrics.kid.subset_size=20")
+    done = here(*words, *further, "data.image_size=16", "threads=1")
+    assert done.code == 0, done.output
+    assert "fd_digitnet20" in done.output
+    assert "licence MIT" in done.output
+    assert "are compared with" not in done.output
+    done = here(*words, *further, "data.image_size=8", "threads=1")
+    assert done.code == 0, done.output
+    assert "pictures of 16x16 pixels and 3 channels are compared with those of 8x8 pixels and 3 channels" in done.output
+
+
 def test_what_trains_on_a_residual_generator_and_studiogan_s_discriminator_composes(here, tmp_path):
     """The two are of different networks of conf/."""
     made = foreign.studiogan_generator((8, 8, 8, 8), 6, spectral=False)
