@@ -1,7 +1,10 @@
 """A run that learns by an ImageNet-trained extractor is not ranked by an ImageNet space; all others are."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from gan_lab.evaluation import Evaluation
 from gan_lab.runs.settings import flat
 from gan_lab.runs.spaces import familiar_protocol, learnt_on_imagenet, refuse_familiar_space, taught_by_imagenet
 
@@ -27,6 +30,8 @@ def learning(place, target, **model):
         (learning("perceptual", DIGITNET), None),
         (learning("discriminator.features", DINOV2), None),
         (learning("perceptual", VGG19, condition_shape=[1, 8, 8]), None),
+        (learning("perceptual", VGG19, masked=True), None),
+        (learning("perceptual", "vgg.Mine"), None),
         ({"model.perceptual": None, "evaluation.extractor._target_": INCEPTION}, None),
     ],
 )
@@ -55,6 +60,11 @@ def test_refused_with_the_keys_the_reason_and_the_remedy():
     for extractor in (None, DINOV2, DIGITNET):
         refuse_familiar_space(taught, "evaluation.extractor", extractor)
     refuse_familiar_space(learning("perceptual", DIGITNET), "evaluation.extractor", INCEPTION)
+
+
+def test_a_score_of_no_space_ranks_any_run():
+    pixels = SimpleNamespace(monitor="psnr", metrics={"psnr": SimpleNamespace(in_space=False)})
+    Evaluation.check_space(pixels, {"perceptual": {"_target_": VGG19}})
 
 
 def test_protocols():
