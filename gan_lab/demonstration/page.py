@@ -44,7 +44,10 @@ LARGEST_UPLOAD = "200mb"
 STYLE = """
 .squares img { image-rendering: pixelated; }
 .all .grid-wrap { max-height: none !important; min-height: 0 !important; overflow: visible !important; }
-.all .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; }
+.all .grid-container {
+  grid-template-columns: repeat(4, minmax(0, 1fr)) !important; grid-template-rows: none !important;
+  grid-auto-rows: auto !important;
+}
 .all.beside .grid-container { grid-template-columns: repeat(6, minmax(0, 1fr)) !important; }
 @media (max-width: 600px) {
   .all.beside .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
@@ -175,7 +178,7 @@ def page_of_samples(session: Samples, training: Training | None, remarks: list[s
             ]
             place = new_folder(folder) / f"walk_seed{asked.seed}.webp"
             save(pixels, place, fps=FPS, loop=True, mark=session.mark(asked))
-            return gr.update(value=str(place), visible=True)
+            return gr.update(value=str(place), visible=True, label=f"Walk, seed {asked.seed}")
 
         @_told
         def nearest(asked: Request, picks: list[int]) -> tuple[Any, ...]:
@@ -237,7 +240,7 @@ def page_of_translations(session: Translations, remarks: list[str], folder: Path
                     elem_id="source",
                 )
                 editor = gr.ImageEditor(
-                    label="Draw over what is to be made anew",
+                    label="Draw the hole",
                     type="numpy",
                     sources=(),
                     transforms=(),
