@@ -128,10 +128,18 @@ def test_sides_between_powers_of_two_and_pictures_that_are_large_enough():
 
 
 def test_features_are_made_once_and_in_float32_at_least():
-    discriminator = built()
+    made = []
+
+    class Noted(DigitNet):
+        def __init__(self, weights):
+            super().__init__(weights)
+            made.append(self)
+
+    discriminator = built(features=partial(Noted, None))
     features = discriminator.load_features(torch.zeros(1, dtype=torch.bfloat16))
     assert {value.dtype for value in features.state_dict().values() if value.is_floating_point()} == {torch.float32}
     assert discriminator.load_features(torch.zeros(1)) is features
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize(
