@@ -270,7 +270,10 @@ def unsound(kind, path):
     if kind == "TorchScript":
         return foreign.archive(path, pickle_of({}), further=[("archive/code/__torch__.py", "")])
     if kind == "storage too small":
-        return foreign.archive(path, pickle_of({"g_ema": {"input.input": foreign.Numbers((2**20,), numel=2**20)}}))
+        return foreign.archive(path, pickle_of({"g_ema": {"input.input": foreign.Numbers((400,), numel=400)}}))
+    if kind.endswith("storage too large"):
+        write = foreign.legacy if kind.startswith("legacy") else foreign.archive
+        return write(path, pickle_of({"g_ema": {"input.input": foreign.Numbers((4,), numel=2**20)}}))
     if kind == "size beyond the storage":
         return foreign.archive(path, pickle_of({"g_ema": {"input.input": foreign.Numbers((2**34,))}}))
     if kind == "storage of nothing":
@@ -308,6 +311,8 @@ def unsound(kind, path):
         ("no structure", "it has no data.pkl"),
         ("TorchScript", "it is of TorchScript, which is code"),
         ("storage too small", "damaged"),
+        ("storage too large", "a storage of 1048576 numbers, which the file has no room for"),
+        ("legacy storage too large", "a storage of 1048576 numbers, which the file has no room for"),
         ("size beyond the storage", "damaged"),
         ("storage of nothing", "damaged"),
         ("huge by strides", "more than is in the file"),
