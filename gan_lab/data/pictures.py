@@ -46,7 +46,7 @@ def sheet(images: Tensor, rows: Sequence[str], columns: Sequence[str]) -> np.nda
     Returns:
         (H', W', 3) uint8.
     Raises:
-        ValueError: as many images as names there are not.
+        ValueError: the images are not as many as rows times columns.
     """
     if len(images) != len(rows) * len(columns):
         raise ValueError(f"{len(images)} images are not {len(rows)} rows of {len(columns)}")

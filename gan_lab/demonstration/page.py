@@ -36,7 +36,7 @@ EXACT = 2**53  # up to which a browser counts
 FRAMES, FPS = 60, 25  # of a walk, unless others are asked for; frames a second
 FEWEST_FRAMES = 10
 SPREAD = 0.25  # how far "more like these" goes, unless another part of the way is asked for
-SPREADS = (0.05, 1)
+SPREADS = (0.05, 1)  # what can be asked for
 STRENGTH = 3.0  # of sliders at most, to either side, as on the sheet of gan_lab.directions
 NEAREST, SAMPLES_WITH_NEIGHBOURS = 5, 4
 FEW = LARGE_ENOUGH // 2  # pixels of a side up to which pixels are shown as squares
@@ -204,7 +204,7 @@ def page_of_samples(session: Samples, training: Training | None, remarks: list[s
             return keep(session.file(asked, sorted(picks)), folder)
 
         seen = [request, gallery, chosen, kept, walked, with_neighbours]
-        # What is typed is checked by what is asked: Gradio's own checks cover the pictures and print a traceback.
+        # Values are checked in the handlers: Gradio's own checks cover the pictures with "Error" and print a traceback.
         private: dict[str, Any] = {"api_visibility": "private", "preprocess": False}
         start = {"fn": begin, "inputs": [seed, label, *moved], "outputs": seen} | private
         page.load(**start)

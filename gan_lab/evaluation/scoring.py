@@ -50,7 +50,7 @@ def settings_by(config: DictConfig, stored: Mapping[str, Any]) -> dict[str, Any]
         check(stored.get(name), config.trust)
     data: dict[str, Any] = OmegaConf.to_container(config.data, resolve=False)  # type: ignore[assignment]
     evaluation: dict[str, Any] = OmegaConf.to_container(config.evaluation, resolve=False)  # type: ignore[assignment]
-    if not stored["data"]:
+    if not stored.get("data"):
         refuse_without_protocol(data, evaluation)
     if "_target_" not in evaluation:
         if "_target_" not in stored["evaluation"]:
