@@ -17,7 +17,7 @@ from yaml import YAMLError
 
 from gan_lab.config import refuse_empty, refuse_strays, register, shipped
 from gan_lab.distributed.topology import MEETING_POINT, note_failure, rank_among_others
-from gan_lab.overrides import read_words
+from gan_lab.overrides import no_such_choice, read_words
 from gan_lab.terminal import prepare_process
 
 OURS = "GAN_LAB_FULL_ERROR_IS_OURS"
@@ -80,16 +80,19 @@ def run_command(
         fail(error, debug=False)
 
 
-def made_folder(out: Path) -> Path:
+def made_folder(out: Path, key: str = "out") -> Path:
     """`out`, made where it is missing.
 
+    Args:
+        out: the folder.
+        key: how a person names it, or a file in it.
     Raises:
         ValueError: it cannot be.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"cannot make the folder out={out}: {error.strerror}; choose another out=...") from error
+        raise ValueError(f"cannot make the folder {key}={out}: {error.strerror}; choose another {key}=...") from error
     return out
 
 
@@ -126,8 +129,8 @@ def message(error: BaseException) -> str:
 
 
 MISTYPED = {  # what OmegaConf says -> what a person is told
-    r"could not be converted to Integer": "{key} must be a whole number, got {value}",
-    r"could not be converted to Float": "{key} must be a number, got {value}",
+    r"could not be converted to Integer": "{key} must be {one}whole number{many}, got {value}",
+    r"could not be converted to Float": "{key} must be {one}number{many}, got {value}",
     r"is not a valid bool": "{key} must be true or false, got {value}",
     r"^Cannot convert .* to string": "{key} must be one text, such as a path or a name, got {value}",
     r"is not Optional|Incompatible value 'None'": "{key} cannot be null; leave it out, or give it a value",
@@ -145,9 +148,7 @@ def composition_message(error: BaseException) -> str:
         group, _, choice = error.missing_cfg_file.rpartition("/")
         if group.startswith("experiment/"):
             return in_recipe(group.removeprefix("experiment/"), choice)
-        close = get_close_matches(choice, error.options, 1)
-        near = f"; do you mean {group}={close[0]}?" if close else ""
-        return f"there is no {group}={choice}{near} (choices of {group}: {', '.join(error.options)})"
+        return no_such_choice(group, choice, error.options)
     if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and cause.parent_node is not None:
         before, _, key = str(cause.full_key).rpartition(".")
         close = get_close_matches(key, [str(known) for known in cause.parent_node], 1)
@@ -175,12 +176,14 @@ def mistyped(first: str, place: str, cause: OmegaConfBaseException) -> str | Non
     if told is None:
         return None
     key, sign, value = first.removeprefix("Error merging override ").partition("=")
+    listed = str(cause.full_key).endswith("]")  # an element is wrong, not the list
+    amount = {"one": "a list of " if listed else "a ", "many": "s" if listed else ""}
     if sign and " " not in key:
-        return told.format(key=key.lstrip("+"), value=value or repr(""))
+        return told.format(key=key.lstrip("+"), value=value or repr(""), **amount)
     if cause.full_key is None:
         return None
     found = re.search(r"[Vv]alue:? '(.*?)'(?: of type .*| is not .*| \(type .*)?$", text)
-    return place + told.format(key=cause.full_key, value=found[1] if found else "another value")
+    return place + told.format(key=cause.full_key, value=found[1] if found else "another value", one="a ", many="")
 
 
 def help_text(name: str) -> str:

@@ -160,7 +160,7 @@ def training_of(loaded: Any, trust: list[str], data_root: str | None) -> tuple[A
         return training_pictures(loaded.config, trust, data_root), []
     except (ValueError, OSError, ImportError, RuntimeError, HydraException) as error:
         if data_root is not None:
-            raise ValueError(message(error)) from error
+            raise ValueError(f"data_root={data_root} cannot be had: {message(error)}") from error
         return None, [f"No nearest training pictures: {message(error)}"]
 
 

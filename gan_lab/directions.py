@@ -1,5 +1,6 @@
 """`python -m gan_lab.directions`: directions in which pictures change, stored as sliders, with a sheet of pictures."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def run(config: DictConfig) -> None:
     """
     import torch
 
-    from gan_lab.data.pictures import grid, save_png
+    from gan_lab.data.pictures import save_png, sheet
     from gan_lab.evaluation.generation import asked
     from gan_lab.latents.directions import checked_layers
     from gan_lab.latents.sliders import Slider, place_of, shifted, write
@@ -38,9 +39,9 @@ def run(config: DictConfig) -> None:
 
     settings = plain(config)
     check(settings)
-    seed, sheet = check_seed("seed", settings["seed"]), Path(settings["out"]) / f"{settings['method']}.png"
-    if sheet.exists() and not settings["overwrite"]:
-        raise ValueError(f"{sheet} is there; choose another out=..., or overwrite=true to replace it")
+    seed, drawing = check_seed("seed", settings["seed"]), Path(settings["out"]) / f"{settings['method']}.png"
+    if drawing.exists() and not settings["overwrite"]:
+        raise ValueError(f"{drawing} is there; choose another out=..., or overwrite=true to replace it")
     loaded = load_generator(
         settings["checkpoint"],
         settings["weights"],
@@ -63,15 +64,16 @@ def run(config: DictConfig) -> None:
         for strength in settings["strengths"]
     ]
     place = place_of(loaded) if settings["file"] is None else Path(settings["file"])
-    made_folder(place.parent)
+    made_folder(place.parent, "file")
     with naming(place):
         write(place, loaded, sliders, replacing=settings["overwrite"])
-    made_folder(sheet.parent)
-    with naming(sheet):
-        save_png(grid(torch.cat(rows), columns=len(settings["strengths"])), sheet, mark_of(loaded, seed).info())
+    made_folder(drawing.parent)
+    columns = [f"{value:g}" for value in settings["strengths"]]
+    with naming(drawing):
+        save_png(sheet(torch.cat(rows), list(sliders), columns), drawing, mark_of(loaded, seed).info())
     print(f"{len(sliders)} directions in {space.name} of {loaded.path} ({loaded.weights})")
-    print(f"rows     {', '.join(sliders)}\ncolumns  {', '.join(f'{value:g}' for value in settings['strengths'])}")
-    print(f"sheet    {sheet}\nsliders  {place}")
+    print(f"rows     {', '.join(sliders)}\ncolumns  {', '.join(columns)}")
+    print(f"sheet    {drawing}\nsliders  {place}")
 
 
 def check(settings: dict[str, Any]) -> None:
@@ -85,6 +87,8 @@ def check(settings: dict[str, Any]) -> None:
         raise ValueError(f"method must be {', '.join(METHODS[:-1])} or {METHODS[-1]}, got {method!r}")
     if not settings["strengths"]:
         raise ValueError("strengths=[] is empty; name at least one, or leave it out")
+    if not all(math.isfinite(strength) for strength in settings["strengths"]):
+        raise ValueError(f"strengths must be finite, got {settings['strengths']}")
     if settings["samples"] < 2:
         raise ValueError(f"samples must be 2 or more, got {settings['samples']}")
     if method == "difference":

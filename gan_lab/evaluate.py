@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,7 @@ def processes(config: DictConfig, topology: Topology) -> int:
 
 def score_checkpoint(config: DictConfig, topology: Topology, device: Any) -> None:
     """One generator, by the protocol of its run unless told otherwise."""
+    from gan_lab.evaluation.display import say
     from gan_lab.evaluation.generation import asked
     from gan_lab.evaluation.scoring import PreparedEvaluation, refuse, settings_by, use_threads
     from gan_lab.runs.checkpoint import load_generator
@@ -99,9 +101,21 @@ def score_checkpoint(config: DictConfig, topology: Topology, device: Any) -> Non
     use_threads(settings, loaded.config)  # before any statistics are taken
     loaded = asked(loaded, **further)
     stage = PreparedEvaluation(settings, loaded.config, topology, device, turned=turned)
+    made, compared = (tuple(getattr(each, "sample_shape", ())) for each in (loaded.network, stage.data))
+    if made != compared and len(made) == len(compared) == 3:
+        say(
+            f"pictures of {describes(made)} are compared with those of {describes(compared)}, as far as the extractor "
+            "brings both to one size; data.image_size=... and data.channels=... read them as the generator makes them"
+        )
     scores = stage.score(loaded, config.weights)
     way = f", {loaded.direction}" if loaded.direction else ""
     finish(settings, f"{loaded.path} ({loaded.images_seen / 1000:.1f} kimg{way})", loaded.images_seen, scores, {})
+
+
+def describes(shape: Sequence[int]) -> str:
+    """(C, H, W) for people."""
+    channels, height, width = shape
+    return f"{width}x{height} pixels and {channels} channel{'s' if channels > 1 else ''}"
 
 
 def score_images(config: DictConfig, topology: Topology, device: Any) -> None:

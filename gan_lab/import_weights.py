@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from gan_lab.cli import made_folder, run_command
 from gan_lab.runs.settings import plain
 
+MADE_AT_ONCE = 2**30  # bytes of a network, without a look at its sizes before
 NOISES = ("random", "constant")
 
 
@@ -85,12 +86,17 @@ def loaded(settings: Any, state: Any, path: Path) -> Any:
     Raises:
         RefusedFile: they do not fit the network which the file's settings make.
     """
+    import torch
     from torch import nn
 
     from gan_lab.importing.pickles import RefusedFile
     from gan_lab.runs.checkpoint import build
 
     try:
+        if most_bytes(state) > MADE_AT_ONCE:  # by the widths of some layers, others may be far larger than the file
+            with torch.device("meta"):
+                sizes = build(settings, base=nn.Module).state_dict()
+            check_shapes(sizes, state, path)
         network = build(settings, base=nn.Module)
     except InstantiationException as error:
         reason = str(error.__cause__ or error).splitlines()[0]
@@ -98,6 +104,12 @@ def loaded(settings: Any, state: Any, path: Path) -> Any:
     check_shapes(network.state_dict(), state, path)
     network.load_state_dict(state)
     return network
+
+
+def most_bytes(state: Any) -> int:
+    """What a network of so many tensors has at most, if all are as wide as the widest, with 4x4 pixels between."""
+    widest = max((side for tensor in state.values() for side in tensor.shape), default=1)
+    return len(state) * 16 * widest**2 * 4
 
 
 def imported_networks(path: Path, beside: Path | None, noise: str) -> Any:

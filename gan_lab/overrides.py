@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import textwrap
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,6 +14,8 @@ from hydra.core.override_parser.types import ChoiceSweep, Override, Sweep
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+WIDTH = 100  # of lines of choices
+ALIKE = 0.8  # from which on further names are offered, see `difflib`
 KEY = re.compile(r"(\+\+|\+|~)?[\w@./:$-]+")
 # Groups whose choices have names of their own in a config, and how one is added there.
 ADDED = {
@@ -128,7 +131,7 @@ def check_group(override: Override, groups: dict[str, Any], folder: Path) -> Non
     known = group in groups or (folder / group).is_dir()
     if not known or group.startswith("hydra/") or isinstance(value, dict) or override.is_delete():
         return
-    choices = sorted(path.stem for path in (folder / group).glob("*.yaml"))
+    choices = choices_of(folder, group)
     if group not in groups and override.package is None:
         if group == "debug":
             raise ValueError(f"debug must be true or false, got {value}")
@@ -145,6 +148,21 @@ def check_group(override: Override, groups: dict[str, Any], folder: Path) -> Non
         raise ValueError(
             f"{override.input_line}: {group} must be {further}one of {', '.join(choices) or 'the recipes of --help'}"
         )
+
+
+def choices_of(folder: Path, group: str) -> list[str]:
+    """The choices of a group, of the config files in a folder."""
+    return sorted(path.stem for path in (folder / group).glob("*.yaml"))
+
+
+def no_such_choice(group: str, choice: str, choices: Sequence[str]) -> str:
+    """What a person is told who has chosen what is not there: those of nearly this name, then all."""
+    near = get_close_matches(choice, choices, 1) or [name for name in choices if choice and choice in name][:1]
+    near += [name for name in get_close_matches(choice, choices, 3, cutoff=ALIKE) if name not in near]
+    *others, last = [f"{group}={name}" for name in near] or [""]
+    meant = f"; do you mean {', '.join(others)}{' or ' if others else ''}{last}?" if near else ""
+    lines = textwrap.wrap(", ".join(choices), WIDTH, break_on_hyphens=False)
+    return "\n  ".join([f"there is no {group}={choice}{meant}", f"choices of {group}:", *lines])
 
 
 def with_name(form: str, value: Any) -> str:

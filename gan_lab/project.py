@@ -117,8 +117,8 @@ def extractor_of(config: DictConfig, space: Any) -> Any:
 
     if config.perceptual is None:
         return None
-    make = instantiate(config.perceptual)
     remedy = "Another extractor: extractor@perceptual=classifier, say; pixels alone: leave it out"
+    make = instantiate(config.perceptual) if isinstance(config.perceptual, DictConfig) else None
     if not callable(make):
         raise ValueError(f"perceptual must be chosen as extractor@perceptual=NAME, got {config.perceptual}. {remedy}")
     try:

@@ -160,7 +160,9 @@ def kind_of(loaded: Any) -> str:
 
 def title_of(config: dict[str, Any]) -> str:
     """A line for a card that has none."""
-    model, data = config["model"]["_target_"].rsplit(".", 1)[-1], (config.get("data") or {}).get("name")
+    from gan_lab.sharing.config import data_title
+
+    model, data = config["model"]["_target_"].rsplit(".", 1)[-1], data_title(config)
     return f"{model} of {data}" if data else model
 
 

@@ -6,6 +6,7 @@ import collections
 import io
 import itertools
 import pickle
+import struct
 import zipfile
 
 import foreign_weights as foreign
@@ -484,4 +485,23 @@ def legacy(path, content):
     numbers = (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
     parts = [pickle.dumps(number, protocol=2) for number in numbers]
     path.write_bytes(b"".join(parts) + content + pickle.dumps(["0"], protocol=2))
+    return path
+
+
+def two_tables(path, shown, hidden):
+    """A zip with two tables of contents: the last record says the place of one, and the other lies just before it."""
+
+    def parts(content, more):
+        written = archive(path, content, further=[("archive/more", b"0" * more)]).read_bytes()
+        length, start = struct.unpack("<II", written[-10:-2])
+        return written[:start], written[start : start + length], written[-22:]
+
+    body, table, end = parts(hidden, 1000 + len(shown))
+    further, other, _ = parts(shown, 0)
+    moved, at = bytearray(other), 0
+    while at < len(moved):  # places of entries, to which `zipfile` adds by how much the table lies further on
+        place = struct.unpack_from("<I", moved, at + 42)[0]
+        struct.pack_into("<I", moved, at + 42, place + len(body) - len(further))
+        at += 46 + sum(struct.unpack_from("<HHH", moved, at + 28))
+    path.write_bytes(body + table + further + moved + end[:12] + struct.pack("<II", len(table), len(body)) + end[20:])
     return path

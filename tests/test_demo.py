@@ -23,8 +23,10 @@ from tiny_generators import generator
 
 from gan_lab import demo
 from gan_lab.config import register
+from gan_lab.demonstration.training import Training
 from gan_lab.installing import install_command
 from gan_lab.latents.sliders import Slider, place_of, write
+from gan_lab.metrics.picture_neighbors import PictureNeighbors
 from gan_lab.runs.checkpoint import load_generator
 
 SETTINGS = {
@@ -225,6 +227,63 @@ class TestInBrowser:
         assert not folder.exists()
         assert os.environ == before
 
+    def test_what_is_refused_leaves_the_page_as_it_is(self, chromium, tmp_path, capfd):  # noqa: F811
+        """And what is told of pictures goes with them: borders, neighbours."""
+        from gan_lab.demonstration.page import serving
+        from gan_lab.demonstration.samples import Samples
+
+        session = Samples(generator("styles"), count=6, sliders={"smile": Slider(torch.ones(8), None, {})})
+        reals = np.random.default_rng(0).integers(0, 255, (20, 1, 8, 8), dtype=np.uint8)
+        training = Training(PictureNeighbors(reals, mirrored=False), None)
+        build = lambda folder: demo.page().page_of_samples(session, training, [], folder)  # noqa: E731
+        with serving(build, 0) as address:
+            opened = Opened(chromium, address, 390)
+            page = opened.page
+            page.wait_for_selector("#pictures img")
+            before = opened.picture("#pictures")
+
+            def told(said: str) -> None:
+                page.get_by_text(said).wait_for()
+                assert page.locator("#pictures .error, #chosen .error").count() == 0
+                assert np.array_equal(opened.picture("#pictures"), before)
+
+            page.click("button#more")
+            told("choose at least one picture")
+            for typed, got in (("-3", "-3"), ("1e30", "1e+30"), ("0.5", "0.5"), ("", "nothing")):
+                page.locator("#seed input").fill(typed)
+                page.locator("#seed input").press("Enter")
+                told(f"Seed must be a whole number from 0 to 9007199254740992, got {got}")
+            page.get_by_label("number input for Truncation").fill("2")
+            told("Truncation must be from 0 to 1, got 2")
+            page.get_by_label("number input for Truncation").fill("1")
+
+            bordered = (
+                "all => all.map(each => getComputedStyle(each))"
+                ".map(style => style.outlineStyle === 'solid' || style.boxShadow !== 'none')"
+            )
+            page.locator("#pictures img").nth(3).click()
+            page.wait_for_function("document.querySelectorAll('#chosen input:checked').length === 1")
+            assert page.locator("#pictures .thumbnail-item").evaluate_all(bordered) == [
+                number == 3 for number in range(6)
+            ]
+            page.click("button#more")
+            page.wait_for_function("document.querySelectorAll('#chosen input:checked').length === 0")
+            assert not any(page.locator("#pictures .thumbnail-item").evaluate_all(bordered))
+
+            page.click("button#alike")
+            page.get_by_text("None is chosen, so this is picture 0").wait_for()
+            page.wait_for_selector("#neighbours img")
+            page.mouse.wheel(0, 2000)
+            page.wait_for_function("scrollY > 300")
+            assert page.locator("#pictures").evaluate("each => each.getBoundingClientRect().top") == 0, (
+                "below the sliders"
+            )
+            page.locator("#seed input").fill("7")
+            page.locator("#seed input").press("Enter")
+            page.locator("#neighbours").wait_for(state="hidden")
+            opened.close()
+        assert "Traceback" not in "".join(capfd.readouterr())
+
     def test_a_hole_is_drawn_and_filled(self, chromium, tmp_path):  # noqa: F811
         from gan_lab.demonstration.page import serving
 
@@ -257,6 +316,23 @@ class TestInBrowser:
 
 
 @pytest.mark.browser  # not opened, but made of what make test-browser has
+@needs_gradio
+def test_what_is_typed():
+    from gan_lab.demonstration.page import left_out, seed_of, within
+
+    assert [seed_of(number) for number in (0, 7.0, 2**53)] == [0, 7, 2**53]
+    for wrong in (-3, 0.5, 1e30, float("nan"), float("inf"), None, "words", True, [1]):
+        with pytest.raises(ValueError, match="Seed must be a whole number from 0 to 9007199254740992, got"):
+            seed_of(wrong)
+    assert within("Truncation", 1, 0.0, 1.0) == 1
+    for wrong in (1.1, -0.1, float("nan"), None, "words"):
+        with pytest.raises(ValueError, match="Truncation must be from 0 to 1, got"):
+            within("Truncation", wrong, 0.0, 1.0)
+    assert left_out([2]) == []
+    assert left_out([0, 1, 2, 3, 4]) == ["Of the 5 that are chosen the first 4"]
+
+
+@pytest.mark.browser
 @needs_gradio
 def test_a_port_that_is_taken():
     from gan_lab.demonstration.page import free_port

@@ -256,6 +256,26 @@ def test_a_chosen_evaluation_takes_its_extractor_from_the_run():
     assert evaluation["extractor"] == {"_target_": INCEPTION, "_partial_": True}
 
 
+@pytest.mark.parametrize(
+    ("given", "lacking"),
+    [
+        (
+            {},
+            "data=folder data.root=PICTURES data.image_size=PIXELS evaluation=default extractor@evaluation.extractor=",
+        ),
+        ({"data": {"_target_": "x"}}, "example: evaluation=default extractor@evaluation.extractor=inception"),
+        (
+            {"data": {"_target_": "x"}, "evaluation": {"_target_": "x", "extractor": {}}},
+            "example: extractor@evaluation.extractor=inception",
+        ),
+    ],
+)
+def test_what_an_imported_generator_is_scored_by_has_to_be_said(given, lacking):
+    with pytest.raises(ValueError, match="imported") as refused:
+        by(STORED | {"data": {}, "evaluation": {}}, **given)
+    assert lacking in str(refused.value)
+
+
 def test_an_evaluation_needs_an_extractor():
     with pytest.raises(ValueError, match="names no extractor"):
         by(STORED | {"evaluation": {}}, evaluation={"_target_": "gan_lab.evaluation.Evaluation"})

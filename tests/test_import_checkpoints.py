@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from gan_lab.checkpoint import load_generator
 from gan_lab.import_weights import imported_networks, loaded, training_words
 from gan_lab.importing.pickles import RefusedFile
+from gan_lab.runs import checkpoint
 from gan_lab.runs.checkpoint import licence_of
 
 
@@ -84,6 +85,23 @@ def test_rosinality_s_networks_start_a_run(here, tmp_path):
     assert licence_of(tmp_path / "net" / "networks.safetensors").startswith("MIT")
     assert licence_of(tmp_path / "run").startswith("MIT")
     assert "discriminator.head.1.weight" in load_file(tmp_path / "net" / "networks.safetensors")
+
+
+def test_an_imported_generator_is_scored(here, tmp_path):
+    """Against pictures of its size, and with a word about those of another."""
+    foreign.rosinality_file(tmp_path / "net.pt", foreign.rosinality_generator(stylegan2_weights(latent=5, w=5)))
+    write_image_folder(tmp_path / "pictures", count=20, size=(16, 16))
+    assert here("import_weights", "file=net.pt", "licence=mit", "out=net").code == 0
+    words = ("evaluate", "checkpoint=net", "device=cpu", "data=folder", "data.root=pictures", "evaluation=default")
+    further = ("extractor@evaluation.extractor=digitnet", "num_samples=20", "evaluation.metrics.kid.subset_size=20")
+    done = here(*words, *further, "data.image_size=16", "threads=1")
+    assert done.code == 0, done.output
+    assert "fd_digitnet20" in done.output
+    assert "licence MIT" in done.output
+    assert "are compared with" not in done.output
+    done = here(*words, *further, "data.image_size=8", "threads=1")
+    assert done.code == 0, done.output
+    assert "pictures of 16x16 pixels and 3 channels are compared with those of 8x8 pixels and 3 channels" in done.output
 
 
 def test_what_trains_on_a_residual_generator_and_studiogan_s_discriminator_composes(here, tmp_path):
@@ -252,7 +270,10 @@ def unsound(kind, path):
     if kind == "TorchScript":
         return foreign.archive(path, pickle_of({}), further=[("archive/code/__torch__.py", "")])
     if kind == "storage too small":
-        return foreign.archive(path, pickle_of({"g_ema": {"input.input": foreign.Numbers((2**20,), numel=2**20)}}))
+        return foreign.archive(path, pickle_of({"g_ema": {"input.input": foreign.Numbers((400,), numel=400)}}))
+    if kind.endswith("storage too large"):
+        write = foreign.legacy if kind.startswith("legacy") else foreign.archive
+        return write(path, pickle_of({"g_ema": {"input.input": foreign.Numbers((4,), numel=2**20)}}))
     if kind == "size beyond the storage":
         return foreign.archive(path, pickle_of({"g_ema": {"input.input": foreign.Numbers((2**34,))}}))
     if kind == "storage of nothing":
@@ -260,6 +281,21 @@ def unsound(kind, path):
     if kind == "huge by strides":
         huge = torch.zeros(1).expand(2**20, 2**20, 4, 4)
         return foreign.rosinality_file(path, state | {"input.input": huge})
+    if kind == "one storage many times":
+        weights = dict.fromkeys((f"style.{number}.weight" for number in range(1, 200)), torch.zeros(100, 100))
+        biases = dict.fromkeys((f"style.{number}.bias" for number in range(1, 200)), torch.zeros(100))
+        torch.save({"g_ema": state | weights | biases}, path)
+        return path
+    if kind == "two tables of contents":
+        return foreign.two_tables(path, pickle_of({"state_dict": {}}), pickle_of(foreign.Calls(bytearray, 10)))
+    if kind == "something behind it":
+        foreign.archive(path, pickle_of({}))
+        path.write_bytes(path.read_bytes()[:-2] + b"\5\0" + b"words")
+        return path
+    if kind == "names that differ in case":
+        return foreign.archive(path, pickle_of({}), further=[("archive/VERSION", "")])
+    if kind == "structures that differ in case":
+        return foreign.archive(path, pickle_of({}), further=[("other/DATA.PKL", "")])
     foreign.rosinality_file(path, state, legacy=kind == "legacy cut")
     content = path.read_bytes()
     path.write_bytes({"cut": content[:-300], "legacy cut": content[:-300], "begun": content[:40]}[kind])
@@ -275,9 +311,16 @@ def unsound(kind, path):
         ("no structure", "it has no data.pkl"),
         ("TorchScript", "it is of TorchScript, which is code"),
         ("storage too small", "damaged"),
+        ("storage too large", "a storage of 1048576 numbers, which the file has no room for"),
+        ("legacy storage too large", "a storage of 1048576 numbers, which the file has no room for"),
         ("size beyond the storage", "damaged"),
         ("storage of nothing", "damaged"),
-        ("huge by strides", "more than the file"),
+        ("huge by strides", "more than is in the file"),
+        ("one storage many times", "more than is in the file"),
+        ("two tables of contents", "readers of such would disagree"),
+        ("something behind it", "readers of such would disagree"),
+        ("names that differ in case", "readers of such would disagree"),
+        ("structures that differ in case", "it has 2 data.pkl"),
         ("cut", "damaged"),
         ("legacy cut", "damaged"),
         ("begun", "damaged"),
@@ -328,6 +371,24 @@ def test_rosinality_s_networks_of_other_layers_are_refused(changes, said, tmp_pa
     assert said in refusal(tmp_path / "x.pt", noise="constant")
 
 
+def test_no_network_is_made_of_sizes_that_the_tensors_have_not(tmp_path, monkeypatch):
+    """Of the width that one small tensor says, others would have a thousand times the file's bytes."""
+    state = foreign.rosinality_generator(stylegan2_weights(latent=5, w=5))
+    foreign.rosinality_file(tmp_path / "x.pt", state | {"convs.3.conv.weight": torch.ones(1, 1000, 1, 1, 1)})
+    made_on, build = [], checkpoint.build
+
+    def noted(*given, **named):
+        made_on.append(torch.empty(0).device.type)
+        return build(*given, **named)
+
+    monkeypatch.setattr(checkpoint, "build", noted)
+    assert "settings and its tensors disagree" in refusal(tmp_path / "x.pt")
+    assert made_on == ["meta"]
+    long = foreign.rosinality_generator(stylegan2_weights(latent=5, w=5))
+    foreign.rosinality_file(tmp_path / "y.pt", long | {"style.1.weight": torch.ones(5, 10_000)})
+    assert "latents of 10000 numbers, more than 8192" in refusal(tmp_path / "y.pt")
+
+
 def test_a_discriminator_of_another_size_is_refused(tmp_path):
     state = foreign.rosinality_generator(stylegan2_weights(latent=5, w=5))
     foreign.rosinality_file(tmp_path / "x.pt", state, foreign.rosinality_discriminator((4, 8)))
@@ -345,7 +406,7 @@ CHANGED = {
     "infinite": ("studiogan", {"conv2d5.bias": torch.full((3,), torch.inf)}, "values that are not finite"),
     "wrong grid": ("studiogan", {"linear0.bias": torch.ones(100)}, "disagree"),
     "scalar": ("studiogan", {"linear0.weight_orig": torch.ones(())}, "linear0.weight_orig has the shape []"),
-    "huge": ("studiogan", {"conv2d5.bias": torch.zeros(1).expand(2**40)}, "more than the file"),
+    "huge": ("studiogan", {"conv2d5.bias": torch.zeros(1).expand(2**40)}, "more than is in the file"),
     "mixed": ("studiogan", {"linear0.weight_orig": None, "l1.weight": torch.ones(1)}, "it holds a discriminator"),
     "SAGAN": ("mimicry", {"l1.sn_u": torch.ones(1, 1)}, "Mimicry's SAGAN"),
     "other size": (

@@ -70,12 +70,46 @@ def test_a_walk_and_its_frames(snapshot, here):
     assert not (snapshot / "other").exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "words", "said"),
+    [
+        ("directions", ["strengths=[0,nan]"], "strengths must be finite, got [0.0, nan]"),
+        (
+            "directions",
+            ["file=taken/x.json"],
+            "cannot make the folder file=taken: File exists; choose another file=...",
+        ),
+        ("directions", ["file=folder"], "folder is a folder; name the file of sliders in it"),
+        ("directions", ["file=g.json"], "g.json is no file of sliders; make some: python -m gan_lab.directions"),
+        ("sample", ["sliders={smile: nan}"], "sliders must be finite numbers, got {'smile': nan}"),
+        ("sample", ["sliders={smile: 1}", "sliders_file=taken"], "taken cannot be read as sliders (Expecting value"),
+        (
+            "project",
+            ["sources=mine", "perceptual=foo"],
+            "perceptual must be chosen as extractor@perceptual=NAME, got foo",
+        ),
+    ],
+)
+def test_what_is_refused_names_key_and_remedy(command, words, said, snapshot, here):
+    (snapshot / "taken").write_text("words")
+    for folder in ("folder", "mine"):
+        (snapshot / folder).mkdir()
+    Image.new("L", (8, 8)).save(snapshot / "mine" / "a.png")
+    more = ["samples=20", "count=2"] if command == "directions" else []
+    refused = here(command, CHECKPOINT, "device=cpu", "out=other", *more, *words)
+    assert refused.code == 1, refused.output
+    assert said in refused.output
+    assert "Traceback" not in refused.output
+    assert not (snapshot / "other").exists()
+
+
 def test_directions_are_sliders_of_sample(snapshot, here):
     done = here("directions", CHECKPOINT, "device=cpu", "samples=60", "count=2", "names={1: slant}")
     assert done.code == 0, done.output
     assert "rows     sefa0, slant" in done.output
     with Image.open(snapshot / "directions" / "sefa.png") as sheet:
-        assert sheet.size == (7 * 10 + 2, 2 * 10 + 2)
+        assert sheet.size[0] > 7 * 68
+        assert sheet.size[1] == 28 + 2 * 68, "names above, and pictures of 8x8 as 64x64"
     assert_marked(snapshot / "directions" / "sefa.png", "made by a generative model")
     words = ("method=difference", "plus=[1,2]", "minus=[3]", "names={0: smile}")
     assert here("directions", CHECKPOINT, "device=cpu", *words).code == 0

@@ -62,7 +62,8 @@ def assert_refused(here: InProcess, command: str, words: list[str], *said: str) 
             "callbacks.pictures must be null, to leave it out, or",
         ),
         ("sample", "count=abc", "count must be a whole number, got abc"),
-        ("sample", "classes=[a]", "classes must be a whole number, got [a]"),
+        ("sample", "classes=[a]", "classes must be a list of whole numbers, got [a]"),
+        ("directions", "strengths=[1,a]", "strengths must be a list of numbers, got [1,a]"),
         ("sample", "pictures=classes", "pictures must be a list, pictures=[...], got classes"),
         ("sample", "checkpoint=null", "checkpoint cannot be null"),
         ("sample", "checkpoint=''", "checkpoint is empty"),
@@ -102,7 +103,7 @@ def test_a_value_of_the_wrong_type(command, word, said, here):
         ("model.optimizers.generator.betas=[0.5,2]", "model.optimizers.generator.betas must be two numbers from 0 to"),
         ("+model.optimizers.generator.eps=-1", "model.optimizers.generator.eps must be a finite number of 0 or more"),
         ("+model.optimizers.generator.momentum=0.9", "model.optimizers.generator.momentum is no setting of it"),
-        ("model.optimizers.generator=abc", "model.optimizers.generator must be a node with _target_, got 'abc'"),
+        ("model.optimizers.generator=abc", "model.optimizers.generator must be a node with _target_ or null, got 'abc'"),
         ("model.optimizers.generator._target_=torch.optim.Adan", "Error: model.optimizers.generator: Error loading"),
         ("model.optimizers.generator._target_=abc", "Error: model.optimizers.generator: Expected a callable target"),
         ("model.n_critic=abc", "model.n_critic must be a whole number, got 'abc'"),
@@ -137,7 +138,7 @@ def test_a_value_that_what_is_built_cannot_take(word, said, here):
         ("evaluation.num_samples=-1", "needs num_samples >= 2, got -1"),
         ("evaluation.seed=-1", "evaluation.seed must be 0 or more, got -1"),
         ("evaluation.metrics.kid.subset_size=abc", "evaluation.metrics.kid.subset_size must be a whole number"),
-        ("evaluation.metrics.kid=abc", "evaluation.metrics.kid must be a node with _target_, got 'abc'"),
+        ("evaluation.metrics.kid=abc", "evaluation.metrics.kid must be a node with _target_ or null, got 'abc'"),
         ("evaluation.watched=abc", "evaluation.watched must be true or false, got 'abc'"),
     ],
 )
@@ -157,6 +158,7 @@ def test_a_folder_whose_name_is_a_number(here):
     [
         ("train", ["model=dcgna"], ["there is no model=dcgna; do you mean model=dcgan?", "wgan_gp"]),
         ("train", ["experiment=dcgan_mnits"], ["do you mean experiment=dcgan_mnist"]),
+        ("train", ["experiment=own_picture"], ["do you mean experiment=own_pictures?\n  choices of experiment:\n  a"]),
         ("train", ["modle=gan"], ["unknown key modle; do you mean model?"]),
         ("train", ["model=-1"], ["model=-1: model must be one of", "dcgan"]),
         ("train", ["model=null"], ["model=null: model must be one of", "dcgan"]),
@@ -174,6 +176,15 @@ def test_a_folder_whose_name_is_a_number(here):
 )
 def test_a_choice_that_is_not_there(command, words, said, here):
     assert_refused(here, command, words, *said)
+
+
+def test_choices_are_in_lines_of_a_screen(here):
+    done = here("train", "model=nothing_like_it")
+    told = done.output[done.output.index("Error:") :].splitlines()
+    assert told[0] == "Error: there is no model=nothing_like_it"
+    assert told[1] == "  choices of model:"
+    assert len(told) > 4
+    assert all(len(line) <= 102 for line in told)
 
 
 def test_nothing_chosen_is_what_there_was(here):

@@ -21,6 +21,7 @@ from tiny_generators import generator
 from gan_lab.importing.licences import KNOWN
 from gan_lab.installing import install_command
 from gan_lab.runs.checkpoint import CheckpointError, describe, load_generator, write_snapshot
+from gan_lab.share import title_of
 from gan_lab.sharing.card import licence_for, plain_text
 from gan_lab.sharing.config import shareable
 from gan_lab.sharing.hub import hub_for, push
@@ -316,7 +317,7 @@ def test_what_is_no_generator_is_refused(run, here, tmp_path):
     (tmp_path / "lone" / "generator.json").unlink()
     for name, said in (
         ("empty", "empty holds no checkpoint (looked in its folder checkpoints/) and no generator.safetensors; give"),
-        ("untrained", "untrained holds no checkpoint"),
+        ("untrained", "untrained is of a run that has saved no checkpoint yet; wait for its first"),
         ("nowhere", "there is no checkpoint at nowhere"),
         ("cut", "cut/generator.safetensors is damaged"),
         ("other", "asks to run 'os.system', which is not a class of gan_lab"),
@@ -330,6 +331,14 @@ def test_what_is_no_generator_is_refused(run, here, tmp_path):
     refused = here("share", *SHARE, "out=shared")
     assert refused.code == 1
     assert "licence=... is needed: what you allow others to do with these weights" in refused.output
+
+
+@pytest.mark.parametrize(
+    ("data", "title"),
+    [({"name": "folder"}, "DCGAN of a folder of pictures"), ({"name": "x"}, "DCGAN of x"), ({}, "DCGAN")],
+)
+def test_titles(data, title):
+    assert title_of({"model": {"_target_": "gan_lab.models.dcgan.DCGAN"}, "data": data}) == title
 
 
 def test_no_place_of_this_machine_is_left():

@@ -1,15 +1,19 @@
 """Pictures for people: many samples in a grid, points in a plane, and files that are never seen half written."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 LARGE_ENOUGH = 600
+LEAST_TILE = 64  # pixels of the shorter side of a picture with a name, which smaller ones are enlarged to at least
+TEXT, GAP = 14, 4  # pixels of names, and between pictures
+LONGEST_NAME = 40  # characters
 
 
 def grid(images: Tensor, columns: int, padding: int = 2) -> np.ndarray:
@@ -28,6 +32,48 @@ def grid(images: Tensor, columns: int, padding: int = 2) -> np.ndarray:
     if images.shape[1] == 1:
         return picture[0].numpy()
     return picture.permute(1, 2, 0).contiguous().numpy()
+
+
+def sheet(images: Tensor, rows: Sequence[str], columns: Sequence[str]) -> np.ndarray:
+    """Pictures in a grid on white with a name beside each row and above each column.
+
+    Small pictures are enlarged by a whole number. Of a long name the first `LONGEST_NAME` characters are drawn; what
+    Pillow's own font lacks is a box.
+
+    Args:
+        images: (rows x columns, C, H, W) uint8, row by row; of C=4 what is transparent is white.
+        rows, columns: names, of one line each.
+    Returns:
+        (H', W', 3) uint8.
+    Raises:
+        ValueError: the images are not as many as rows times columns.
+    """
+    if len(images) != len(rows) * len(columns):
+        raise ValueError(f"{len(images)} images are not {len(rows)} rows of {len(columns)}")
+    factor = -(-LEAST_TILE // min(images.shape[2:]))
+    tiles = images.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
+    font = ImageFont.load_default(TEXT)
+    above, beside = ([_one_line(name) for name in names] for names in (columns, rows))
+    lengths = [[int(np.ceil(font.getlength(name))) for name in names] for names in (above, beside)]
+    width, height = max(tiles.shape[3], *lengths[0]) + GAP, tiles.shape[2] + GAP
+    left, top = max(lengths[1]) + 2 * GAP, 2 * TEXT
+    drawn = Image.new("RGB", (left + width * len(columns), top + height * len(rows)), "white")
+    pen = ImageDraw.Draw(drawn)
+    for number, name in enumerate(above):
+        pen.text((left + (number + 0.5) * width, top - TEXT), name, fill="black", font=font, anchor="mm")
+    for number, name in enumerate(beside):
+        pen.text((left - GAP, top + (number + 0.5) * height), name, fill="black", font=font, anchor="rm")
+    for number, tile in enumerate(tiles):
+        row, column = divmod(number, len(columns))
+        picture = Image.fromarray(tile[0].numpy() if len(tile) == 1 else tile.permute(1, 2, 0).contiguous().numpy())
+        place = (left + column * width + (width - picture.width) // 2, top + row * height)
+        drawn.paste(picture, place, picture if picture.mode == "RGBA" else None)
+    return np.asarray(drawn)
+
+
+def _one_line(name: str) -> str:
+    name = " ".join(name.split())
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
 def enlarged(picture: np.ndarray) -> np.ndarray:

@@ -25,14 +25,18 @@ from gan_lab.data.pictures import LARGE_ENOUGH, enlarged
 from gan_lab.demonstration.samples import MOST_FRAMES, Request, Samples, Step, Truncation
 from gan_lab.demonstration.training import Training, nearest_to
 from gan_lab.demonstration.translations import Translations
+from gan_lab.evaluation.generation import BLOCK
 from gan_lab.latents.animation import save
 from gan_lab.runs.checkpoint import LoadedGenerator
 
 HOST = "127.0.0.1"
 PORTS = 65535
 SEEDS = 2**31  # of the button for another one: numbers that a person can type again
+EXACT = 2**53  # up to which a browser counts
 FRAMES, FPS = 60, 25  # of a walk, unless others are asked for; frames a second
+FEWEST_FRAMES = 10
 SPREAD = 0.25  # how far "more like these" goes, unless another part of the way is asked for
+SPREADS = (0.05, 1)  # what can be asked for
 STRENGTH = 3.0  # of sliders at most, to either side, as on the sheet of gan_lab.directions
 NEAREST, SAMPLES_WITH_NEIGHBOURS = 5, 4
 FEW = LARGE_ENOUGH // 2  # pixels of a side up to which pixels are shown as squares
@@ -40,7 +44,10 @@ LARGEST_UPLOAD = "200mb"
 STYLE = """
 .squares img { image-rendering: pixelated; }
 .all .grid-wrap { max-height: none !important; min-height: 0 !important; overflow: visible !important; }
-.all .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; }
+.all .grid-container {
+  grid-template-columns: repeat(4, minmax(0, 1fr)) !important; grid-template-rows: none !important;
+  grid-auto-rows: auto !important;
+}
 .all.beside .grid-container { grid-template-columns: repeat(6, minmax(0, 1fr)) !important; }
 @media (max-width: 600px) {
   .all.beside .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
@@ -48,7 +55,20 @@ STYLE = """
 .all .caption-label { font-size: 11px; padding: 1px 4px; max-width: 100%; }
 .about { overflow-wrap: anywhere; }
 footer { display: none !important; }
+.gradio-container { overflow: clip !important; }
+.all .thumbnail-item { border-color: transparent !important; box-shadow: none !important; height: auto !important; }
+@media (max-width: 600px) {
+  #with-pictures { display: contents; }
+  #pictures { position: sticky; top: 0; z-index: 50; }
+  #pictures .grid-wrap { max-height: 45vh !important; overflow: auto !important; }
+}
 """
+# A picture has a border while its number is ticked: Gradio's own stays on what was pressed last.
+STYLE += "".join(
+    f"#with-pictures:has(#chosen label:nth-of-type({number}) input:checked)"
+    f" .gallery-item:nth-of-type({number}) .thumbnail-item {{ outline: 3px solid #f97316; outline-offset: -3px; }}\n"
+    for number in range(1, BLOCK + 1)
+)
 
 
 def page_of_samples(session: Samples, training: Training | None, remarks: list[str], folder: Path) -> gr.Blocks:
@@ -65,9 +85,9 @@ def page_of_samples(session: Samples, training: Training | None, remarks: list[s
         _head(session.loaded, remarks)
         request, squares = gr.State(Request(seed=0)), _squares(session.loaded)
         with gr.Row():
-            with gr.Column(scale=3, min_width=300):
+            with gr.Column(scale=3, min_width=300, elem_id="with-pictures"):
                 with gr.Row():
-                    seed = gr.Number(label="Seed", value=0, precision=0, minimum=0, min_width=120, elem_id="seed")
+                    seed = gr.Number(label="Seed", value=0, min_width=120, elem_id="seed")
                     again = gr.Button("Show", size="md", min_width=80)
                     another = gr.Button("Another seed", size="md", min_width=120, variant="primary", elem_id="another")
                 gallery = _gallery("Pictures", 4, elem_id="pictures", elem_classes=["all", *squares])
@@ -95,9 +115,11 @@ def page_of_samples(session: Samples, training: Training | None, remarks: list[s
                 level = gr.Button("All sliders to 0", size="sm", visible=bool(strengths))
                 with gr.Accordion("How far, how long", open=False):
                     spread = gr.Slider(
-                        0.05, 1, value=SPREAD, step=0.05, label="More like these: part of the way to other pictures"
+                        *SPREADS, value=SPREAD, step=0.05, label="More like these: part of the way to other pictures"
                     )
-                    frames = gr.Slider(10, MOST_FRAMES, value=FRAMES, step=10, label=f"Walk: frames, {FPS} a second")
+                    frames = gr.Slider(
+                        FEWEST_FRAMES, MOST_FRAMES, value=FRAMES, step=10, label=f"Walk: frames, {FPS} a second"
+                    )
         walked = gr.Image(
             label="Walk",
             visible=False,
@@ -107,15 +129,19 @@ def page_of_samples(session: Samples, training: Training | None, remarks: list[s
             elem_classes=squares,
         )
         with gr.Column(visible=False) as with_neighbours:
-            gr.HTML(_lines([f"Samples, each with the {NEAREST} training pictures most like it: number, levels apart"]))
+            of_which = gr.HTML()
             beside = _gallery("Nearest", NEAREST + 1, elem_id="neighbours", elem_classes=["all", "beside", *squares])
         moved = [truncation, *strengths]
 
         def with_controls(asked: Request, values: tuple[Any, ...]) -> Request:
             bound, numbers = values[0], values[1:]
-            none = session.truncation is None or bound >= session.truncation.most
             named = dict(zip(session.sliders, numbers, strict=True))
-            return asked._replace(truncation=None if none else bound, strengths=named)
+            for name, value in named.items():
+                within(name, value, -STRENGTH, STRENGTH)
+            known = session.truncation
+            if known is None or within("Truncation", bound, known.least, known.most) == known.most:
+                bound = None
+            return asked._replace(truncation=bound, strengths=named)
 
         def shown(asked: Request, picks: list[int]) -> tuple[Any, ...]:
             made = session.pictures(asked)
@@ -124,10 +150,14 @@ def page_of_samples(session: Samples, training: Training | None, remarks: list[s
                 str(number) if labels is None else f"{number}: {classes[labels[number]]}"
                 for number in range(session.count)
             ]
-            return asked, list(zip(made, captions, strict=True)), picks, keep(session.file(asked, picks), folder)
+            pictures, file = list(zip(made, captions, strict=True)), keep(session.file(asked, picks), folder)
+            earlier = gr.update(visible=False)  # a walk and training pictures of those that were shown before
+            return asked, pictures, picks, file, earlier, earlier
 
         @_told
         def begin(number: float, chosen_label: int, *values: Any) -> tuple[Any, ...]:
+            if chosen_label not in range(-1, session.num_classes):
+                raise ValueError(f"Class must be one of 0 to {session.num_classes - 1}, or any; got {chosen_label!r}")
             first = Request(seed=seed_of(number), label=None if chosen_label < 0 else chosen_label)
             return shown(with_controls(first, values), [])
 
@@ -137,27 +167,32 @@ def page_of_samples(session: Samples, training: Training | None, remarks: list[s
 
         @_told
         def like(asked: Request, picks: list[int], part: float) -> tuple[Any, ...]:
+            within("Part of the way", part, *SPREADS)
             return shown(asked._replace(steps=(*asked.steps, Step(tuple(sorted(picks)), part))), [])
 
         @_told
         def walk(asked: Request, picks: list[int], count: float, progress: Any = gr.Progress()) -> Any:  # noqa: B008
-            made = session.frames(asked, sorted(picks), int(count))
+            made = session.frames(asked, sorted(picks), int(within("Frames", count, FEWEST_FRAMES, MOST_FRAMES)))
             pixels = [
                 enlarged(np.asarray(frame)) for frame in progress.tqdm(made, total=int(count), desc="frames", unit="")
             ]
             place = new_folder(folder) / f"walk_seed{asked.seed}.webp"
             save(pixels, place, fps=FPS, loop=True, mark=session.mark(asked))
-            return gr.update(value=str(place), visible=True)
+            return gr.update(value=str(place), visible=True, label=f"Walk, seed {asked.seed}")
 
         @_told
-        def nearest(asked: Request, picks: list[int]) -> tuple[Any, Any]:
+        def nearest(asked: Request, picks: list[int]) -> tuple[Any, ...]:
             assert training is not None
             made, rows = session.pictures(asked), []
-            for number in sorted(picks)[:SAMPLES_WITH_NEIGHBOURS] or [0]:
+            numbers = sorted(picks)[:SAMPLES_WITH_NEIGHBOURS] or [0]
+            heading = (
+                f"Seed {asked.seed}: pictures, each with the {NEAREST} of training most like it (number: levels apart)"
+            )
+            for number in numbers:
                 rows.append((made[number], f"picture {number}"))
                 for picture, near in nearest_to(made[number], training.pictures, NEAREST):
                     rows.append((picture, f"{near.number}: {near.distance:.1f}"))
-            return gr.update(visible=True), rows
+            return gr.update(visible=True), _lines([heading, *left_out(picks)]), rows
 
         def press(picks: list[int], event: gr.SelectData) -> tuple[Any, Any]:
             number = int(event.index)
@@ -168,8 +203,9 @@ def page_of_samples(session: Samples, training: Training | None, remarks: list[s
         def keep_chosen(asked: Request, picks: list[int]) -> str:
             return keep(session.file(asked, sorted(picks)), folder)
 
-        seen = [request, gallery, chosen, kept]
-        private: dict[str, Any] = {"api_visibility": "private"}
+        seen = [request, gallery, chosen, kept, walked, with_neighbours]
+        # Values are checked in the handlers: Gradio's own checks cover the pictures with "Error" and print a traceback.
+        private: dict[str, Any] = {"api_visibility": "private", "preprocess": False}
         start = {"fn": begin, "inputs": [seed, label, *moved], "outputs": seen} | private
         page.load(**start)
         again.click(**start)
@@ -185,7 +221,7 @@ def page_of_samples(session: Samples, training: Training | None, remarks: list[s
         chosen.change(keep_chosen, [request, chosen], kept, show_progress="hidden", **private)
         more.click(like, [request, chosen, spread], seen, **private)
         going.click(walk, [request, chosen, frames], walked, **private)
-        alike.click(nearest, [request, chosen], [with_neighbours, beside], **private)
+        alike.click(nearest, [request, chosen], [with_neighbours, of_which, beside], **private)
     return page
 
 
@@ -204,7 +240,7 @@ def page_of_translations(session: Translations, remarks: list[str], folder: Path
                     elem_id="source",
                 )
                 editor = gr.ImageEditor(
-                    label="Draw over what is to be made anew",
+                    label="Draw the hole",
                     type="numpy",
                     sources=(),
                     transforms=(),
@@ -215,7 +251,7 @@ def page_of_translations(session: Translations, remarks: list[str], folder: Path
                     visible=session.masked,
                     elem_id="editor",
                 )
-                seed = gr.Number(label="Seed", value=0, precision=0, minimum=0, visible=session.drawn)
+                seed = gr.Number(label="Seed", value=0, visible=session.drawn, elem_id="seed")
                 what = "Fill the hole" if session.masked else "Translate"
                 go = gr.Button(what, size="md", variant="primary", elem_id="go")
             with gr.Column(min_width=300):
@@ -258,6 +294,15 @@ def class_names(count: int, training: Training | None) -> list[str]:
     return [f"class {label}" for label in range(count)] if names is None or len(names) != count else list(names)
 
 
+def left_out(picks: list[int]) -> list[str]:
+    """What a person is told of the pictures that training pictures are looked up for, by those that are chosen."""
+    if not picks:
+        return ["None is chosen, so this is picture 0: press others to see theirs"]
+    if len(picks) > SAMPLES_WITH_NEIGHBOURS:
+        return [f"Of the {len(picks)} that are chosen the first {SAMPLES_WITH_NEIGHBOURS}"]
+    return []
+
+
 def drawn_in(drawing: Any) -> np.ndarray | None:
     """(h, w) uint8 of what a person has drawn, by the alpha of its layers; None where there is nothing of the kind.
 
@@ -268,9 +313,33 @@ def drawn_in(drawing: Any) -> np.ndarray | None:
     return np.maximum.reduce(layers) if layers else None
 
 
-def seed_of(number: float | None) -> int:
-    """What was typed as a seed; nothing is 0."""
-    return int(number or 0)
+def seed_of(number: Any) -> int:
+    """What was typed as a seed.
+
+    Raises:
+        ValueError: it is no whole number that a browser can count to.
+    """
+    if not is_number(number) or not 0 <= number <= EXACT or number != int(number):
+        got = "nothing" if number is None else repr(number)
+        raise ValueError(f"Seed must be a whole number from 0 to {EXACT}, got {got}")
+    return int(number)
+
+
+def within(name: str, value: Any, least: float, most: float) -> float:
+    """A number that was set, as it is.
+
+    Raises:
+        ValueError: it is none, or out of range.
+    """
+    if not is_number(value) or not least <= value <= most:
+        got = "nothing" if value is None else repr(value)
+        raise ValueError(f"{name} must be from {least:g} to {most:g}, got {got}")
+    return float(value)
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is one, as a browser sends it."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def keep(file: tuple[str, bytes], folder: Path) -> str:
@@ -362,14 +431,15 @@ def free_port(port: int) -> int:
 
 
 def _told(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """What a request cannot have is told on the page, and is no traceback in the terminal."""
+    """What a request cannot have is told beside the page, which stays as it is, and is no traceback in the terminal."""
 
     @wraps(handler)
     def telling(*values: Any, **named: Any) -> Any:
         try:
             return handler(*values, **named)
         except (ValueError, OSError, RuntimeError, MemoryError) as error:
-            raise gr.Error(html.escape(str(error) or type(error).__name__), print_exception=False) from error
+            gr.Warning(html.escape(str(error) or type(error).__name__))
+            return gr.skip()
 
     return telling
 

@@ -50,6 +50,8 @@ def settings_by(config: DictConfig, stored: Mapping[str, Any]) -> dict[str, Any]
         check(stored.get(name), config.trust)
     data: dict[str, Any] = OmegaConf.to_container(config.data, resolve=False)  # type: ignore[assignment]
     evaluation: dict[str, Any] = OmegaConf.to_container(config.evaluation, resolve=False)  # type: ignore[assignment]
+    if not stored.get("data"):
+        refuse_without_protocol(data, evaluation)
     if "_target_" not in evaluation:
         if "_target_" not in stored["evaluation"]:
             raise ValueError(
@@ -63,12 +65,27 @@ def settings_by(config: DictConfig, stored: Mapping[str, Any]) -> dict[str, Any]
         if "_target_" not in evaluation["extractor"]:
             raise ValueError("this run names no extractor; give one: +extractor@evaluation.extractor=inception, say")
     if "_target_" not in data:
-        if not stored["data"]:
-            raise ValueError("this generator was imported, and not with its data; give some to compare with: data=NAME")
         data = _merged(stored["data"], data)
     with open_dict(config):
         config.data, config.evaluation = data, evaluation
     return with_changes(plain(config))
+
+
+def refuse_without_protocol(data: Mapping[str, Any], evaluation: Mapping[str, Any]) -> None:
+    """What an imported generator is scored by has to be said, as it comes with no run.
+
+    Raises:
+        ValueError: something is not said, with all that is lacking.
+    """
+    lacking = [] if "_target_" in data else ["data=folder data.root=PICTURES data.image_size=PIXELS"]
+    lacking += [] if "_target_" in evaluation else ["evaluation=default"]
+    if "_target_" not in (evaluation.get("extractor") or {}):
+        lacking.append("extractor@evaluation.extractor=inception")
+    if lacking:
+        raise ValueError(
+            "this generator was imported, and nothing is known of what it is compared with, nor how; say so, for "
+            f"example: {' '.join(lacking)}"
+        )
 
 
 def _merged(stored: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

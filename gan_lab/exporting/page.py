@@ -21,6 +21,7 @@ from gan_lab.latents.sliders import place_of, read
 from gan_lab.latents.space import space_of
 from gan_lab.runs.checkpoint import LoadedGenerator
 from gan_lab.sampling import CodedInputs, Draws
+from gan_lab.sharing.config import data_title
 from gan_lab.sharing.marks import mark_of
 from gan_lab.translation.applying import fill_of, labels_of
 from gan_lab.translation.reach import size_multiple, smallest_size
@@ -320,7 +321,7 @@ def title(loaded: LoadedGenerator) -> str:
     """Model and data."""
     config = loaded.config
     name = str(config["model"].get("_target_", "")).rpartition(".")[2]
-    data = (config.get("data") or {}).get("name")
+    data = data_title(config)
     way = f" {loaded.direction}" if loaded.direction else ""
     return f"{name}{way} on {data}" if data else f"{name}{way}"
 

@@ -204,7 +204,7 @@ class Machine:
         others = ("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT")
         self.actions |= dict.fromkeys((*texts, *others), self.stack.append)
         if storages:
-            self.actions["BINPERSID"] = lambda _: self.stack.append(Record("storage", self.taken(1)))
+            self.actions["BINPERSID"] = self.storage
 
     def run(self, instructions: Iterator[tuple[Any, Any, Any]]) -> Any:
         for count, (opcode, argument, _) in enumerate(instructions):
@@ -242,6 +242,13 @@ class Machine:
         items = tuple(self.stack[-count:])
         del self.stack[-count:]
         return items
+
+    def storage(self, _: Any) -> None:
+        (said,) = self.taken(1)
+        count = said[4] if isinstance(said, tuple) and len(said) > 4 else None
+        if type(count) is not int or not 0 <= count <= size_of(self.path):  # torch makes room before it reads
+            raise self.refusal(f"it has a storage of {shown(count)} numbers, which the file has no room for")
+        self.stack.append(Record("storage", (said,)))
 
     def forget(self) -> None:
         self.stack.pop()

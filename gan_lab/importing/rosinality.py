@@ -13,6 +13,7 @@ from gan_lab.importing.saved import Tensors, indices
 GRID = 4
 LEAST_STAGES, MOST_STAGES = 2, 9
 STYLES = 10_000  # whose mean is taken where the file has none
+LONGEST = 2**13  # numbers of a latent; its authors have 512
 
 
 def is_of(content: dict[str, Any]) -> bool:
@@ -95,6 +96,8 @@ def _generator(left: Tensors, mean: Any, noise: str) -> tuple[dict[str, Tensor],
     constants = [left.take(f"noises.noise_{k}").flatten() for k in range(2 * stages - 1) if f"noises.noise_{k}" in left]
     left.finish()
     w_dim, latent_dim = len(state["mapping.layers.0.weight"]), state["mapping.layers.0.weight"].shape[1]
+    if latent_dim > LONGEST:
+        raise RefusedFile(f"{path} was refused: g_ema takes latents of {latent_dim} numbers, more than {LONGEST}")
     size = GRID * 2 ** (stages - 1)
     settings: dict[str, Any] = {
         "_target_": "gan_lab.networks.stylegan2.StyleGAN2Generator",

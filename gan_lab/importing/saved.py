@@ -8,6 +8,7 @@ import io
 import itertools
 import mmap
 import pickletools
+import struct
 import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -28,6 +29,7 @@ from gan_lab.importing.pickles import (
 
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the number that torch before 1.6 begins its files with
 LEGACY_PICKLES = 5  # that number, a version, the machine, what was saved, and the names of its storages
+END, LOCATOR_64, END_64 = 22, 20, 56  # bytes of the three last records of a zip file
 LARGEST_STRUCTURE = 64 * 2**20  # bytes of what is no number of a tensor
 MOST_ENTRIES = 50_000
 FURTHER = (  # of the training program, beside the weights: its arguments, its best scores
@@ -96,6 +98,12 @@ def _look_through_zip(path: Path, size: int) -> Any:
     """The structure of an archive that torch.save wrote, as inert records."""
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
+        distinct = {entry.filename.casefold() for entry in entries}  # as torch's reader takes names
+        if _contents_at(path, size) != archive.start_dir or len(distinct) < len(entries):
+            raise RefusedFile(
+                f"{path} was refused: it is no zip file as torch.save writes them, and readers of such would disagree "
+                "on what is in it"
+            )
         names = {PurePosixPath(entry.filename).name for entry in entries if "/" in entry.filename}
         if "constants.pkl" in names or any("/code/" in entry.filename for entry in entries):
             raise RefusedFile(
@@ -103,7 +111,9 @@ def _look_through_zip(path: Path, size: int) -> Any:
                 "torch.save wrote"
             )
         pickles = [
-            entry for entry in entries if entry.filename.count("/") == 1 and entry.filename.endswith("/data.pkl")
+            entry
+            for entry in entries
+            if entry.filename.count("/") == 1 and entry.filename.casefold().endswith("/data.pkl")
         ]
         if len(pickles) != 1:
             count = len(pickles) or "no"
@@ -118,6 +128,28 @@ def _look_through_zip(path: Path, size: int) -> Any:
             raise RefusedFile(f"{path} was refused: its data.pkl has {pickles[0].file_size} bytes")
         content = archive.read(pickles[0])
     return Machine(path, NAMES, USUAL, storages=True).run(pickletools.genops(io.BytesIO(content)))
+
+
+def _contents_at(path: Path, size: int) -> int | None:
+    """The place of a zip file's table of contents by its last record, which torch goes by; None of an unsound one.
+
+    Python's `zipfile` goes by where the table ends. So a file with two tables could show one, and have torch read the
+    other. In a file of torch.save there is one, and the last record ends the file.
+    """
+    with open(path, "rb") as file:
+        file.seek(max(0, size - END_64 - LOCATOR_64 - END))
+        tail = file.read()
+    end, locator, end_64 = tail[-END:], tail[-END - LOCATOR_64 : -END], tail[: -END - LOCATOR_64]
+    if len(end) < END or end[:4] != b"PK\5\6" or end[-2:] != b"\0\0":
+        return None
+    length, start = struct.unpack("<II", end[12:20])
+    ends_at = size - END
+    if locator[:4] == b"PK\6\7":
+        ends_at -= LOCATOR_64 + END_64
+        if len(end_64) < END_64 or end_64[:4] != b"PK\6\6" or struct.unpack("<Q", locator[8:16])[0] != ends_at:
+            return None
+        length, start = struct.unpack("<QQ", end_64[40:56])
+    return start if start + length == ends_at else None
 
 
 def _look_through_legacy(path: Path) -> Any:
@@ -147,7 +179,8 @@ class Tensors:
         if len(state) > MOST_TENSORS:
             raise RefusedFile(f"{path} was refused: {what} in it has more than {MOST_TENSORS} tensors")
         self._left: dict[str, Tensor] = {str(key): value for key, value in state.items()}
-        self.what, self.path, self._largest = what, path, size_of(path)
+        self.what, self.path = what, path
+        self._bytes = size_of(path)  # that may still be taken: tensors that share one storage are more than they are
 
     def __contains__(self, key: str) -> bool:
         return key in self._left
@@ -166,7 +199,8 @@ class Tensors:
         Args:
             dimensions: how many it must have, with at least one number; None for any.
         Raises:
-            RefusedFile: there is none, it is of another shape, larger than the file, or has values that are not finite.
+            RefusedFile: there is none, it is of another shape, more than the file with those before, or has values that
+                are not finite.
         """
         if key not in self._left:
             raise RefusedFile(f"{self.path} was refused: {self.what} has no {key}")
@@ -174,8 +208,11 @@ class Tensors:
         shape = shown(list(found.shape))
         if found.layout != torch.strided or found.is_complex() or found.is_quantized:
             raise RefusedFile(f"{self.path} was refused: {self.what}'s {key} is a tensor of another kind than numbers")
-        if found.numel() * found.element_size() > self._largest:
-            raise RefusedFile(f"{self.path} was refused: {self.what}'s {key} has the shape {shape}, more than the file")
+        self._bytes -= found.numel() * found.element_size()
+        if self._bytes < 0:
+            raise RefusedFile(
+                f"{self.path} was refused: {self.what}'s {key} has the shape {shape}, more than is in the file"
+            )
         if dimensions is not None and (found.ndim != dimensions or not found.numel()):
             raise RefusedFile(f"{self.path} was refused: {self.what}'s {key} has the shape {shape}")
         found = found.to(torch.float32, copy=True).contiguous()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from gan_lab.config import register
+from gan_lab.config import register, shipped
 from gan_lab.inspection.plan import RECIPE, plan_for, size_for, sizes_of, too_few, ways_for
 from gan_lab.overrides import is_sweep, key_of, values_of
 from gan_lab.runs.records import read_json
@@ -20,6 +20,7 @@ SUBSET = "evaluation.metrics.kid.subset_size"
 LARGEST_SUBSET = 1000  # of KID, as in its paper
 # A person's own split, or scores.
 SPLITTING = ("data.held_out", "data.limit", "data.subset", "evaluation.reference", "evaluation")
+ELSEWHERE = ("--config-dir", "-cd", "hydra.searchpath=")
 OF_PLAN = ("data.image_size", "data.batch_size", "model", "network", "total_kimg")
 WHY = {
     "data.image_size": "pixels a side; no more than a quarter of the pictures is enlarged",
@@ -69,6 +70,7 @@ def chosen_for(words: Sequence[str]) -> Chosen:
 
     Raises:
         ValueError, OSError: there are no pictures to choose by, or nothing fits.
+        HydraException: the command line does not compose.
     """
     overrides = list(takewhile(lambda word: not word.startswith("-"), words))
     options = list(words[len(overrides) :])
@@ -76,7 +78,7 @@ def chosen_for(words: Sequence[str]) -> Chosen:
     if given.get("experiment") != RECIPE or (all(key in given for key in OF_PLAN) and is_split(given)):
         return Chosen(list(words), "")
     stored = stored_words(given)
-    proposal = Proposal("as when this run began", stored) if stored else look_and_choose(given, overrides)
+    proposal = Proposal("as when this run began", stored) if stored else look_and_choose(given, words)
     kept = [word for word in proposal.words if key_of(word) not in given]
     return Chosen([*kept, *overrides, *options], as_text(proposal._replace(words=kept)) if kept else "")
 
@@ -94,19 +96,19 @@ def stored_words(given: Mapping[str, Any]) -> list[str]:
     return list((read_json(Path(place).expanduser() / "run.json") or {}).get("chosen", []))
 
 
-def look_and_choose(given: Mapping[str, Any], given_words: Sequence[str]) -> Proposal:
+def look_and_choose(given: Mapping[str, Any], words: Sequence[str]) -> Proposal:
     """All words that suit the pictures.
 
     Args:
         given: key -> value of the command line.
-        given_words: the command line.
+        words: the command line.
     """
     from gan_lab.data.archives import open_source
     from gan_lab.data.image_files import MODES
     from gan_lab.data.sources import names_in
     from gan_lab.inspection.survey import look_at
 
-    config = composed(given_words)
+    config = composed(words)
     for key in ("data.root", "data.image_size", "data.channels", "data.center_crop", "model"):
         if is_sweep(given.get(key)):
             raise ValueError(
@@ -143,39 +145,47 @@ def look_and_choose(given: Mapping[str, Any], given_words: Sequence[str]) -> Pro
         f", and {len(looked.unreadable)} unreadable" if looked.unreadable else ""
     )
     if plan is None:
-        refuse_unsettled(given, size)
+        networks = sorted(path.stem for path in (shipped("conf") / "network").glob("*.yaml"))
+        refuse_unsettled(given, size, networks)
         about, chosen = f"{seen}; nothing but their size is known for model={given['model']}", reading
     else:
         about, chosen = f"{seen}: {plan.way.why}", [*reading, *plan.choices]
     return Proposal(about, chosen, too_few(looked.once))
 
 
-def composed(words: Sequence[str]) -> DictConfig:
+def composed(words: Sequence[str]) -> DictConfig | None:
     """The training config of the command line before anything is chosen, so that its mistakes are named first.
+
+    None where a person has config files in other folders, which Hydra alone finds.
 
     Raises:
         HydraException: it does not compose.
     """
     from hydra import compose, initialize_config_dir
 
+    if any(word.startswith(ELSEWHERE) for word in words):
+        return None
+    overrides = takewhile(lambda word: not word.startswith("-"), words)
     with initialize_config_dir(register(), version_base="1.3"):
-        return compose("train", [word for word in words if not is_sweep(values_of([word])[key_of(word)])])
+        return compose("train", [word for word in overrides if not is_sweep(values_of([word])[key_of(word)])])
 
 
-def has_gpu(config: DictConfig) -> bool:
+def has_gpu(config: DictConfig | None) -> bool:
     """Whether the run will be on one."""
     import torch
 
-    if config.trainer.accelerator in ("cpu", "auto"):
-        there = torch.cuda.is_available() or torch.backends.mps.is_available()
-        return config.trainer.accelerator == "auto" and there
-    return True
+    accelerator = "auto" if config is None else config.trainer.accelerator
+    if accelerator == "auto":
+        return torch.cuda.is_available() or torch.backends.mps.is_available()
+    return bool(accelerator != "cpu")
 
 
-def is_scored(config: DictConfig) -> bool:
-    """Whether the weights that scores need are here, or are to be fetched."""
+def is_scored(config: DictConfig | None) -> bool:
+    """Whether the weights that scores need are here, or are to be fetched; where that is not known, they may be."""
     from hydra.utils import get_class
 
+    if config is None:
+        return True
     node = OmegaConf.select(config, "evaluation.extractor")
     if not node:
         return False
@@ -193,9 +203,13 @@ def size_given(given: Mapping[str, Any]) -> int | None:
     return size
 
 
-def refuse_unsettled(given: Mapping[str, Any], size: int) -> None:
+def refuse_unsettled(given: Mapping[str, Any], size: int, networks: Sequence[str]) -> None:
     """Where no plan fits, a person has to choose.
 
+    Args:
+        given: key -> value of the command line.
+        size: of the pictures.
+        networks: those that there are, of which some are named like the model that they are for.
     Raises:
         ValueError: model and network are not both given.
     """
@@ -203,10 +217,16 @@ def refuse_unsettled(given: Mapping[str, Any], size: int) -> None:
         return
     sizes = sizes_of(given.get("model"))
     known = f"; known are data.image_size={', '.join(map(str, sizes))}" if sizes else ""
-    what = f"model={given['model']}" if "model" in given else "an algorithm"
+    another = "give another size, or " if sizes else ""
+    if "model" in given:
+        model = given["model"]
+        for_it = [f"network={name}" for name in networks if name.startswith(str(model))]
+        what, say = f"model={model}", f"its {' or '.join(for_it) or 'network=...'}"
+    else:
+        what, say = "an algorithm", "model=... and network=..."
     raise ValueError(
-        f"experiment={RECIPE} knows no settings of {what} for data.image_size={size}{known}. Give another size, or "
-        "model=... and network=... (and data.batch_size, total_kimg)"
+        f"experiment={RECIPE} knows no settings of {what} for data.image_size={size}{known}; {another}say {say}, too "
+        "(and data.batch_size, total_kimg)"
     )
 
 

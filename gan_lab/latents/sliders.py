@@ -19,6 +19,7 @@ from gan_lab.latents.space import space_of
 from gan_lab.runs.checkpoint import LoadedGenerator
 
 FORMAT = 1
+REMEDY = "make some: python -m gan_lab.directions checkpoint=..."
 FILE = "sliders.json"
 NAME = re.compile(r"[A-Za-z]\w*")
 
@@ -124,14 +125,14 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ValueError(
-            f"there are no sliders at {path}; make some: python -m gan_lab.directions checkpoint=..."
-        ) from error
+        raise ValueError(f"there are no sliders at {path}; {REMEDY}") from error
+    except IsADirectoryError as error:
+        raise ValueError(f"{path} is a folder; name the file of sliders in it") from error
     except (ValueError, OSError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+        raise ValueError(f"{path} cannot be read as sliders ({error}); {REMEDY}") from error
     sliders = about.get("sliders") if isinstance(about, dict) else None
     if not isinstance(sliders, dict) or not all(isinstance(stored, dict) for stored in sliders.values()):
-        raise ValueError(f"{path} is no file of sliders")
+        raise ValueError(f"{path} is no file of sliders; {REMEDY}")
     if about.get("format") != FORMAT or "generator" not in about:
         raise ValueError(f"{path} has format {about.get('format')}; this gan_lab {__version__} reads {FORMAT}")
     return about
@@ -145,10 +146,12 @@ def moved(loaded: LoadedGenerator, strengths: Mapping[str, float], path: Path | 
         strengths: by name of the slider; 0 for no change.
         path: of the file; None for `place_of`.
     Raises:
-        ValueError: an unknown slider, or a file that cannot be used, see `read`.
+        ValueError: an unknown slider, one that is NaN or infinite, or a file that cannot be used, see `read`.
     """
     if not strengths:
         return loaded
+    if wrong := {name: strength for name, strength in strengths.items() if not math.isfinite(strength)}:
+        raise ValueError(f"sliders must be finite numbers, got {wrong}")
     path = path or place_of(loaded)
     sliders = read(path, loaded)
     unknown = [name for name in strengths if name not in sliders]

@@ -49,7 +49,10 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        mode = temporary.stat().st_mode  # as the user's umask has it, and not as safetensors does, for one person alone
         write(temporary)
+        temporary.chmod(mode)
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         os.replace(temporary, path)
@@ -212,6 +215,10 @@ def find(path: str | Path) -> Path:
         if found is None and (path / ALONE).is_file():
             found = path / ALONE
         if found is None:
+            if (path / "run.json").is_file():
+                raise CheckpointError(
+                    f"{path} is of a run that has saved no checkpoint yet; wait for its first, or give another folder"
+                )
             raise CheckpointError(
                 f"{path} holds no checkpoint (looked in its folder checkpoints/) and no {ALONE}; give the folder of a "
                 "run that has saved one, or of a shared generator"
@@ -381,7 +388,9 @@ def _network_of(model: Any, direction: str | None) -> str:
 
 def _model_class(path: Path, config: Any, trust: Sequence[str]) -> Any:
     """The model that the stored config of `path` names."""
-    model = target_class(config.get("model"), trust)
+    if not isinstance(config, Mapping) or not isinstance(config.get("model"), Mapping):
+        raise CheckpointError(f"{path} is not of gan_lab, or is damaged: the stored config names no model")
+    model = target_class(config["model"], trust)
     if not hasattr(model, "inputs_from"):
         raise CheckpointError(f"the stored config of {path} names {model.__name__} where a model is expected")
     return model
@@ -392,7 +401,9 @@ def _read_snapshot(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         about = json.loads(beside.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path} needs its description {beside.name} beside it") from error
+        raise CheckpointError(
+            f"{path} needs its description {beside.name} beside it, which gan_lab wrote with it: copy both"
+        ) from error
     except (ValueError, OSError) as error:
         raise CheckpointError(f"{beside} is damaged: {error}") from error
     if not isinstance(about, dict) or not {"config", "images_seen", "network", "weights"} <= about.keys():

@@ -9,6 +9,14 @@ from gan_lab.data.masked import ALPHA
 from gan_lab.runs.settings import PLACES
 
 Place = tuple[str, ...]  # the keys that lead to a value
+# Of data whose name tells how it lies on a disk, what a reader is told.
+TOLD = {
+    "folder": "a folder of pictures",
+    "paired": "pairs of pictures",
+    "unpaired": "two sets of pictures",
+    "masked": "pictures with holes",
+    "crops": "crops of pictures",
+}
 
 KEPT = ("model", "data", "evaluation", "seed", "total_kimg", "threads")
 OWN_PLACE = "FOLDER"  # stands where a person's own data lay, FOLDER_test_root and so on for further places
@@ -26,6 +34,12 @@ def shareable(config: Mapping[str, Any]) -> dict[str, Any]:
     main = "folder" if (config.get("data") or {}).get("folder") is not None else "root"
     names: dict[Place, str] = {("data", main): OWN_PLACE}
     return {key: _without_places(config[key], (key,), names) for key in KEPT if key in config}
+
+
+def data_title(config: Mapping[str, Any]) -> str | None:
+    """What the data of a run is called in a title; None where it is not known."""
+    name = (config.get("data") or {}).get("name")
+    return None if name is None else TOLD.get(str(name), str(name))
 
 
 def _without_places(node: Any, at: Place, names: Mapping[Place, str]) -> Any:

@@ -133,6 +133,13 @@ def test_a_tenth_is_held_out(count, given, scored, words):
     assert split_words(count, given, scored=scored) == words
 
 
+def test_config_files_of_ones_own_are_left_to_hydra(root):
+    words = ["experiment=own_pictures", f"data.root={root}", "model=mine", "network=mine", "--config-dir", "conf"]
+    chosen = chosen_for(words).words
+    assert chosen[:2] == ["data.image_size=64", "evaluation.metrics.kid.subset_size=12"]
+    assert chosen[2:] == words
+
+
 def test_scores_want_weights(tmp_path, monkeypatch):
     monkeypatch.setenv("GAN_LAB_CACHE", str(tmp_path))
     words = ["experiment=own_pictures", "data.root=nowhere"]
@@ -144,9 +151,18 @@ def test_scores_want_weights(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("data.image_size=512", "no settings of an algorithm for data.image_size=512; known are"),
+        (
+            "data.image_size=512",
+            "no settings of an algorithm for data.image_size=512; known are data.image_size=32, 64, 128, 256; give "
+            "another size, or say model=... and network=..., too",
+        ),
         ("data.image_size=[64,32]", "square pictures"),
-        ("model=dcgan", "no settings of model=dcgan for data.image_size=64. Give another size, or model"),
+        (
+            "model=projected_gan",
+            "no settings of model=projected_gan for data.image_size=64; say its network=projected_gan or "
+            "network=projected_gan_lite, too",
+        ),
+        ("model=gan", "no settings of model=gan for data.image_size=64; say its network=..., too"),
         ("data.channels=2", "data.channels must be one of 1, 3, 4, got 2"),
     ],
 )

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrize import is_parametrized
 
 from gan_lab.extractors.classifier import Classifier
 from gan_lab.extractors.digitnet import DigitNet
@@ -90,6 +91,55 @@ class Coarse(nn.Module):
     @classmethod
     def level_shapes(cls, height, width):
         return ((3, height // 16, width // 16), (3, height // 32, width // 32))
+
+
+class Maps(nn.Module):
+    """Maps of a half and a quarter of each side."""
+
+    @classmethod
+    def level_shapes(cls, height, width):
+        return ((3, height // 2, width // 2), (5, height // 4, width // 4))
+
+
+@pytest.mark.parametrize("normalization", ["none", "batch"])
+def test_a_judge_halves_to_about_8x8_with_more_channels_the_smaller(normalization):
+    """Of maps of 64x64 and 32x32, mixed from those of 32x32 and 16x16; by widths of 2, the paper's of 64."""
+    judges = built(features=Maps, least_size=64, normalization=normalization, initialization="orthogonal").judges
+    layers = [[layer for layer in judge if isinstance(layer, nn.Conv2d)] for judge in judges]
+    channels = [[(layer.in_channels, layer.out_channels) for layer in judge] for judge in layers]
+    assert channels == [[(2, 4), (4, 8), (8, 16), (16, 1)], [(2, 8), (8, 16), (16, 1)]]
+    assert [[layer.stride[0] for layer in judge] for judge in layers] == [[2, 2, 2, 1], [2, 2, 1]]
+    biases = [[layer.bias is not None for layer in judge] for judge in layers]
+    assert biases == [[normalization == "none"] * 3 + [False], [normalization == "none"] * 2 + [False]]
+    assert all(is_parametrized(layer, "weight") for judge in layers for layer in judge)
+    rows = layers[0][0].parametrizations.weight.original.flatten(1)
+    torch.testing.assert_close(rows @ rows.T, torch.eye(4), atol=1e-5, rtol=0)
+    assert {layer.negative_slope for judge in judges for layer in judge if isinstance(layer, nn.LeakyReLU)} == {0.2}
+
+
+def test_sides_between_powers_of_two_and_pictures_that_are_large_enough():
+    judge = built(features=Maps, sample_shape=[3, 24, 24], least_size=8).judges[0]
+    assert judge(torch.zeros(1, 2, 24, 24)).shape == (1, 1, 3, 3), "24 comes to 6 by two halvings"
+    discriminator = built(sample_shape=[3, 40, 48])
+    assert (
+        discriminator(torch.zeros(1, 3, 40, 48)).shape
+        == built(sample_shape=[3, 40, 48], least_size=1)(torch.zeros(1, 3, 40, 48)).shape
+    ), "least_size makes no picture smaller"
+
+
+def test_features_are_made_once_and_in_float32_at_least():
+    made = []
+
+    class Noted(DigitNet):
+        def __init__(self, weights):
+            super().__init__(weights)
+            made.append(self)
+
+    discriminator = built(features=partial(Noted, None))
+    features = discriminator.load_features(torch.zeros(1, dtype=torch.bfloat16))
+    assert {value.dtype for value in features.state_dict().values() if value.is_floating_point()} == {torch.float32}
+    assert discriminator.load_features(torch.zeros(1)) is features
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize(

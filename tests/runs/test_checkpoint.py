@@ -433,13 +433,30 @@ def test_a_snapshot_without_its_description(tmp_path):
     beside.write_text("{}")
     with pytest.raises(CheckpointError, match="description"):
         load_generator(path)
+    for config in ({}, [], {"model": None}):
+        beside.write_text(json.dumps(json.loads(text) | {"config": config}))
+        with pytest.raises(CheckpointError, match=r"000000002000\.safetensors .* the stored config names no model"):
+            load_generator(path)
     beside.unlink()
-    with pytest.raises(CheckpointError, match=r"needs its description 000000002000\.json"):
+    with pytest.raises(CheckpointError, match=r"needs its description 000000002000\.json .* copy both"):
         load_generator(path)
     beside.write_text(text)
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(CheckpointError, match="is damaged"):
         load_generator(path)
+
+
+def test_a_snapshot_is_for_whom_the_umask_says(tmp_path):
+    """By itself safetensors lets nobody else read, a server of shared files neither."""
+    earlier = os.umask(0o027)
+    try:
+        write_snapshot(tmp_path / "g.safetensors", nn.Linear(2, 2), {"licence": None})
+    finally:
+        os.umask(earlier)
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {
+        "g.json": 0o640,
+        "g.safetensors": 0o640,
+    }
 
 
 def test_weights_that_do_not_fit_their_config(tmp_path):

@@ -1,7 +1,10 @@
 """A run that learns by an ImageNet-trained extractor is not ranked by an ImageNet space; all others are."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from gan_lab.evaluation import Evaluation
 from gan_lab.runs.settings import flat
 from gan_lab.runs.spaces import familiar_protocol, learnt_on_imagenet, refuse_familiar_space, taught_by_imagenet
 
@@ -27,6 +30,8 @@ def learning(place, target, **model):
         (learning("perceptual", DIGITNET), None),
         (learning("discriminator.features", DINOV2), None),
         (learning("perceptual", VGG19, condition_shape=[1, 8, 8]), None),
+        (learning("perceptual", VGG19, masked=True), None),
+        (learning("perceptual", "vgg.Mine"), None),
         ({"model.perceptual": None, "evaluation.extractor._target_": INCEPTION}, None),
     ],
 )
@@ -57,6 +62,11 @@ def test_refused_with_the_keys_the_reason_and_the_remedy():
     refuse_familiar_space(learning("perceptual", DIGITNET), "evaluation.extractor", INCEPTION)
 
 
+def test_a_score_of_no_space_ranks_any_run():
+    pixels = SimpleNamespace(monitor="psnr", metrics={"psnr": SimpleNamespace(in_space=False)})
+    Evaluation.check_space(pixels, {"perceptual": {"_target_": VGG19}})
+
+
 def test_protocols():
     taught = learning("perceptual", VGG19)
     reason = familiar_protocol(taught, {"extractor": {"extractor": "inception"}})
@@ -66,3 +76,18 @@ def test_protocols():
     assert familiar_protocol(taught, {"extractor": {"extractor": "dinov2"}}) is None
     assert familiar_protocol(taught, {"extractor": None}) is None
     assert familiar_protocol({}, {"extractor": {"extractor": "inception"}}) is None
+
+
+def test_the_train_command_refuses_it(here):
+    """Before anything is loaded: with weights of neither extractor, in one message."""
+    done = here(
+        *("train", "model=projected_gan", "network=projected_gan_lite", "data=digits", "data.image_size=64"),
+        *("extractor@evaluation.extractor=inception", "run_dir=r"),
+    )
+    assert done.code == 1
+    assert done.output.count("Error:") == 1, done.output
+    assert "Traceback" not in done.output
+    assert "evaluation.extractor is Inception" in done.output
+    assert "so is EfficientNetLite0 of model.discriminator.features" in done.output
+    assert "extractor@evaluation.extractor=dinov2" in done.output
+    assert not (here.folder / "r" / "checkpoints").exists()
