@@ -103,7 +103,7 @@ def test_a_value_of_the_wrong_type(command, word, said, here):
         ("model.optimizers.generator.betas=[0.5,2]", "model.optimizers.generator.betas must be two numbers from 0 to"),
         ("+model.optimizers.generator.eps=-1", "model.optimizers.generator.eps must be a finite number of 0 or more"),
         ("+model.optimizers.generator.momentum=0.9", "model.optimizers.generator.momentum is no setting of it"),
-        ("model.optimizers.generator=abc", "model.optimizers.generator must be a node with _target_ or null, got 'abc'"),
+        ("model.optimizers.generator=abc", "model.optimizers.generator must be a node with _target_, got 'abc'"),
         ("model.optimizers.generator._target_=torch.optim.Adan", "Error: model.optimizers.generator: Error loading"),
         ("model.optimizers.generator._target_=abc", "Error: model.optimizers.generator: Expected a callable target"),
         ("model.n_critic=abc", "model.n_critic must be a whole number, got 'abc'"),
