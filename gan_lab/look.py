@@ -133,7 +133,7 @@ def spread_of(numbers: list[int]) -> str:
     """Least, greatest and median of some, for people."""
     ordered = sorted(numbers)
     if ordered[0] == ordered[-1]:
-        return f"{ordered[0]} of all"
+        return f"{ordered[0]}, all of them"
     return f"{ordered[0]} to {ordered[-1]}, half of them {ordered[len(ordered) // 2]} or more"
 
 

@@ -13,6 +13,7 @@ from gan_lab.inspection.shown import contact_sheet, cropped, side_by_side
 from gan_lab.inspection.survey import Looked
 
 TEMPLATE = "page.html.jinja"
+FIRST = 12  # groups of doubles that the page shows at once
 NAMED = 500  # files of a kind of finding that the page names; the file of `json=` has all
 
 
@@ -52,6 +53,7 @@ def render(
         facts=facts,
         findings=findings,
         named=NAMED,
+        first=FIRST,
         plan=plan,
         none_fits=none_fits,
         duration=duration,
