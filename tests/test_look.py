@@ -95,7 +95,7 @@ def test_the_contact_sheet_is_what_training_sees(command, tmp_path):
     blots(0, (90, 50)).save(tmp_path / "set" / "a.png")
     done = command("look", "data.root=set", "data.channels=1", "data.image_size=32")
     assert done.code == 0, done.output
-    sheet = (tmp_path / "look.html").read_text().partition('<section id="sheet">')[2]
+    sheet = (tmp_path / "look.html").read_text().partition('<section id="sheet">')[2].partition("</section>")[0]
     (content,) = re.findall(r'src="data:image/png;base64,([^"]*)"', sheet)
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
     trained = decode((tmp_path / "set" / "a.png").read_bytes(), Shape((32, 32), 1, True)).pixels

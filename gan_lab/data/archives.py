@@ -263,6 +263,25 @@ class Below(Source):
         return [value for name, value in zip(names, values, strict=True) if name.startswith(self._inside)]
 
 
+def content_at(path: Path, key: str) -> bytes:
+    """Of a file, or of one in a zip or a tar, such as `pictures.zip/labels.csv`.
+
+    Args:
+        key: as a person gives the path.
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    path = path.expanduser().absolute()
+    if path.is_file():
+        return path.read_bytes()
+    for whole in path.parents:
+        if whole.is_file():
+            packed, inside = archive(whole, key), path.relative_to(whole).as_posix()
+            if inside in packed.entries():
+                return packed.read(inside)
+    raise FileNotFoundError(f"{key}={path} does not exist: give a file")
+
+
 def open_source(root: Path, key: str = "data.root") -> Source:
     """The image files of a folder or a zip, or of a folder in a zip; a damaged zip shows when it is asked for names.
 

@@ -1,18 +1,20 @@
 """A person's own pictures: a folder, or a zip, of images."""
 
+import hashlib
 import shlex
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gan_lab.data.archives import open_source
+from gan_lab.data.archives import content_at, open_source
 from gan_lab.data.base import whole
 from gan_lab.data.copies import digest_of
 from gan_lab.data.decoded import DecodedImages
 from gan_lab.data.doubles import apart
-from gan_lab.data.labelling import Classes, classes_of
+from gan_lab.data.labelling import Classes, by_table, classes_of
 from gan_lab.data.reference import ReferenceSet
 from gan_lab.data.sources import Source
 
@@ -31,6 +33,9 @@ class Folder(DecodedImages):
         num_classes: None for the classes that are found; a number decides where there are several readings, and 0 is
             for none.
         test_root: another folder or zip, the split `test`, which is not trained on; None for none.
+        labels: a table of files and classes (CSV with a header), which counts before folders and `dataset.json`; None
+            for none. A file, or one in a zip or tar. See `gan_lab.data.labelling.by_table`.
+        label_column: its column of classes; None where it has no other than that of the files.
         held_out: so many images are not trained on, the split `held_out`; None for none. Which ones follows from their
             pixels alone, and images that look alike (see `gan_lab.data.doubles`) are on one side, so there may be a
             few more. Both parts are copied into memory.
@@ -46,7 +51,9 @@ class Folder(DecodedImages):
         *,
         root: str,
         num_classes: int | None,
-        test_root: str | None = None,  # older stored configs state neither this nor the next
+        test_root: str | None = None,  # older stored configs state neither this nor the next ones
+        labels: str | None = None,
+        label_column: str | None = None,
         held_out: int | None = None,
         **settings: Any,
     ) -> None:
@@ -63,6 +70,11 @@ class Folder(DecodedImages):
         )
         self._parts: dict[str, ReferenceSet] = {}
         self._wanted = num_classes
+        self.labels, self.label_column = labels, label_column
+        if label_column is not None and labels is None:
+            raise ValueError(f"data.label_column={label_column} is of a table: give it as data.labels=FILE")
+        if labels is not None and num_classes == 0:
+            raise ValueError(f"data.num_classes=0 leaves classes out, and data.labels={labels} brings them: give one")
 
     def source(self, split: str) -> Source:
         """See `DecodedImages`."""
@@ -125,10 +137,19 @@ class Folder(DecodedImages):
             super().identity() if self.test_root is None else digest_of([self.outline("train"), self.outline("test")])
         )
 
+    @cached_property
+    def _table(self) -> bytes:
+        """Read when it is needed: samples are drawn where it is not."""
+        return content_at(Path(str(self.labels)), "data.labels")
+
     def classes(self, source: Source, names: list[str]) -> Classes:
         """See `DecodedImages`."""
+        if self.labels is not None:
+            return by_table(self._table, names, self.label_column, self.labels)
         return classes_of(source, names, self._wanted)
 
-    def labelling(self) -> int | None:
+    def labelling(self) -> Any:
         """See `DecodedImages`."""
+        if self.labels is not None:
+            return [self._wanted, hashlib.sha256(self._table).hexdigest(), self.label_column]
         return self._wanted

@@ -1,8 +1,12 @@
-"""Which classes image files are of: by the folders they lie in, or by a file of labels beside them."""
+"""Which classes image files are of: by the folders they lie in, by a file of labels beside them, or by a table."""
 
+import csv
+import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from gan_lab.data.sources import LABELS, Source, listed
@@ -85,6 +89,64 @@ def by_labels(source: Source, names: list[str]) -> Classes | None:
     beyond = len(labels) - len(names)
     reason = f"{count} classes by {place}{LABELS}" + (f", which has {beyond} labels of other files" if beyond else "")
     return Classes([str(number) for number in range(count)], numbers, reason, beyond > 0)
+
+
+def by_table(content: bytes, names: list[str], column: str | None, where: str) -> Classes:
+    """By a table with a header: a column that names files, and one that says of what class each is.
+
+    Files are named by their path below the root, by their name, or by that without its extension. Classes are all that
+    the column has, in the order of their names, so that several sets of images go by one table.
+
+    Args:
+        content: of the file: UTF-8, with commas, semicolons or tabs.
+        names: of the images.
+        column: with the classes; None where there is no other than that of the files.
+        where: the table, for messages.
+    Raises:
+        ValueError: it is no such table, or leaves images out.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+        dialect = csv.Sniffer().sniff(text.partition("\n")[0], delimiters=",;\t")
+        header, *rows = [row for row in csv.reader(io.StringIO(text), dialect) if row]
+    except (UnicodeDecodeError, csv.Error, ValueError) as error:
+        raise ValueError(f"{where} is no table of files and classes: {error}; give a CSV with a header") from error
+    if short := next((number for number, row in enumerate(rows, 2) if len(row) != len(header)), None):
+        raise ValueError(f"{where}, line {short}: {len(rows[short - 2])} columns, where the header has {len(header)}")
+    files, called = file_column(header, rows, names, where)
+    others = [name for place, name in enumerate(header) if place != files]
+    if column is None and len(others) == 1:
+        column = others[0]
+    if column not in others:
+        raise ValueError(f"data.label_column={column} is none of the columns of {where}: {', '.join(others)}")
+    place = header.index(column)
+    classes = {row[files]: row[place] for row in rows}
+    absent = [name for name, call in zip(names, called, strict=True) if call not in classes]
+    if absent:
+        raise ValueError(f"{where} has no row for {listed(absent)}. Add them, or give data.labels=null")
+    class_names = sorted(set(classes.values()))
+    numbers = {name: number for number, name in enumerate(class_names)}
+    return Classes(
+        class_names, [numbers[classes[call]] for call in called], f"{len(class_names)} classes by {column} of {where}"
+    )
+
+
+def file_column(header: list[str], rows: list[list[str]], names: list[str], where: str) -> tuple[int, list[str]]:
+    """The column of a table that names most of the files, and what each of `names` is called there."""
+    ways = [names, [name.rpartition("/")[2] for name in names], [PurePosixPath(name).stem for name in names]]
+    hits = [
+        (sum(call in values for call in called), -way, -place)
+        for place, values in enumerate([{row[place] for row in rows} for place in range(len(header))])
+        for way, called in enumerate(ways)
+    ]
+    most, way, place = max(hits, default=(0, 0, 0))
+    if not most:
+        raise ValueError(f"no column of {where} ({', '.join(header)}) names the files, such as {names[0]}")
+    called = ways[-way]
+    if len(set(called)) < len(called):
+        twice = next(name for name, count in Counter(called).items() if count > 1)
+        raise ValueError(f"{where} names files without their folders, and there are several called {twice}")
+    return -place, called
 
 
 def by_folders(names: list[str]) -> Classes:

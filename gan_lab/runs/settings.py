@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 # Keys of `data` that say where a person's own data lie.
-PLACES = ("root", "path", "folder", "test_root", "source_root", "source_test_root")
+PLACES = ("root", "path", "folder", "test_root", "source_root", "source_test_root", "labels")
 # Where the extractor's weights lie; which ones they are is in the protocol.
 IN_PROTOCOL = ("evaluation.extractor.weights", "evaluation.extractor.download")
 
@@ -97,6 +97,8 @@ INDIFFERENT_DATA = ("download", "workers", "resident", "resident_limit_mb", "cac
 LATER_DATA: dict[str, Any] = {
     "test_root": None,
     "held_out": None,
+    "labels": None,
+    "label_column": None,
     "factor": 1,
     "resize": "auto",
     "source_suffix": "",
