@@ -266,6 +266,10 @@ class ShareConfig:
     title: str | None = MISSING
     seed: int = MISSING
     neighbours: bool = MISSING
+    page: bool = MISSING
+    runtime: str | None = MISSING
+    tolerance: float = MISSING
+    paths: Paths = MISSING
     hub: str | None = MISSING
     hub_private: bool = MISSING
     direction: str | None = MISSING

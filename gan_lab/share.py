@@ -15,7 +15,7 @@ from gan_lab.runs.settings import plain
 from gan_lab.sample import GRID, images, sheet_of, shortened
 
 MANIFEST = "manifest.json"
-OWN = ("README.md", "generator.safetensors", "generator.json", "grid.png", "neighbours.png", MANIFEST)
+OWN = ("README.md", "generator.safetensors", "generator.json", "generator.html", "grid.png", "neighbours.png", MANIFEST)
 
 
 def main() -> None:
@@ -60,6 +60,7 @@ def run(config: DictConfig) -> None:
             f"neighbours=true: the run of {loaded.path} has drawn no nearest training pictures of these weights; "
             "callbacks.neighbours of experiment=own_pictures draws them in training; leave it out here"
         )
+    page = page_for(replace(loaded, licence=licence), settings) if settings["page"] else None
     kept, kind = shareable(loaded.config), kind_of(loaded)
     mark = replace(mark_of(loaded, settings["seed"]), licence=licence)
     about = describe(kept) | {
@@ -89,6 +90,7 @@ def run(config: DictConfig) -> None:
         kind=kind,
         grid=with_grid,
         neighbours=settings["neighbours"],
+        page=page is not None,
     )
     made_folder(out)
     for path in earlier:
@@ -97,6 +99,8 @@ def run(config: DictConfig) -> None:
     (out / "README.md").write_text(text, encoding="utf-8")
     if sheet is not None:
         save_png(sheet, out / "grid.png", mark.info())
+    if page is not None:
+        (out / "generator.html").write_text(page, encoding="utf-8")
     if settings["neighbours"]:
         shutil.copyfile(found.neighbours, out / "neighbours.png")  # type: ignore[arg-type]
     digests = {name: sha256_of(out / name) for name in OWN if (out / name).is_file()}
@@ -106,6 +110,22 @@ def run(config: DictConfig) -> None:
     if api is not None:
         where = hub.push(api, out, [*digests, MANIFEST], settings["hub"], private=settings["hub_private"], earlier=OWN)
         print(f"hub     {where}")
+
+
+def page_for(loaded: Any, settings: dict[str, Any]) -> str:
+    """The page that `python -m gan_lab.export page=true` makes of the same checkpoint.
+
+    Raises:
+        ValueError: the generator does not suit one, or the page's network differs from the module.
+    """
+    from gan_lab.exporting.page import check_suits_a_page, page_of
+    from gan_lab.exporting.web_runtime import web_runtime
+
+    if not settings["tolerance"] > 0:
+        raise ValueError(f"tolerance must be more than 0, got {settings['tolerance']}")
+    check_suits_a_page(loaded)
+    runtime = web_runtime(settings["runtime"], Path(settings["paths"]["cache_dir"]))
+    return page_of(loaded, runtime=runtime, tolerance=settings["tolerance"])
 
 
 def found_in(out: Path, *, overwrite: bool) -> list[Path]:

@@ -188,6 +188,32 @@ def test_training_pictures_only_where_asked_for(run, here, tmp_path):
     assert "(neighbours.png)" in card_of(tmp_path / "unscored")[1]
 
 
+def test_the_page_is_shared_on_request(run, here, tmp_path, monkeypatch):
+    """Under the licence of the folder, and by no runtime that was not asked for."""
+    given = {}
+
+    def page_of(loaded, *, runtime, tolerance):
+        given.update(licence=loaded.licence, runtime=runtime, tolerance=tolerance)
+        return "<!doctype html>"
+
+    monkeypatch.setattr("gan_lab.exporting.page.page_of", page_of)
+    monkeypatch.setattr("gan_lab.exporting.page.check_suits_a_page", lambda loaded: None)
+    monkeypatch.setattr("gan_lab.exporting.web_runtime.web_runtime", lambda place, cache: {"from": str(place).encode()})
+    assert here("share", *SHARE, "out=without", LICENCE).code == 0
+    assert not (tmp_path / "without" / "generator.html").exists()
+    done = here("share", *SHARE, "out=shared", LICENCE, "page=true", "runtime=there.tgz")
+    assert done.code == 0, done.output
+    assert given == {"licence": KNOWN["cc-by-4.0"], "runtime": {"from": b"there.tgz"}, "tolerance": 1e-4}
+    assert (tmp_path / "shared" / "generator.html").read_text() == "<!doctype html>"
+    assert "generator.html" in json.loads((tmp_path / "shared" / "manifest.json").read_text())["sha256"]
+    assert "(generator.html)" in card_of(tmp_path / "shared")[1]
+    assert "(generator.html)" not in card_of(tmp_path / "without")[1]
+    refused = here("share", *SHARE, "out=other", LICENCE, "page=true", "tolerance=0")
+    assert refused.code == 1
+    assert "tolerance must be more than 0" in refused.output
+    assert not (tmp_path / "other").exists()
+
+
 def test_scores_against_other_pictures_say_nothing_of_copies(run, here, tmp_path):
     held_out = (run / "protocols.json").read_text().replace('"split": "train"', '"split": "train[1000:]"')
     (run / "protocols.json").write_text(held_out)

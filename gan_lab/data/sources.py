@@ -8,17 +8,21 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from PIL import Image
 
+from gan_lab.installing import install_command
+
 # Formats of pictures that people have; those of them that this Pillow reads are images.
 PICTURES = (
     ".apng .avif .bmp .dib .gif .j2k .jfif .jp2 .jpe .jpeg .jpf .jpg .jpx .pbm .pcx .pgm .png .pnm .ppm .qoi .tga"
 )
-EXTENSIONS = (*PICTURES.split(), ".tif", ".tiff", ".webp")
+HEIF = (".heic", ".heif")  # of telephones: where the extra heic is installed
+EXTENSIONS = (*PICTURES.split(), ".tif", ".tiff", ".webp", *HEIF)
 # What lies beside pictures and is none: left out without alarm. Whatever else is not read is a finding.
 TEXTS = ".cfg .csv .db .htm .html .ini .json .jsonl .log .md .py .sh .toml .tsv .txt .xml .yaml .yml"
 BESIDE = frozenset(TEXTS.split())
@@ -27,7 +31,7 @@ CAMERAS = ".arw .cr2 .cr3 .dng .nef .orf .raf .rw2"
 FILMS = ".avi .m4v .mkv .mov .mp4 .webm"
 PACKED = ".7z .bz2 .gz .rar .tar .tgz .xz .zip"
 REMEDIES = {
-    **dict.fromkeys((".heic", ".heif"), "heif-convert IN OUT.png (libheif), or in Python pillow-heif"),
+    **dict.fromkeys(HEIF, "heif-convert IN OUT.png (libheif)"),
     ".jxl": "djxl IN OUT.png (libjxl)",
     ".svg": "rsvg-convert IN -o OUT.png (librsvg)",
     ".pdf": "pdftoppm -png IN OUT (poppler)",
@@ -283,7 +287,11 @@ def names_in(source: Source) -> list[str]:
 
 @cache
 def extensions() -> tuple[str, ...]:
-    """Those of `EXTENSIONS` that this Pillow reads."""
+    """Those of `EXTENSIONS` that this Pillow reads, with the plugin for HEIF where that is installed."""
+    with suppress(ImportError):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
     return tuple(extension for extension in EXTENSIONS if extension in Image.registered_extensions())
 
 
@@ -345,6 +353,8 @@ def strangers(names: Iterable[str]) -> list[str]:
     chosen = [name for name in names if PurePosixPath(name).suffix.lower() not in BESIDE]
     kinds = sorted({PurePosixPath(name).suffix.lower() for name in chosen} & REMEDIES.keys())
     ways = "; ".join(f"{kind or 'without extension'}: {REMEDIES[kind]}" for kind in kinds)
+    if not set(HEIF).isdisjoint(kinds):
+        ways += f"; {install_command('heic')} reads .heic as it is"
     remedy = "convert to .png what is an image" + (f" ({ways})" if ways else "")
     return [f"{found}; {remedy}" for found in line(by_kind("not read", chosen), chosen)]
 

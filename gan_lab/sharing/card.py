@@ -115,6 +115,7 @@ def card(
     kind: str,
     grid: bool,
     neighbours: bool,
+    page: bool,
 ) -> str:
     """README.md of a shared generator.
 
@@ -125,7 +126,7 @@ def card(
         about: what generator.json says.
         found: see `evaluated`.
         kind: "latents", "labels", "pictures" or "points": what it makes pictures of, or that it makes points.
-        grid, neighbours: whether these pictures lie beside it.
+        grid, neighbours, page: whether these pictures, and the page that runs the generator, lie beside it.
     """
     model = str(config["model"]["_target_"]).rsplit(".", 1)[-1]
     parts = [
@@ -135,6 +136,8 @@ def card(
     ]
     if grid:
         parts.append("![samples](grid.png)")
+    if page:
+        parts.append("[generator.html](generator.html) makes pictures in a browser: save it, and open the file.")
     parts += ["## How to load it", loading(kind), "## Data", *data_lines(config, found), "## Scores"]
     parts += list(score_lines(found))
     parts += [
@@ -185,8 +188,8 @@ def loading(kind: str) -> str:
         "points": "python -m gan_lab.sample checkpoint=DIR",
     }.get(kind, "python -m gan_lab.sample checkpoint=DIR count=64 seed=0")
     return (
-        f"With this folder as DIR, which holds tensors and plain values alone and runs no code of its own:\n\n"
-        f"```bash\npip install gan-lab-platform\n{use}\n```\n\n"
+        "With gan_lab installed (the distribution gan-lab-platform) and this folder as DIR, whose tensors and plain "
+        f"values run no code of their own:\n\n```bash\n{use}\n```\n\n"
         "```python\nfrom gan_lab.checkpoint import load_generator\n\nloaded = load_generator('DIR')\n"
         "loaded.network  # a torch module in eval mode\n```"
     )

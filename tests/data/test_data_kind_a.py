@@ -7,9 +7,13 @@ import io
 import json
 import logging
 import os
+import re
 import shutil
 import struct
+import sys
 import zipfile
+from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -171,6 +175,9 @@ def test_formats_that_people_have_are_read_and_the_others_are_named(tmp_path, ca
     (root / "notes.txt").touch()
     assert len(images_of(folder(root, tmp_path))) == len(kinds)
     assert "not read (2 .heic, 1 .svg, 1 without extension): 4 files: b.heic, c.HEIC, d.svg, e; convert" in caplog.text
+    assert re.search(
+        r"heif-convert IN OUT\.png \(libheif\).*pip install .*\[heic\]\S* reads \.heic as it is", caplog.text
+    )
     assert "left out (1 .txt): 1 file: notes.txt" in caplog.text
     levels = {record.getMessage().partition(": ")[2][:8]: record.levelname for record in caplog.records}
     assert (levels["not read"], levels["left out"]) == ("WARNING", "INFO")
@@ -667,3 +674,14 @@ def test_a_class_of_ones_own_may_return_names_and_labels_alone(tmp_path):
     write_image_folder(tmp_path / "set", count=2)
     arguments = {"image_size": 8, "channels": 3, "sample_shape": [3, 8, 8], "num_classes": None}
     assert labels_of(of_files(Mine, tmp_path, root=str(tmp_path / "set"), **arguments)) == [0, 0]
+
+
+def test_pictures_of_telephones_are_read_where_the_extra_is(tmp_path, monkeypatch):
+    """A stand-in for pillow-heif, which makes Pillow know the extension."""
+    plugin = SimpleNamespace(register_heif_opener=lambda: Image.register_extension("PNG", ".heic"))
+    monkeypatch.setitem(sys.modules, "pillow_heif", plugin)
+    monkeypatch.setattr(Image, "EXTENSION", dict(Image.registered_extensions()))
+    monkeypatch.setattr(sources, "extensions", cache(sources.extensions.__wrapped__))
+    Image.new("RGB", (8, 8), (9, 0, 0)).save(tmp_path / "a.png")
+    (tmp_path / "a.png").rename(tmp_path / "a.heic")
+    assert images_of(folder(tmp_path, tmp_path / "cache"))[0, 0].max() == 9
