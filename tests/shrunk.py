@@ -70,7 +70,8 @@ def makes_pictures_of_pictures(group: str, name: str) -> bool:
 
 
 @cache
-def _composed(*overrides: str) -> DictConfig:
+def composed(*overrides: str) -> DictConfig:
+    """The train command's config of these, with Hydra's own node; not to be changed."""
     register()
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         return compose("train", list(overrides), return_hydra_config=True)
@@ -78,7 +79,7 @@ def _composed(*overrides: str) -> DictConfig:
 
 def shrunk(overrides: list[str]) -> list[str]:
     """Further overrides that make images and networks of these choices small."""
-    config = _composed(*overrides)
+    config = composed(*overrides)
     network = config.hydra.runtime.choices["network"]
     nodes = {
         name: node
@@ -105,7 +106,7 @@ def shrunk(overrides: list[str]) -> list[str]:
         *depths,
         *sizes,
         *groups,
-        f"data.batch_size={4 if size >= 128 else 16}",
+        f"data.batch_size={4 if size >= 128 else 8 if size >= 64 else 16}",
     ]
 
 

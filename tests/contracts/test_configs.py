@@ -25,7 +25,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from shrunk import FEATURES, partner, shrunk
+from shrunk import FEATURES, composed, partner, shrunk
 
 from gan_lab import train
 from gan_lab.config import register
@@ -169,13 +169,11 @@ def write_two_domains(root) -> None:
 
 def train_small(overrides: list[str], folder, monkeypatch, last: list[str] | None = None) -> None:
     """Run the train command's own function in this process, shrunk; `last` overrides the shrinking."""
-    register()
-    with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
-        chosen = compose("train", overrides, return_hydra_config=True)
-        HydraConfig.instance().set_config(chosen)
-        data, condition = (chosen.hydra.runtime.choices.get(group) for group in ("data", "condition"))
-        data = kind_of_pairs(chosen) or data
-        evaluated = chosen.hydra.runtime.choices["evaluation"] != "none"
+    chosen = composed(*overrides)
+    HydraConfig.instance().set_config(chosen)
+    data, condition = (chosen.hydra.runtime.choices.get(group) for group in ("data", "condition"))
+    data = kind_of_pairs(chosen) or data
+    evaluated = chosen.hydra.runtime.choices["evaluation"] != "none"
     small = [*shrunk(overrides), "threads=1", *BRIEF]
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         if evaluated:
