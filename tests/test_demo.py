@@ -15,7 +15,7 @@ import torch
 from conftest import ROOT
 from hand_translators import NEGATIVE, TRUST, write_translator
 from hydra import compose, initialize_config_dir
-from in_browser import WIDTHS, chromium, needs_a_browser, needs_gradio  # noqa: F401
+from in_browser import WIDTHS, needs_a_browser, needs_gradio
 from omegaconf import OmegaConf
 from PIL import Image
 from test_latent_commands import snapshot  # noqa: F401
@@ -194,7 +194,7 @@ class Opened:
 class TestInBrowser:
     pytestmark = [*needs_a_browser, needs_gradio]
 
-    def test_a_generator(self, chromium, tmp_path):  # noqa: F811
+    def test_a_generator(self, chromium, tmp_path):
         from gan_lab.demonstration.page import serving
         from gan_lab.demonstration.samples import Request, Samples
 
@@ -227,7 +227,7 @@ class TestInBrowser:
         assert not folder.exists()
         assert os.environ == before
 
-    def test_what_is_refused_leaves_the_page_as_it_is(self, chromium, tmp_path, capfd):  # noqa: F811
+    def test_what_is_refused_leaves_the_page_as_it_is(self, chromium, tmp_path, capfd):
         """And what is told of pictures goes with them: borders, neighbours."""
         from gan_lab.demonstration.page import serving
         from gan_lab.demonstration.samples import Samples
@@ -284,7 +284,7 @@ class TestInBrowser:
             opened.close()
         assert "Traceback" not in "".join(capfd.readouterr())
 
-    def test_a_hole_is_drawn_and_filled(self, chromium, tmp_path):  # noqa: F811
+    def test_a_hole_is_drawn_and_filled(self, chromium, tmp_path):
         from gan_lab.demonstration.page import serving
 
         write_translator(tmp_path / "g.safetensors", NEGATIVE, masked=True)

@@ -12,17 +12,7 @@ import numpy as np
 import pytest
 import torch
 from hand_translators import RESNET, write_translator
-from in_browser import (  # noqa: F401
-    assert_nothing_sticks_out,
-    chromium,
-    levels_apart,
-    needs_a_browser,
-    needs_a_runtime,
-    opened,
-    runtime,
-    shown,
-    wait,
-)
+from in_browser import assert_nothing_sticks_out, levels_apart, needs_a_browser, needs_a_runtime, shown, wait
 from PIL import Image
 from tiny_generators import generator
 
@@ -140,7 +130,7 @@ def test_what_does_not_suit_a_page(monkeypatch, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def styles(tmp_path_factory, runtime):  # noqa: F811
+def styles(tmp_path_factory, runtime):
     """A generator with a slider, and its page."""
     folder = tmp_path_factory.mktemp("styles")
     loaded = with_slider(loaded_generator("styles", folder))
@@ -149,7 +139,7 @@ def styles(tmp_path_factory, runtime):  # noqa: F811
 
 
 @pytest.fixture(scope="module")
-def translator(tmp_path_factory, runtime):  # noqa: F811
+def translator(tmp_path_factory, runtime):
     """A translator of multiples of 2, and its page."""
     folder = tmp_path_factory.mktemp("translator")
     settings = RESNET | {"downsamplings": 1, "normalization": "instance_plain"}
@@ -169,7 +159,7 @@ def by_module(loaded, seed: int, count: int) -> list[np.ndarray]:
 class TestInBrowser:
     pytestmark = [*needs_a_browser, *needs_a_runtime]
 
-    def test_the_pictures_of_a_seed_are_the_modules(self, opened, styles):  # noqa: F811
+    def test_the_pictures_of_a_seed_are_the_modules(self, opened, styles):
         loaded, file = styles
         page = opened(file, "9 pictures of seed 0")
         assert_nothing_sticks_out(page)
@@ -189,7 +179,7 @@ class TestInBrowser:
             assert levels_apart(np.repeat(ours, 3, axis=2), theirs[..., :3]) <= 2
         assert levels_apart(plain[0], steered[0]) > 20
 
-    def test_seeds_that_it_draws_itself(self, opened, styles):  # noqa: F811
+    def test_seeds_that_it_draws_itself(self, opened, styles):
         """They are the same again; a sheet of all and single pictures are saved as they are shown."""
         page = opened(styles[1], "pictures of seed 0")
         seen = {}
@@ -217,7 +207,7 @@ class TestInBrowser:
         page.click("#new")
         wait(page, r"pictures of seed \d+, in")
 
-    def test_a_picture_is_translated_as_by_the_module(self, opened, translator, tmp_path):  # noqa: F811
+    def test_a_picture_is_translated_as_by_the_module(self, opened, translator, tmp_path):
         loaded, file = translator
         page = opened(file, "Ready")
         pixels = np.random.default_rng(0).integers(0, 256, (13, 21, 3), dtype=np.uint8)

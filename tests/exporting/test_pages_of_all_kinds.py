@@ -6,17 +6,7 @@ import numpy as np
 import pytest
 import torch
 from hand_translators import RESNET, UNET, write_translator
-from in_browser import (  # noqa: F401
-    assert_nothing_sticks_out,
-    chromium,
-    levels_apart,
-    needs_a_browser,
-    needs_a_runtime,
-    opened,
-    runtime,
-    shown,
-    wait,
-)
+from in_browser import assert_nothing_sticks_out, levels_apart, needs_a_browser, needs_a_runtime, shown, wait
 from PIL import Image
 from tiny_generators import generator
 
@@ -68,14 +58,14 @@ def styles_with_constant_noise():
     return network, LatentInputs(6, "normal")
 
 
-def written(loaded, folder, runtime):  # noqa: F811
+def written(loaded, folder, runtime):
     file = folder / "generator.html"
     file.write_text(pages.page_of(loaded, runtime=runtime, tolerance=1e-4), encoding="utf-8")
     return file
 
 
 @pytest.mark.parametrize("make", [fastgan, conditional_styles, infogan, transparent_styles, styles_with_constant_noise])
-def test_a_generator(make, opened, runtime, tmp_path):  # noqa: F811
+def test_a_generator(make, opened, runtime, tmp_path):
     torch.manual_seed(0)
     network, inputs = make()
     if hasattr(network, "synthesis"):
@@ -123,7 +113,7 @@ def compare(page, network, given):
     ],
     ids=["grey_to_colours", "colours_to_grey", "holes", "holes_with_latents"],
 )
-def test_a_translator(network, given, opened, runtime, tmp_path):  # noqa: F811
+def test_a_translator(network, given, opened, runtime, tmp_path):
     file = write_translator(tmp_path / "g.safetensors", network, **given)
     loaded = load_generator(file, "live")
     masked = given.get("masked", False)
@@ -172,7 +162,7 @@ def test_a_translator(network, given, opened, runtime, tmp_path):  # noqa: F811
         assert page.locator("#after").is_hidden()
 
 
-def test_a_transparent_part_is_the_hole(opened, runtime, tmp_path):  # noqa: F811
+def test_a_transparent_part_is_the_hole(opened, runtime, tmp_path):
     file = write_translator(tmp_path / "g.safetensors", RESNET | {"downsamplings": 1}, masked=True)
     loaded = load_generator(file, "live")
     page = opened(written(loaded, tmp_path, runtime), "Ready")
