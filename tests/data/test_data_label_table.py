@@ -67,11 +67,12 @@ def test_training_takes_it_from_a_zip_and_notices_another(tmp_path):
         data = folder(place, tmp_path, labels=str(place / "labels.csv"))
         assert np.array_equal(data.reference("train").labels, [0, 1, 0])
         assert data.class_names == ("cat", "dog")
-    first = data.identity()
+    first, trusted_by = data.identity(), data.labelling()
     (tmp_path / "set" / "labels.csv").write_text("file,kind\n000.png,dog\n001.png,dog\n002.png,cat\n")
     data = folder(tmp_path / "set", tmp_path, labels=str(tmp_path / "set" / "labels.csv"))
     assert np.array_equal(data.reference("train").labels, [1, 1, 0])
     assert data.identity() != first
+    assert data.labelling() != trusted_by, "a decoded copy at a known place is not taken with other classes"
 
 
 @pytest.mark.parametrize(
