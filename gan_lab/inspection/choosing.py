@@ -232,6 +232,11 @@ def refuse_unsettled(given: Mapping[str, Any], size: int, networks: Sequence[str
 
 def split_words(count: int, given: Mapping[str, Any], *, scored: bool) -> list[str]:
     """Which pictures are kept for scores, unless a person splits them: a tenth, where there are enough and scores."""
+    if (
+        isinstance(held := given.get("data.held_out"), int)
+        and not {"evaluation", "evaluation.reference"} & given.keys()
+    ):
+        return ["evaluation.reference=held_out", f"{SUBSET}={min(held, LARGEST_SUBSET)}"]
     if any(key in given for key in SPLITTING):
         return []
     if given.get("data.test_root") is not None:

@@ -126,7 +126,13 @@ def test_a_run_keeps_its_choice(tmp_path):
         (199, {}, True, ["evaluation.metrics.kid.subset_size=199"]),
         (50000, {"data.test_root": "there"}, True, ["evaluation.reference=test"]),
         (200, {"data.limit": 100}, True, []),
-        (200, {"data.held_out": 30}, True, []),
+        (
+            200,
+            {"data.held_out": 30},
+            True,
+            ["evaluation.reference=held_out", "evaluation.metrics.kid.subset_size=30"],
+        ),
+        (200, {"data.held_out": 30, "evaluation.reference": "train"}, True, []),
     ],
 )
 def test_a_tenth_is_held_out(count, given, scored, words):
