@@ -106,7 +106,7 @@ def shrunk(overrides: list[str]) -> list[str]:
         *depths,
         *sizes,
         *groups,
-        f"data.batch_size={4 if size >= 128 else 8 if size >= 64 else 16}",
+        f"data.batch_size={4 if size >= 128 else 16}",
     ]
 
 

@@ -35,7 +35,7 @@ class Folder(DecodedImages):
         test_root: another folder or zip, the split `test`, which is not trained on; None for none.
         labels: a table of files and classes (CSV with a header), which counts before folders and `dataset.json`; None
             for none. A file, or one in a zip or tar. See `gan_lab.data.labelling.by_table`.
-        label_column: its column of classes; None where it has no other than that of the files.
+        class_column: its column of classes; None where it has no other than that of the files.
         held_out: so many images are not trained on, the split `held_out`; None for none. Which ones follows from their
             pixels alone, and images that look alike (see `gan_lab.data.doubles`) are on one side, so there may be a
             few more. Both parts are copied into memory.
@@ -53,7 +53,7 @@ class Folder(DecodedImages):
         num_classes: int | None,
         test_root: str | None = None,  # older stored configs state neither this nor the next ones
         labels: str | None = None,
-        label_column: str | None = None,
+        class_column: str | None = None,
         held_out: int | None = None,
         **settings: Any,
     ) -> None:
@@ -70,9 +70,9 @@ class Folder(DecodedImages):
         )
         self._parts: dict[str, ReferenceSet] = {}
         self._wanted = num_classes
-        self.labels, self.label_column = labels, label_column
-        if label_column is not None and labels is None:
-            raise ValueError(f"data.label_column={label_column} is of a table: give it as data.labels=FILE")
+        self.labels, self.class_column = labels, class_column
+        if class_column is not None and labels is None:
+            raise ValueError(f"data.class_column={class_column} is of a table: give it as data.labels=FILE")
         if labels is not None and num_classes == 0:
             raise ValueError(f"data.num_classes=0 leaves classes out, and data.labels={labels} brings them: give one")
 
@@ -145,11 +145,11 @@ class Folder(DecodedImages):
     def classes(self, source: Source, names: list[str]) -> Classes:
         """See `DecodedImages`."""
         if self.labels is not None:
-            return by_table(self._table, names, self.label_column, self.labels)
+            return by_table(self._table, names, self.class_column, self.labels)
         return classes_of(source, names, self._wanted)
 
     def labelling(self) -> Any:
         """See `DecodedImages`."""
         if self.labels is not None:
-            return [self._wanted, hashlib.sha256(self._table).hexdigest(), self.label_column]
+            return [self._wanted, hashlib.sha256(self._table).hexdigest(), self.class_column]
         return self._wanted

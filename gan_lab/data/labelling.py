@@ -118,7 +118,7 @@ def by_table(content: bytes, names: list[str], column: str | None, where: str) -
     if column is None and len(others) == 1:
         column = others[0]
     if column not in others:
-        raise ValueError(f"data.label_column={column} is none of the columns of {where}: {', '.join(others)}")
+        raise ValueError(f"data.class_column={column} is none of the columns of {where}: {', '.join(others)}")
     place = header.index(column)
     classes = {row[files]: row[place] for row in rows}
     absent = [name for name, call in zip(names, called, strict=True) if call not in classes]

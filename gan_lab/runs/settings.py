@@ -98,7 +98,7 @@ LATER_DATA: dict[str, Any] = {
     "test_root": None,
     "held_out": None,
     "labels": None,
-    "label_column": None,
+    "class_column": None,
     "factor": 1,
     "resize": "auto",
     "source_suffix": "",

@@ -1,4 +1,4 @@
-"""Classes by a table that a person names: data.labels and data.label_column."""
+"""Classes by a table that a person names: data.labels and data.class_column."""
 
 import numpy as np
 import pytest
@@ -41,8 +41,8 @@ def test_a_class_without_pictures_here_keeps_its_number():
     ("content", "column", "said"),
     [
         (table("f,k", "1,a", "2,a"), None, r"t\.csv has no row for 1 file: b/3\.png"),
-        (table("f,k,m", "1,a,b", "2,a,b", "3,a,b"), None, r"label_column=None is none of the columns of t\.csv: k, m"),
-        (table("f,k", "1,a", "2,a", "3,a"), "kind", r"label_column=kind is none of the columns of t\.csv: k"),
+        (table("f,k,m", "1,a,b", "2,a,b", "3,a,b"), None, r"class_column=None is none of the columns of t\.csv: k, m"),
+        (table("f,k", "1,a", "2,a", "3,a"), "kind", r"class_column=kind is none of the columns of t\.csv: k"),
         (table("f,k", "x,a"), None, r"no column of t\.csv \(f, k\) names the files, such as a/1\.png"),
         (table("f,k", "1,a", "2", "3,a"), None, r"t\.csv, line 3: 1 columns, where the header has 2"),
         (b"", None, "no table of files and classes"),
@@ -78,7 +78,7 @@ def test_training_takes_it_from_a_zip_and_notices_another(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"label_column": "kind"}, "data.label_column=kind is of a table"),
+        ({"class_column": "kind"}, "data.class_column=kind is of a table"),
         ({"labels": "t.csv", "num_classes": 0}, "give one"),
         ({"labels": "nowhere.csv"}, r"data\.labels=\S+nowhere\.csv does not exist: give a file"),
     ],
