@@ -10,11 +10,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from generated_data import write_image_folder
 from torch import nn
 from torch.nn import functional as F
 
 FIR = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64)
 FIR_2D = torch.outer(FIR, FIR) / 64
+
+
+def trained_as_told(here, imported, folder):
+    """A step by the command that `import_weights` ends with, on pictures of 16x16 in `folder`/FOLDER."""
+    write_image_folder(folder / "FOLDER", count=16, size=(16, 16))
+    (line,) = (line for line in imported.output.splitlines() if line.startswith("training on: "))
+    words = line.split("gan_lab.train ")[1].split()
+    brief = ["data.batch_size=8", "total_kimg=0.008", "trainer=cpu", "threads=1", "evaluation=none", "run_dir=run"]
+    trained = here("train", *words, *brief)
+    assert trained.code == 0, trained.output
+    return trained
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import foreign_checkpoints as foreign
 import numpy as np
 import pytest
 import torch
-from foreign_weights import stylegan2_pictures, stylegan2_weights
+from foreign_weights import stylegan2_pictures, stylegan2_weights, trained_as_told
 from generated_data import write_image_folder
 from safetensors.torch import load_file
 
@@ -74,12 +74,7 @@ def test_rosinality_s_networks_start_a_run(here, tmp_path):
     about = json.loads((tmp_path / "net" / "generator.json").read_text())
     assert about["imported"]["format"] == "StyleGAN2 (rosinality)"
 
-    write_image_folder(tmp_path / "FOLDER", count=16, size=(16, 16))
-    (line,) = (line for line in done.output.splitlines() if line.startswith("training on: "))
-    words = line.split("gan_lab.train ")[1].split()
-    brief = ["data.batch_size=8", "total_kimg=0.008", "trainer=cpu", "threads=1", "evaluation=none", "run_dir=run"]
-    trained = here("train", *words, *brief)
-    assert trained.code == 0, trained.output
+    trained_as_told(here, done, tmp_path)
     log = (tmp_path / "run" / "train.log").read_text()
     assert "networks.safetensors; all of it matched" in log.replace("\n", " "), log
     assert licence_of(tmp_path / "net" / "networks.safetensors").startswith("MIT")

@@ -11,7 +11,6 @@ import zipfile
 import foreign_weights as foreign
 import pytest
 import torch
-from generated_data import write_image_folder
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -105,12 +104,7 @@ def test_the_licence_goes_on_with_the_weights(here, tmp_path):
     assert done_sample.code == 0, done_sample.output
     assert done_sample.output.count(NVIDIA) == 1
 
-    write_image_folder(tmp_path / "FOLDER", count=16, size=(16, 16))
-    (line,) = (line for line in done.output.splitlines() if line.startswith("training on: "))
-    words = line.split("gan_lab.train ")[1].split()
-    brief = ["data.batch_size=8", "total_kimg=0.008", "trainer=cpu", "threads=1", "evaluation=none", "run_dir=run"]
-    trained = here("train", *words, *brief)
-    assert trained.code == 0, trained.output
+    trained = foreign.trained_as_told(here, done, tmp_path)
     assert NVIDIA in trained.output
     log = (tmp_path / "run" / "train.log").read_text()
     assert "generator.synthesis" not in log, "all of the generator matched"
