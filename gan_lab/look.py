@@ -21,11 +21,10 @@ def run(config: DictConfig) -> None:
     Raises:
         ValueError, OSError: a setting is wrong, or there are no pictures; oddities of pictures are no errors.
     """
-    import torch
-
     from gan_lab.data.archives import open_source
     from gan_lab.data.image_files import MODES, Shape
     from gan_lab.data.sources import names_in
+    from gan_lab.inspection.choosing import has_gpu
     from gan_lab.inspection.findings import findings_of
     from gan_lab.inspection.page import render
     from gan_lab.inspection.plan import SIZES, plan_for, size_for, sizes_of
@@ -41,7 +40,7 @@ def run(config: DictConfig) -> None:
     source = open_source(Path(data["root"]).expanduser().absolute())
     names = names_in(source)
     looked = look_at(source, names, data["channels"])
-    gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+    gpu = has_gpu(None)
     sides = [one.shorter for one in looked.readable]
     size = data["image_size"] or (size_for(sides, gpu=gpu) if sides else SIZES[0])
     shape = Shape((size, size), data["channels"], data["center_crop"])

@@ -218,7 +218,7 @@ def is_uncompressed(root: Path) -> bool:
 
 
 class Below(Source):
-    """The files of another source, a zip, that lie below a folder.
+    """The files of another source, a zip or a tar, that lie below a folder.
 
     Args:
         whole: that source.

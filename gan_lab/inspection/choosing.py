@@ -171,7 +171,7 @@ def composed(words: Sequence[str]) -> DictConfig | None:
 
 
 def has_gpu(config: DictConfig | None) -> bool:
-    """Whether the run will be on one."""
+    """Whether the run will be on one; of None, whether one is there."""
     import torch
 
     accelerator = "auto" if config is None else config.trainer.accelerator
